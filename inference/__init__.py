@@ -1,0 +1,1 @@
+"""The regional model that labels free text where it lies."""

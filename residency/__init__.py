@@ -1,0 +1,1 @@
+"""What may leave a region, why, and the proof of it."""

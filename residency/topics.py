@@ -1,0 +1,86 @@
+"""The topics, consumer groups and transactional ids of a region, and who may use them."""
+
+from dataclasses import dataclass
+
+DOMAINS = ("orders", "customers", "messages")
+PARTITIONS = 4  # per topic, embedded; production sets its own
+SERVICES = ("gateway", "border", "egress", "enrich", "vault")  # one Kafka principal each
+
+
+def raw(region: str, domain: str) -> str:
+    """Return the raw topic of a *domain*, such as ``eu.commerce.orders.v1``."""
+    return f"{region}.commerce.{domain}.v1"
+
+
+def raw_topics(region: str) -> tuple[str, ...]:
+    """Return the raw topics of *region*."""
+    return tuple(raw(region, domain) for domain in DOMAINS)
+
+
+def minimal(region: str) -> str:
+    """Return the topic of minimal records."""
+    return f"{region}.crm.minimal.v1"
+
+
+def enrich(region: str) -> str:
+    """Return the topic of enrichment requests."""
+    return f"{region}.enrich.requests.v1"
+
+
+def quarantine(region: str) -> str:
+    """Return the topic of what could not be decided."""
+    return f"{region}.quarantine.v1"
+
+
+def all_topics(region: str) -> tuple[str, ...]:
+    """Return every topic of *region*."""
+    return (*raw_topics(region), minimal(region), enrich(region), quarantine(region))
+
+
+def group(service: str) -> str:
+    """Return the consumer group of a *service*; the broker is the region's own."""
+    return f"homeport.{service}"
+
+
+def transactional_prefix(service: str) -> str:
+    """Return what every transactional id of a *service* starts with."""
+    return f"homeport.{service}."
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a service may do on its region's Kafka; everything else is denied."""
+
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    group: str | None = None
+    transactional: str | None = None
+
+
+def rights(region: str, service: str) -> Rights:
+    """Return the least rights with which *service* can do its work.
+
+    Raises:
+        KeyError: No such service.
+
+    """
+    table = {
+        "gateway": Rights(write=raw_topics(region)),
+        "border": Rights(
+            read=raw_topics(region),
+            write=(minimal(region), enrich(region), quarantine(region)),
+            group=group("border"),
+            transactional=transactional_prefix("border"),
+        ),
+        "egress": Rights(
+            read=(minimal(region),), write=(quarantine(region),), group=group("egress")
+        ),
+        "enrich": Rights(
+            read=(enrich(region),),
+            write=(minimal(region), quarantine(region)),
+            group=group("enrich"),
+            transactional=transactional_prefix("enrich"),
+        ),
+        "vault": Rights(read=raw_topics(region), group=group("vault")),
+    }
+    return table[service]

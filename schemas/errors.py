@@ -1,0 +1,55 @@
+"""Every error Homeport raises, grouped by what the caller should do next.
+
+Messages name records by coordinates, fields by path, rules by id. They never hold a
+value: an exception's text ends up in logs, traces and tickets, and those cross borders.
+"""
+
+from enum import StrEnum
+
+
+class HomeportError(Exception):
+    """Base of all errors raised by this project."""
+
+
+class RetriableError(HomeportError):
+    """Try again later: the same call may succeed."""
+
+
+class HaltError(HomeportError):
+    """Stop the worker: going on could move data that must stay, or lose a record."""
+
+
+class SetupError(HomeportError):
+    """The machine or its configuration lacks something; the text says the next step."""
+
+
+class Reason(StrEnum):
+    """Why a record is in quarantine. A closed list: dashboards and `dry-run` show it."""
+
+    MALFORMED = "malformed"  # not the wire format, or not the schema's bytes
+    UNKNOWN_SCHEMA = "unknown-schema"
+    NO_APPROVED_PLAN = "no-approved-plan"
+    UNKNOWN_JURISDICTION = "unknown-jurisdiction"
+    WRONG_REGION = "wrong-region"
+    WRONG_TOPIC = "wrong-topic"  # an order event on the customers' topic, say
+    FORMAT = "format"  # a kept string does not match its declared pattern
+    OVERSIZE = "oversize"
+    SCANNER = "scanner"  # the gate found personal data in a grammatical value
+    REJECTED = "rejected"  # the org refused the row's data
+
+
+class QuarantineError(HomeportError):
+    """Send this record to the region's quarantine topic and go on.
+
+    Attributes:
+        reason: One of the closed list.
+        path: The field's path, such as ``items[].sku``, or None for the whole record.
+
+    """
+
+    def __init__(self, reason: Reason, path: str | None = None) -> None:
+        """Name the reason and the field, not the field's value."""
+        where = f" at {path}" if path else ""
+        super().__init__(f"{reason}{where}: the record goes to quarantine")
+        self.reason = reason
+        self.path = path

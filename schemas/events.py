@@ -1,0 +1,152 @@
+"""The event as it moves down the line: raw, classified, minimal, logged.
+
+The state is the type. A sink takes only a `LoggedRecord`, only the ledger makes one from
+a `MinimalRecord`, and only `strip` makes those. No ``repr`` shows a payload.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+_RECORD_ID = re.compile(r"^([^\[\]@#]+)\[(\d+)\]@(\d+)#(\d+)(?:\+(\d+))?$")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Coordinates:
+    """Where a raw record lies in Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        """Return ``topic[partition]@offset``."""
+        return f"{self.topic}[{self.partition}]@{self.offset}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RecordId:
+    """The one name of a minimal record that is safe to log.
+
+    Attributes:
+        at: The raw record it was made from.
+        output: Which of the plan's outputs made it, from 0.
+        resend: Raised when an operator sends the same record again on purpose.
+        topic_id: Kafka's own id of the raw topic: tells a recreated topic from its
+            namesake. It is compared, but not part of the written form.
+
+    """
+
+    at: Coordinates
+    output: int = 0
+    resend: int = 0
+    topic_id: str = ""
+
+    def __str__(self) -> str:
+        """Return ``topic[partition]@offset#output``, with ``+resend`` when it is not 0."""
+        again = f"+{self.resend}" if self.resend else ""
+        return f"{self.at}#{self.output}{again}"
+
+    @classmethod
+    def parse(cls, text: str, topic_id: str = "") -> Self:
+        """Return the record id that *text* writes; the inverse of ``str``.
+
+        Raises:
+            ValueError: *text* is not of the written form.
+
+        """
+        match = _RECORD_ID.match(text)
+        if match is None:
+            msg = "not a record id; it reads topic[partition]@offset#output"
+            raise ValueError(msg)
+        topic, partition, offset, output, resend = match.groups()
+        at = Coordinates(topic, int(partition), int(offset))
+        return cls(at, int(output), int(resend or 0), topic_id)
+
+
+@dataclass(frozen=True, slots=True)
+class RawEvent:
+    """A record as the service published it. Never leaves its region.
+
+    Attributes:
+        at: Its coordinates.
+        topic_id: Kafka's id of its topic.
+        generation: Which incarnation of the topic, from 1; part of the row version.
+        value: Confluent wire format: 0x00, 4-byte schema id, Avro.
+
+    """
+
+    at: Coordinates
+    topic_id: str
+    generation: int
+    value: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifiedEvent:
+    """A decoded event whose every leaf has a category. Never leaves its region.
+
+    Attributes:
+        raw: Where it came from.
+        schema_id: The writer schema's pinned id.
+        values: The decoded record.
+
+    """
+
+    raw: RawEvent
+    schema_id: int
+    values: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MinimalRecord:
+    """The only thing that may leave a region. Made by `residency.plan.strip` alone.
+
+    Attributes:
+        id: Its name.
+        object: Salesforce object, such as ``Commerce_Order__c``.
+        external_id: The row's token; also the Kafka key.
+        version: Topic generation and raw offset as one number; grows per row.
+        schema_id: Pinned id of the minimal schema that wrote *value*.
+        plan: SHA-256 of the plan that made it, hex.
+        keys: Version of the token keys used.
+        value: Confluent wire format.
+
+    """
+
+    id: RecordId
+    object: str
+    external_id: str = field(repr=False)
+    version: int
+    schema_id: int
+    plan: str
+    keys: int
+    value: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRecord:
+    """A minimal record whose transfer leaf is durable under a signed checkpoint.
+
+    Attributes:
+        record: What may be sent.
+        leaf: Index of its transfer leaf in the region's ledger.
+        fields: Decoded by the gate: Salesforce field name to value; None clears.
+
+    """
+
+    record: MinimalRecord
+    leaf: int
+    fields: Mapping[str, Any] = field(repr=False)
+
+
+GENERATION_STEP = 10**12  # offsets per topic generation; keeps versions under 2**53
+
+
+def row_version(generation: int, offset: int) -> int:
+    """Return topic generation and raw offset as one number, at most 15 digits.
+
+    Salesforce stores numbers as IEEE doubles, exact to 2**53.
+    """
+    return generation * GENERATION_STEP + offset

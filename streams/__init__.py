@@ -1,0 +1,1 @@
+"""The application: one module per service, the command line, the demo."""

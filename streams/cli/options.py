@@ -1,0 +1,39 @@
+"""Options that many commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from residency.regions import load_regions
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_HOME = Path(".homeport")
+
+
+def home_option(command: F) -> F:
+    """Add ``--home DIR``: where the embedded stack keeps its state."""
+    return click.option(
+        "--home",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=DEFAULT_HOME,
+        envvar="HOMEPORT_HOME",
+        show_default=True,
+        help="Where the embedded stack keeps its state.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """Add ``--json``: stdout is one document, nothing else."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else."
+    )(command)
+
+
+def region_option(command: F) -> F:
+    """Add the required ``--region``, one of ``regions.toml``."""
+    return click.option(
+        "--region", type=click.Choice(list(load_regions())), required=True, help="Home region."
+    )(command)
