@@ -1,0 +1,138 @@
+"""A plan as a value, its canonical JSON and its digest."""
+
+import hashlib
+import re
+from dataclasses import asdict, dataclass
+from datetime import date
+from functools import cached_property
+from typing import Any, Literal
+
+import rfc8785
+
+from residency.policy.rules import Action
+
+Source = Literal["path", "count", "constant", "region", "clear"]
+Steps = tuple[str | int, ...]
+_STEP = re.compile(r"([^.\[\]]+)((?:\[\d+\])*)")
+FORMAT = 1  # of the plan's JSON
+
+
+def parse_path(path: str) -> Steps:
+    """Return the steps of a path: ``items[0].sku`` is ``("items", 0, "sku")``.
+
+    Raises:
+        ValueError: *path* is not a dotted path with array positions.
+
+    """
+    steps: list[str | int] = []
+    for part in path.split("."):
+        match = _STEP.fullmatch(part)
+        if match is None:
+            msg = f"{path!r} is not a path; it reads like customer.email or items[0].sku"
+            raise ValueError(msg)
+        steps.append(match[1])
+        steps += [int(n) for n in re.findall(r"\[(\d+)\]", match[2])]
+    return tuple(steps)
+
+
+def leaf_path(path: str) -> str:
+    """Return the schema's name of a path: ``items[0].sku`` is ``items[].sku``."""
+    return re.sub(r"\[\d+\]", "[]", path)
+
+
+@dataclass(frozen=True, slots=True)
+class LeafDecision:
+    """What the policy says about one leaf of the schema.
+
+    Attributes:
+        rules: Ids of the rules that determined it; empty: no rule spoke, so `drop`.
+        basis: W3C DPV ids of the transfer bases of those rules.
+
+    """
+
+    path: str
+    category: str
+    action: Action
+    how: str | None
+    rules: tuple[str, ...]
+    sources: tuple[str, ...]
+    basis: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPlan:
+    """How one CRM field is made.
+
+    Attributes:
+        name: Salesforce field.
+        to: Kind of the minimal field: ``string``, ``long``, ``decimal``, ...
+        source: Which source it has.
+        path: The leaf, or the array that is counted.
+        action: What is done with the leaf; None for constants and the like.
+        domain: Token domain: an identity's name, or the leaf's category.
+        pattern: A kept text must match it.
+        range: A number must lie in it, both ends included.
+
+    """
+
+    name: str
+    to: str
+    source: Source
+    path: str | None = None
+    value: str | None = None
+    action: Action | None = None
+    how: str | None = None
+    identity: bool = False
+    domain: str | None = None
+    country: str | None = None
+    pattern: str | None = None
+    range: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """One minimal record that the event becomes."""
+
+    object: str
+    schema_id: int
+    external_id: FieldPlan
+    fields: tuple[FieldPlan, ...]
+    basis: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Contract and policy for one schema in one region.
+
+    Attributes:
+        not_after: The earliest expiry among the rules and certificates it rests on;
+            nothing is sent under it after that day. None if nothing expires.
+
+    """
+
+    region: str
+    destination: str
+    subject: str
+    schema_id: int
+    schema_digest: str
+    normaliser: int
+    decisions: tuple[LeafDecision, ...]
+    outputs: tuple[OutputPlan, ...]
+    not_after: date | None
+
+    def to_json(self) -> bytes:
+        """Return the plan as canonical JSON (RFC 8785): same plan, same bytes."""
+        return rfc8785.dumps(_plain({"format": FORMAT, **asdict(self)}))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, hex."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401, JSON is Any
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value.isoformat() if isinstance(value, date) else value

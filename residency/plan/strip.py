@@ -1,0 +1,170 @@
+"""Strip: the one place where a classified event becomes minimal records.
+
+Slow, obvious, on decoded values: the definition of what leaves. It reads Avro's physical
+values (days, milliseconds, two's-complement bytes), so that no strange date of birth can
+make it fail: a failure would tell something about a value that must stay.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from residency.generalise import GENERALISERS
+from residency.plan.model import FieldPlan, OutputPlan, Plan, parse_path
+from residency.policy.rules import Action
+from residency.tokens import Tokeniser
+from schemas.codec import encode
+from schemas.errors import HaltError, QuarantineError, Reason
+from schemas.events import ClassifiedEvent, MinimalRecord, RecordId, row_version
+from schemas.registry import Registry
+
+DECIMAL_UNIT = 100  # the minimal schemas' decimals have scale 2; ranges are in whole units
+
+
+def strip(
+    event: ClassifiedEvent, plan: Plan, tokeniser: Tokeniser, registry: Registry
+) -> tuple[MinimalRecord, ...]:
+    """Return what may leave of *event*: one record per output of *plan*, maybe none.
+
+    Args:
+        event: Written under the plan's schema.
+        plan: Approved by the caller.
+        tokeniser: Holds the region's keys.
+        registry: Knows the minimal schemas.
+
+    Raises:
+        QuarantineError: A kept value does not match its declared format or range. A
+            regulated value never causes this.
+        HaltError: Event and plan do not belong together: our fault.
+
+    """
+    if event.schema_id != plan.schema_id:
+        msg = f"{event.raw.at}: plan for schema {plan.schema_id}, event of {event.schema_id}"
+        raise HaltError(msg)
+    return tuple(
+        _record(event, plan, number, tokeniser, registry) for number in range(len(plan.outputs))
+    )
+
+
+def _record(
+    event: ClassifiedEvent,
+    plan: Plan,
+    number: int,
+    tokeniser: Tokeniser,
+    registry: Registry,
+) -> MinimalRecord:
+    output, raw = plan.outputs[number], event.raw
+    version = row_version(raw.generation, raw.at.offset)
+    values = _values(event.values, output, plan.region, tokeniser)
+    schema = registry.by_id(output.schema_id)
+    unset = {field["name"]: None for field in schema.avro["fields"]}
+    external_id: str = values["External_Id__c"]
+    return MinimalRecord(
+        id=RecordId(raw.at, number, 0, raw.topic_id),
+        object=output.object,
+        external_id=external_id,
+        version=version,
+        schema_id=schema.id,
+        plan=plan.digest,
+        keys=tokeniser.version,
+        value=encode(schema, {**unset, **values, "Base_Version__c": version}),
+    )
+
+
+def _values(
+    event: Mapping[str, Any], output: OutputPlan, region: str, tokeniser: Tokeniser
+) -> dict[str, Any]:
+    """Return the minimal record's fields; a mapped field that is null is listed as cleared."""
+    made = {field.name: _value(event, field, region, tokeniser) for field in output.fields}
+    external = _value(event, output.external_id, region, tokeniser)
+    return {
+        "External_Id__c": external if external is not None else _nobody(output, tokeniser),
+        **{name: value for name, value in made.items() if value is not None},
+        "cleared": [name for name, value in made.items() if value is None],
+    }
+
+
+def _nobody(output: OutputPlan, tokeniser: Tokeniser) -> str:
+    """Return the token of the empty id, so that an absent one cannot fail the record."""
+    return tokeniser.identity(output.external_id.domain or "", "")
+
+
+def _value(event: Mapping[str, Any], field: FieldPlan, region: str, tokeniser: Tokeniser) -> Any:  # noqa: ANN401, any Avro value
+    match field.source:
+        case "constant":
+            return field.value
+        case "region":
+            return region
+        case "clear":
+            return None
+        case "count":
+            found = look_up(event, field.path or "")
+            return _in_range(field, len(found) if isinstance(found, list) else 0)
+        case "path":
+            value = look_up(event, field.path or "")
+            return None if value is None else _act(event, field, value, tokeniser)
+
+
+def _act(
+    event: Mapping[str, Any],
+    field: FieldPlan,
+    value: Any,  # noqa: ANN401, any Avro value
+    tokeniser: Tokeniser,
+) -> Any:  # noqa: ANN401, any Avro value
+    domain = field.domain or ""
+    match field.action:
+        case Action.TOKENISE if field.identity:
+            return tokeniser.identity(domain, value)
+        case Action.TOKENISE:
+            return tokeniser.attribute(domain, value)
+        case Action.GENERALISE:
+            country = look_up(event, field.country) if field.country else None
+            return GENERALISERS[field.how or ""].apply(value, country)
+        case Action.KEEP:
+            return _keep(field, value)
+        case _:
+            msg = f"{field.name}: a plan never maps a field whose action is {field.action}"
+            raise HaltError(msg)
+
+
+def _keep(field: FieldPlan, value: Any) -> Any:  # noqa: ANN401, any Avro value
+    if field.pattern is not None and not _compiled(field.pattern).fullmatch(value):
+        raise QuarantineError(Reason.FORMAT, field.path)
+    if field.to == "decimal":
+        unscaled = int.from_bytes(value, "big", signed=True)
+        _in_range(field, unscaled / DECIMAL_UNIT)
+        return unscaled.to_bytes(_width(unscaled), "big", signed=True)
+    return _in_range(field, value)
+
+
+def _width(unscaled: int) -> int:
+    """Return the fewest bytes that hold *unscaled*, as Avro's canonical decimals have."""
+    return (unscaled if unscaled >= 0 else ~unscaled).bit_length() // 8 + 1
+
+
+def _in_range(field: FieldPlan, value: Any) -> Any:  # noqa: ANN401, any Avro value
+    if field.range is not None and not field.range[0] <= value <= field.range[1]:
+        raise QuarantineError(Reason.FORMAT, field.path)
+    return value
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+_steps = cache(parse_path)
+
+
+def look_up(event: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401, any Avro value
+    """Return the value at *path*, or None where a record or element on the way is absent."""
+    value: Any = event
+    for step in _steps(path):
+        if isinstance(step, int):
+            value = value[step] if isinstance(value, list) and step < len(value) else None
+        else:
+            value = value.get(step) if isinstance(value, Mapping) else None
+        if value is None:
+            return None
+    return value
