@@ -1,0 +1,1 @@
+"""Kafka: how our services connect, and the few things several of them do."""

@@ -1,0 +1,1 @@
+"""Postgres: what egress keeps in its region besides the ledger files."""

@@ -1,0 +1,215 @@
+"""What egress keeps in its region's Postgres: the ledger's index and the expected rows.
+
+Both can be rebuilt: the index from the ledger's entries, the expected rows by replay. The
+ledger files are the truth; this is what makes them quick to ask.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from schemas.errors import RetriableError
+from schemas.events import RecordId
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS ledger_index (
+  topic_id text NOT NULL,
+  record text NOT NULL,
+  transfer bigint,
+  commitment text,
+  month text,
+  outcome bigint,
+  result text,
+  PRIMARY KEY (topic_id, record)
+);
+CREATE INDEX IF NOT EXISTS ledger_index_transfer ON ledger_index (transfer);
+CREATE INDEX IF NOT EXISTS ledger_index_outcome ON ledger_index (outcome);
+CREATE TABLE IF NOT EXISTS ledger_cursor (one boolean PRIMARY KEY DEFAULT true, size bigint);
+INSERT INTO ledger_cursor (size) VALUES (0) ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS expected_rows (
+  object text NOT NULL,
+  external_id text NOT NULL,
+  version bigint NOT NULL,
+  fields jsonb NOT NULL,
+  records text[] NOT NULL,
+  is_deleted boolean NOT NULL DEFAULT false,
+  PRIMARY KEY (object, external_id)
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the ledger says about one record.
+
+    Attributes:
+        transfer: Index of its transfer leaf; None if it never had one.
+        commitment: Of that leaf.
+        month: ``YYYY-MM`` of that leaf's time: names the commitment's key.
+        outcome: Index of its outcome leaf; None: it is not known what became of it.
+        result: Of that leaf.
+
+    """
+
+    id: RecordId
+    transfer: int | None = None
+    commitment: str | None = None
+    month: str | None = None
+    outcome: int | None = None
+    result: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedRow:
+    """What the org should hold of one row, as far as one record set it.
+
+    Attributes:
+        fields: Field name to the HMAC, hex, of the value last accepted; None: emptied.
+
+    """
+
+    object: str
+    external_id: str
+    version: int
+    fields: Mapping[str, str | None]
+    record: str
+
+
+class EgressStore:
+    """Egress's own tables. One connection, one thread."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        """Take a connection in autocommit mode."""
+        self._connection = connection
+
+    @classmethod
+    def open(cls, dsn: str) -> Self:
+        """Connect as egress and create what is missing.
+
+        Raises:
+            RetriableError: Postgres does not answer.
+
+        """
+        try:
+            connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10)
+            connection.execute(_TABLES)
+        except psycopg.OperationalError as exc:
+            raise RetriableError(_unanswered(exc)) from None
+        return cls(connection)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    @property
+    def indexed(self) -> int:
+        """How many leaves of the ledger are indexed."""
+        row = self._connection.execute("SELECT size FROM ledger_cursor").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def cut(self, size: int) -> None:
+        """Forget leaves from *size* on: the ledger's signed head does not have them."""
+        with self._connection.transaction():
+            run = self._connection.execute
+            run(
+                "UPDATE ledger_index SET outcome = NULL, result = NULL WHERE outcome >= %s",
+                (size,),
+            )
+            run(
+                "UPDATE ledger_index SET transfer = NULL, commitment = NULL, month = NULL"
+                " WHERE transfer >= %s",
+                (size,),
+            )
+            run("DELETE FROM ledger_index WHERE transfer IS NULL AND outcome IS NULL")
+            run("UPDATE ledger_cursor SET size = %s WHERE size > %s", (size, size))
+
+    def look_up(self, ids: Sequence[RecordId]) -> dict[RecordId, Entry]:
+        """Return what the ledger says about those of *ids* that it knows."""
+        rows = self._connection.execute(
+            "SELECT i.topic_id, i.record, transfer, commitment, month, outcome, result"
+            " FROM ledger_index i JOIN unnest(%s::text[], %s::text[]) AS w(topic_id, record)"
+            " ON i.topic_id = w.topic_id AND i.record = w.record",
+            ([i.topic_id for i in ids], [str(i) for i in ids]),
+        ).fetchall()
+        found = (Entry(RecordId.parse(row[1], row[0]), *row[2:]) for row in rows)
+        return {entry.id: entry for entry in found}
+
+    def versions(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Return the accepted version of those rows (object, external id) that exist."""
+        wanted = list(keys)
+        rows = self._connection.execute(
+            "SELECT e.object, e.external_id, version FROM expected_rows e"
+            " JOIN unnest(%s::text[], %s::text[]) AS w(object, external_id)"
+            " ON e.object = w.object AND e.external_id = w.external_id",
+            ([k[0] for k in wanted], [k[1] for k in wanted]),
+        ).fetchall()
+        return {(row[0], row[1]): int(row[2]) for row in rows}
+
+    def save(self, size: int, entries: Sequence[Entry], rows: Sequence[ExpectedRow]) -> None:
+        """Index *entries*, apply the accepted *rows*, move the cursor to *size*: all or none.
+
+        Applying a row again changes nothing: an older or equal version is passed over.
+
+        Raises:
+            RetriableError: Postgres went away; nothing is saved.
+
+        """
+        try:
+            with self._connection.transaction(), self._connection.cursor() as cursor:
+                cursor.executemany(_INDEX, [_index_row(entry) for entry in entries])
+                cursor.executemany(_EXPECT, [_expect_row(row) for row in rows])
+                cursor.execute("UPDATE ledger_cursor SET size = %s WHERE size < %s", (size, size))
+        except psycopg.OperationalError as exc:
+            raise RetriableError(_unanswered(exc)) from None
+
+    def results(self) -> dict[str, int]:
+        """Return how many records had each result."""
+        rows = self._connection.execute(
+            "SELECT result, count(*) FROM ledger_index WHERE result IS NOT NULL GROUP BY result"
+        ).fetchall()
+        return {row[0]: int(row[1]) for row in rows}
+
+
+_INDEX = """
+INSERT INTO ledger_index (topic_id, record, transfer, commitment, month, outcome, result)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (topic_id, record) DO UPDATE SET
+  transfer = coalesce(excluded.transfer, ledger_index.transfer),
+  commitment = coalesce(excluded.commitment, ledger_index.commitment),
+  month = coalesce(excluded.month, ledger_index.month),
+  outcome = coalesce(excluded.outcome, ledger_index.outcome),
+  result = coalesce(excluded.result, ledger_index.result)
+"""
+
+_EXPECT = """
+INSERT INTO expected_rows (object, external_id, version, fields, records)
+VALUES (%s, %s, %s, %s, ARRAY[%s])
+ON CONFLICT (object, external_id) DO UPDATE SET
+  version = excluded.version,
+  fields = expected_rows.fields || excluded.fields,
+  records = expected_rows.records || excluded.records
+WHERE expected_rows.version < excluded.version
+"""
+
+
+def _index_row(entry: Entry) -> tuple[Any, ...]:
+    return (
+        entry.id.topic_id,
+        str(entry.id),
+        entry.transfer,
+        entry.commitment,
+        entry.month,
+        entry.outcome,
+        entry.result,
+    )
+
+
+def _expect_row(row: ExpectedRow) -> tuple[Any, ...]:
+    return row.object, row.external_id, row.version, Jsonb(dict(row.fields)), row.record
+
+
+def _unanswered(exc: psycopg.OperationalError) -> str:
+    return f"Postgres: {type(exc).__name__}; is the region's database up? see `homeport status`"

@@ -1,0 +1,28 @@
+"""``homeport worker``: one service of one region, in front."""
+
+from pathlib import Path
+
+import click
+
+from streams.cli.options import home_option, region_option
+from streams.services import SERVICES
+
+
+@click.command()
+@region_option
+@click.option("--service", type=click.Choice(list(SERVICES)), required=True, help="Which one.")
+@home_option
+def worker(region: str, service: str, home: Path) -> None:
+    """Run one service of one region in front until SIGTERM or Ctrl-C.
+
+    It reads HOME/REGION/services/SERVICE.json and nothing of any other service or region.
+    Exit code 1 when it crashed: start it again, it goes on from what it committed.
+    Example: homeport worker --region eu --service border
+    """
+    # imported here: Faust and Kafka take half a second that --help must not pay
+    from streams.app import run  # noqa: PLC0415
+    from streams.services import build_loop  # noqa: PLC0415
+    from streams.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings(home, region, service)
+    run(settings, build_loop(settings))

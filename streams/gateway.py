@@ -1,0 +1,277 @@
+"""The gateway: services publish CloudEvents here, and only the customer's own region takes them.
+
+``POST /events`` with a CloudEvent (structured JSON, or a batch of them). Every event is
+answered for: 202 once Kafka has it, 202 for a repeat that was dropped, 400 malformed, 421
+another region's customer, 422 a country nobody serves.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+from confluent_kafka import KafkaError, Message, Producer
+
+from connectors.kafka.headers import Headers
+from residency import topics
+from residency.keys import secret
+from residency.regions import load_regions, region_of
+from residency.telemetry.setup import Telemetry, telemetry
+from residency.telemetry.trace import inject
+from schemas.codec import encode
+from schemas.errors import HaltError
+from schemas.plainjson import from_plain
+from schemas.registry import EventSchema, load_registry
+from schemas.scalars import PlainJsonError
+from streams.settings import Settings
+
+LOG = logging.getLogger("homeport.gateway")
+REPEAT_WINDOW_S = 600  # a repeated source + id within this is acknowledged and dropped
+MAX_REMEMBERED = 200_000  # ids; the oldest go first
+MAX_BODY_BYTES = 4 * 2**20
+MAX_BATCH = 500  # events
+BATCH_TYPE = "application/cloudevents-batch+json"
+TYPES = {"application/cloudevents+json", "application/json"}
+STOP_TIMEOUT_S = 10
+
+
+class Refusal(Exception):  # noqa: N818, an answer to the client, not a fault of ours
+    """Why an event is not taken. Names the field, never its value."""
+
+    def __init__(self, status: int, error: str, **more: str) -> None:
+        """Take the HTTP status, a word from a closed list, and what helps the client."""
+        super().__init__(error)
+        self.status = status
+        self.body = {"error": error, **more}
+
+
+class Repeats:
+    """Remembers which events were taken, for a while. State of the gateway, in memory."""
+
+    def __init__(self, window_s: float = REPEAT_WINDOW_S, limit: int = MAX_REMEMBERED) -> None:
+        """Forget after *window_s*, or when there are more than *limit*."""
+        self._window_s = window_s
+        self._limit = limit
+        self._taken: OrderedDict[bytes, tuple[float, asyncio.Future[str]]] = OrderedDict()
+
+    def claim(self, source: str, event_id: str, now: float) -> tuple[asyncio.Future[str], bool]:
+        """Return the future record of an event, and whether this caller must publish it."""
+        while self._taken:
+            oldest = next(iter(self._taken.values()))[0]
+            if now - oldest <= self._window_s and len(self._taken) <= self._limit:
+                break
+            self._taken.popitem(last=False)
+        key = hashlib.sha256(f"{source}\x1f{event_id}".encode()).digest()
+        found = self._taken.get(key)
+        if found is not None and not _failed(found[1]):
+            return found[1], False
+        future = asyncio.get_running_loop().create_future()
+        self._taken[key] = now, future
+        self._taken.move_to_end(key)
+        return future, True
+
+
+def _failed(future: "asyncio.Future[str]") -> bool:
+    return future.done() and (future.cancelled() or future.exception() is not None)
+
+
+class Publisher:
+    """An idempotent producer whose deliveries are asyncio futures."""
+
+    def __init__(self, config: Mapping[str, object]) -> None:
+        """Connect; a thread of its own serves the deliveries."""
+        self._producer = Producer(dict(config))
+        self._halt = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="deliveries", daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while not self._halt.is_set():
+            self._producer.poll(0.1)
+
+    def send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> "asyncio.Future[str]":
+        """Return a future that holds ``topic[partition]@offset`` once Kafka has the record."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[str] = loop.create_future()
+
+        def settle(error: KafkaError | None, message: Message) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(ConnectionError(error.name()))
+            else:
+                at = f"{message.topic()}[{message.partition()}]@{message.offset()}"
+                future.set_result(at)
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            loop.call_soon_threadsafe(settle, error, message)
+
+        self._producer.produce(topic, value, key, headers=headers, on_delivery=delivered)
+        return future
+
+    def close(self) -> int:
+        """Wait for what is in flight; return how many records are not acknowledged."""
+        left: int = self._producer.flush(STOP_TIMEOUT_S)
+        self._halt.set()
+        self._thread.join(STOP_TIMEOUT_S)
+        return left
+
+
+class Gateway:
+    """One region's gateway. ``run`` blocks, as the shell wants it."""
+
+    def __init__(self, settings: Settings, signals: Telemetry) -> None:
+        """Take the gateway's own settings; connects in `run`."""
+        self._settings = settings
+        self._signals = signals
+        self._regions = tuple(load_regions().values())
+        self._registry = load_registry()
+        self._key = secret(settings.folder / "keys", "partition")
+        self._repeats = Repeats()
+        self._publisher: Publisher | None = None
+        self._counts = {"published": 0, "repeated": 0, "refused": 0}
+
+    def health(self) -> Mapping[str, Any]:
+        """Return the counters since start."""
+        return {"ready": self._publisher is not None, **self._counts}
+
+    def run(self, halt: threading.Event) -> None:
+        """Serve until *halt*; answers what is in flight before it ends."""
+        asyncio.run(self._serve(halt))
+
+    async def _serve(self, halt: threading.Event) -> None:
+        if self._settings.http_port is None:
+            msg = "the gateway's settings name no http_port; run `homeport up` again"
+            raise HaltError(msg)
+        config = self._settings.kafka.librdkafka(
+            enable_idempotence=True, linger_ms=5, compression_type="lz4", delivery_timeout_ms=30000
+        )
+        self._publisher = Publisher(config)
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.router.add_post("/events", self._events)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await runner.setup()
+        await web.TCPSite(runner, self._settings.http_host, self._settings.http_port).start()
+        while not halt.is_set():  # noqa: ASYNC110, the event belongs to another thread
+            await asyncio.sleep(0.1)
+        await runner.cleanup()
+        left = await asyncio.to_thread(self._publisher.close)
+        self._signals.shutdown()
+        if left:
+            LOG.warning("%d events were not acknowledged; their senders must repeat them", left)
+
+    async def _events(self, request: web.Request) -> web.Response:
+        try:
+            body = await request.json()
+        except ValueError:
+            return web.json_response({"error": "not-json"}, status=400)
+        if request.content_type == BATCH_TYPE:
+            if not isinstance(body, list) or len(body) > MAX_BATCH:
+                more = {"error": "bad-batch", "hint": f"a list of at most {MAX_BATCH} events"}
+                return web.json_response(more, status=400)
+            answers = await asyncio.gather(*(self._take(event) for event in body))
+            return web.json_response([{"status": s, **a} for s, a in answers], status=200)
+        if request.content_type not in TYPES:
+            return web.json_response({"error": "unsupported-media-type"}, status=415)
+        status, answer = await self._take(body)
+        return web.json_response(answer, status=status)
+
+    async def _take(self, event: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401, JSON
+        """Return the HTTP status and the answer for one event."""
+        try:
+            schema, source, event_id, data = self._read(event)
+            value = encode(schema, data)
+            self._check_residence(data)
+        except Refusal as refusal:
+            self._count("refused")
+            return refusal.status, refusal.body
+        future, is_mine = self._repeats.claim(source, event_id, time.monotonic())
+        if is_mine:
+            await self._publish(schema, data, value, future)
+        try:
+            record = await asyncio.shield(future)
+        except ConnectionError as exc:
+            return 503, {"error": "not-acknowledged", "code": str(exc)}
+        self._count("published" if is_mine else "repeated")
+        return 202, {"record": record, "duplicate": not is_mine}
+
+    async def _publish(
+        self,
+        schema: EventSchema,
+        data: Mapping[str, Any],
+        value: bytes,
+        future: "asyncio.Future[str]",
+    ) -> None:
+        if self._publisher is None:
+            future.set_exception(ConnectionError("starting"))
+            return
+        topic = topics.raw(self._settings.region, schema.domain)
+        customer = str(data["customer"]["customer_id"]).encode("utf-8", "surrogatepass")
+        key = hmac.digest(self._key, customer, "sha256")[:16]
+        with self._signals.span("gateway.publish") as span:
+            try:
+                header = inject(span.get_span_context())
+                future.set_result(await self._publisher.send(topic, key, value, [header]))
+                self._signals.recorder.add("homeport.events", 1, domain=schema.domain)
+            except (BufferError, ConnectionError) as exc:
+                future.set_exception(ConnectionError(type(exc).__name__))
+
+    def _read(self, event: Any) -> tuple[EventSchema, str, str, dict[str, Any]]:  # noqa: ANN401
+        """Return schema, source, id and data of a CloudEvent."""
+        if not isinstance(event, dict):
+            raise Refusal(400, "not-a-cloudevent")
+        texts = [event.get(name) for name in ("type", "source", "id")]
+        for name, text in zip(("type", "source", "id"), texts, strict=True):
+            if not isinstance(text, str) or not text:
+                raise Refusal(400, "missing-attribute", path=name)
+        kind, source, event_id = (str(text) for text in texts)
+        schema = self._schema(kind, event.get("schemaversion"))
+        try:
+            data = from_plain(schema, event.get("data"))
+        except PlainJsonError as exc:
+            raise Refusal(
+                400,
+                "malformed",
+                path=f"data.{exc.path}" if exc.path else "data",
+                problem=exc.problem,
+            ) from None
+        return schema, source, event_id, data
+
+    def _schema(self, kind: str, version: object) -> EventSchema:
+        versions = {
+            s.version: s for s in self._registry.versions(kind) if s.domain in topics.DOMAINS
+        }
+        if not versions:
+            raise Refusal(400, "unknown-type", path="type")
+        wanted = max(versions) if version is None else version
+        if not isinstance(wanted, int) or wanted not in versions:
+            raise Refusal(400, "unknown-schema-version", path="schemaversion")
+        return versions[wanted]
+
+    def _check_residence(self, data: Mapping[str, Any]) -> None:
+        residence = data["customer"]["residence"]
+        served = region_of(residence["country"], residence.get("subdivision"), self._regions)
+        if served is None:
+            raise Refusal(422, "unserved-country", path="data.customer.residence.country")
+        home = served[1]
+        if home != self._settings.region:
+            urls = self._settings.gateways or {}
+            raise Refusal(421, "wrong-region", region=home, gateway=urls.get(home, ""))
+
+    def _count(self, what: str) -> None:
+        self._counts[what] += 1
+        if what != "repeated":
+            self._signals.recorder.add("homeport.records", 1, stage="gateway", outcome=what)
+
+
+def build(settings: Settings) -> Gateway:
+    """Return the gateway of *settings*; the shell runs it."""
+    folder = settings.folder / "telemetry"
+    return Gateway(settings, telemetry("gateway", settings.region, folder, os.environ))

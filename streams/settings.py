@@ -1,0 +1,74 @@
+"""What one service process may know: read once from its own 0600 file, passed down."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import field
+from pathlib import Path
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from connectors.kafka.config import KafkaConfig
+from connectors.salesforce.config import SalesforceConfig
+from schemas.errors import SetupError
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, config=_STRICT)
+class PostgresConfig:
+    """A connection string with the service's own role."""
+
+    dsn: str = field(repr=False)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Settings:
+    """One service of one region.
+
+    Attributes:
+        health_port: The worker's health page, on loopback.
+        http_port: The gateway's public port.
+        http_host: The address it listens on: loopback, except in a container of its own.
+        gateways: Public gateway URLs by region; the gateway alone knows them.
+
+    """
+
+    region: str
+    service: str
+    home: Path
+    kafka: KafkaConfig
+    health_port: int
+    postgres: PostgresConfig | None = None
+    salesforce: SalesforceConfig | None = None
+    http_port: int | None = None
+    http_host: str = "127.0.0.1"
+    gateways: Mapping[str, str] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The region's folder in the home."""
+        return self.home / self.region
+
+
+def load_settings(home: Path, region: str, service: str) -> Settings:
+    """Return the settings of one service.
+
+    Raises:
+        SetupError: The file is missing, readable by others, or has a key we do not know.
+
+    """
+    path = home / region / "services" / f"{service}.json"
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_mode & 0o077:
+            msg = f"{path}: others can read these credentials; run `chmod 600` on it"
+            raise SetupError(msg)
+        return TypeAdapter(Settings).validate_python(raw)
+    except FileNotFoundError as exc:
+        msg = f"{path}: missing; run `homeport up` first"
+        raise SetupError(msg) from exc
+    except ValidationError as exc:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+        msg = f"{path}: {faults}"
+        raise SetupError(msg) from exc
