@@ -1,0 +1,1 @@
+"""The road to Salesforce: log in, upsert minimal records, account for every one of them."""

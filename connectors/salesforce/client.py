@@ -1,0 +1,222 @@
+"""One region's client of the org: upsert, query, describe, each within a deadline.
+
+Built on ``Salesforce.restful`` alone. simple-salesforce's own object calls recurse without end
+on a dead session, have no time-outs and drop headers after a login; see its issues 148 and 804.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import requests
+from simple_salesforce.api import Salesforce
+from simple_salesforce.exceptions import SalesforceError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from connectors.salesforce.auth import Token, Tokens, network_failure, open_session
+from connectors.salesforce.config import SalesforceConfig
+from connectors.salesforce.errors import (
+    OrgUnavailableError,
+    SessionRefusedError,
+)
+from connectors.salesforce.refusals import Call, refusal
+from connectors.salesforce.rows import MAX_ROWS, RowResult, encode_rows, read_results
+from schemas.errors import HaltError, HomeportError, RetriableError
+
+T = TypeVar("T")
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class CallRetry:
+    """How long to try one call before handing the failure up, in seconds.
+
+    The waits between tries are random between 0 and a bound that doubles from *first_wait_s*
+    to *max_wait_s*, so that regions hit by one outage do not come back in step.
+    """
+
+    deadline_s: float = 60.0
+    first_wait_s: float = 0.5
+    max_wait_s: float = 15.0
+
+
+class OrgClient:
+    """Talks to one org as one region's integration user. One per thread."""
+
+    def __init__(
+        self,
+        config: SalesforceConfig,
+        region: str,
+        *,
+        session: requests.Session | None = None,
+        retry: CallRetry = CallRetry(),
+    ) -> None:
+        """Prepare; the first call logs in.
+
+        Args:
+            config: Where and as whom.
+            region: Our region's id; the org's logs show it as the client's name.
+            session: Connections to use, or None for ones that follow *config*.
+            retry: Deadline and waits of each call.
+
+        """
+        self._config = config
+        self._session = session or open_session(config)
+        self._tokens = Tokens(config, self._session)
+        self._retry = retry
+        self._headers = {"Sforce-Call-Options": f"client=homeport-{region}"}
+        self._org: tuple[int, Salesforce] | None = None
+
+    def upsert(
+        self, sobject: str, key_field: str, rows: Sequence[Mapping[str, Any]]
+    ) -> list[RowResult]:
+        """Upsert up to 200 rows by external id and return a verdict each, in order.
+
+        Each row holds *key_field*, and no two the same id. The same request is sent again when
+        its fate is unknown: an upsert by a unique id does no harm twice.
+
+        Raises:
+            OrgUnavailableError: No full answer within the deadline; rows may be in the org.
+            BodyRefusedError: The org refuses the request because of some row; none is written.
+            UnsendableValueError: A value that the org could not store as it is; none is sent.
+            HaltError: The org's set-up or ours is wrong; the text says what.
+
+        """
+        if not rows:
+            return []
+        if len(rows) > MAX_ROWS:
+            msg = f"{len(rows)} rows in one request; Salesforce takes {MAX_ROWS}"
+            raise ValueError(msg)
+        path = f"composite/sobjects/{_named(sobject)}/{_named(key_field)}"
+        sent = frozenset(name for row in rows for name in row)
+        body = encode_rows(sobject, rows)
+        call = Call("upsert", sobject, "PATCH", path, body=body, sent=sent, key_field=key_field)
+        return self._call(call, lambda answer: read_results(answer, rows, key_field))
+
+    def query_all(self, soql: str) -> Iterator[dict[str, Any]]:
+        """Yield every row of a query, page by page; fractions come as Decimal.
+
+        The mere ``attributes`` of each row is left out. A query is at most about 16,000
+        characters once URL-encoded: ask in pieces.
+
+        Raises:
+            OrgUnavailableError: The org did not answer in time, or forgot the cursor: start over.
+            HaltError: The org refuses the query.
+
+        """
+        home = f"/services/data/v{self._config.api_version}/"
+        call: Call | None = Call("query", "rows", "GET", "query", params={"q": soql})
+        while call is not None:
+            page = self._call(call, _read_page)
+            yield from page.rows
+            if page.next_url is None:
+                call = None
+            elif page.next_url.startswith(f"{home}query/"):
+                call = Call("query", "rows", "GET", page.next_url.removeprefix(home))
+            else:
+                msg = "query rows: Salesforce names a next page outside its query resource"
+                raise OrgUnavailableError(msg)
+
+    def describe(self, sobject: str) -> dict[str, Any]:
+        """Return the object's describe, as our user sees it: no field it may not read.
+
+        Raises:
+            RequestRefusedError: No such object for us (status 404), or no access.
+            OrgUnavailableError: The org did not answer in time.
+
+        """
+        call = Call("describe", sobject, "GET", f"sobjects/{_named(sobject)}/describe")
+        return self._call(call, _read_object)
+
+    def _call(self, call: Call, read: Callable[[Any], T]) -> T:
+        retrying = Retrying(
+            retry=retry_if_exception_type(RetriableError),
+            stop=stop_after_delay(self._retry.deadline_s),
+            wait=wait_random_exponential(
+                multiplier=self._retry.first_wait_s, max=self._retry.max_wait_s
+            ),
+            reraise=True,
+        )
+        answer: T = retrying(self._try, call, read)
+        return answer
+
+    def _try(self, call: Call, read: Callable[[Any], T]) -> T:
+        token = self._tokens.current()
+        try:
+            return read(self._send(token, call))
+        except SessionRefusedError as exc:
+            if not exc.may_refresh:
+                raise
+        token = self._tokens.refresh(if_generation=token.generation)
+        return read(self._send(token, call))
+
+    def _send(self, token: Token, call: Call) -> Any:  # noqa: ANN401  decoded JSON
+        failure: HomeportError
+        try:
+            return self._salesforce(token).restful(
+                call.path,
+                params=dict(call.params) if call.params else None,
+                method=call.method,
+                data=call.body,
+                headers=self._headers,
+                timeout=self._config.timeout_s,
+                allow_redirects=False,  # a redirect could carry the rows to another host
+            )
+        except SalesforceError as exc:
+            failure = refusal(call, exc.status, exc.content)
+        except OSError as exc:  # every error of requests is one
+            failure = network_failure(str(call), exc)
+        except (KeyError, TypeError, ValueError):  # simple-salesforce on an unexpected body
+            failure = OrgUnavailableError(f"{call}: Salesforce's answer cannot be read")
+        raise failure  # here, so that the caught error does not ride along with its texts
+
+    def _salesforce(self, token: Token) -> Salesforce:
+        """Return the library's client for *token*: a fresh one each, as it caches the old one."""
+        if self._org is None or self._org[0] != token.generation:
+            org = Salesforce(
+                session_id=token.value,
+                instance_url=self._config.instance_url,
+                version=self._config.api_version,
+                session=self._session,
+                parse_float=Decimal,
+                object_pairs_hook=dict,
+            )
+            org.headers.pop("X-PrettyPrint", None)
+            self._org = (token.generation, org)
+        return self._org[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    rows: list[dict[str, Any]] = field(repr=False)
+    next_url: str | None
+
+
+def _read_page(answer: object) -> _Page:
+    rows = answer.get("records") if isinstance(answer, dict) else None
+    if not isinstance(answer, dict) or not isinstance(rows, list):
+        msg = "query rows: Salesforce's answer holds no records"
+        raise OrgUnavailableError(msg)
+    next_url = None if answer.get("done") is True else answer.get("nextRecordsUrl")
+    if answer.get("done") is not True and not isinstance(next_url, str):
+        msg = "query rows: Salesforce says there is more, but not where"
+        raise OrgUnavailableError(msg)
+    plain = [{k: v for k, v in row.items() if k != "attributes"} for row in rows]
+    return _Page(plain, next_url)
+
+
+def _read_object(answer: object) -> dict[str, Any]:
+    if not isinstance(answer, dict) or not isinstance(answer.get("fields"), list):
+        msg = "describe: Salesforce's answer holds no fields"
+        raise OrgUnavailableError(msg)
+    return answer
+
+
+def _named(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        msg = "an object or field name with other characters than letters, digits and _"
+        raise HaltError(msg)
+    return name

@@ -1,0 +1,86 @@
+"""From an HTTP answer that is not success to the error that says what to do next."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from connectors.salesforce.codes import (
+    DEFAULT_STEP,
+    NEXT_STEP,
+    NO_CODE,
+    Handling,
+    OrgError,
+    entries,
+    read_error,
+)
+from connectors.salesforce.errors import (
+    BodyRefusedError,
+    OrgUnavailableError,
+    RequestRefusedError,
+    SessionRefusedError,
+)
+from schemas.errors import HomeportError
+
+BAD_REQUEST, UNAUTHORISED, TOO_LARGE, SERVER_ERROR = 400, 401, 413, 500
+COME_BACK = frozenset({408, 420, 429})  # 420: Salesforce's edge has no route just now
+FORGOTTEN = frozenset({"INVALID_QUERY_LOCATOR"})  # a cursor lives two days
+# A new session would meet the same refusal, and log in for ever.
+NO_REFRESH = (
+    "This session is not valid for use with the REST API",
+    "Connected app is not attached to Agent",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, named for errors by what it does, never by its URL or body."""
+
+    verb: str
+    sobject: str
+    method: str
+    path: str = field(repr=False)
+    params: Mapping[str, str] | None = field(default=None, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    sent: frozenset[str] = frozenset()
+    key_field: str = ""
+
+    def __str__(self) -> str:
+        """Return verb and object: ``upsert Commerce_Order__c``."""
+        return f"{self.verb} {self.sobject}"
+
+
+def refusal(call: Call, status: int, content: object) -> HomeportError:
+    """Return the error for an answer of *status* with the decoded (or raw) body *content*."""
+    if status == UNAUTHORISED:
+        return _session_refused(call, content)
+    error = read_error(content, call.sent, call.key_field)
+    later = status >= SERVER_ERROR or status in COME_BACK
+    if later or error.handling is Handling.BUSY or error.code in FORGOTTEN:
+        return OrgUnavailableError(f"{call}: Salesforce answered HTTP {status} {error.code}")
+    if status in {BAD_REQUEST, TOO_LARGE} and call.body and error.handling is not Handling.HALT:
+        text = f"{call}: Salesforce refuses the request ({error.code})"
+        return BodyRefusedError(text, status=status, error=error)
+    return RequestRefusedError(halt_text(str(call), error, status), status=status, error=error)
+
+
+def halt_text(what: str, error: OrgError, status: int | None = None) -> str:
+    """Return the line that stops the worker: what was refused, which fields, what to do."""
+    http = f"HTTP {status} " if status is not None and error.code == NO_CODE else ""
+    fields = f" at {', '.join(error.fields)}" if error.fields else ""
+    step = NEXT_STEP.get(error.code, DEFAULT_STEP)
+    return f"{what}: Salesforce refuses with {http}{error.code}{fields}; {step}"
+
+
+def _session_refused(call: Call, content: object) -> SessionRefusedError:
+    texts = [str(entry.get("message", "")) for entry in entries(content)]
+    final = any(marker in text for text in texts for marker in NO_REFRESH)
+    if final:
+        return SessionRefusedError(
+            f"{call}: the org lets this user or app no further than the login; "
+            "give the user API access and the app its scopes",
+            may_refresh=False,
+        )
+    return SessionRefusedError(
+        f"{call}: the org refuses a session it has just opened; "
+        "see the app's and the user's session policies in Setup",
+        may_refresh=True,
+    )

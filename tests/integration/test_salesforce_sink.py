@@ -1,0 +1,306 @@
+"""The sink against the local test org, over TLS: rows right, none twice, whatever breaks.
+
+Faults of the network are played between client and org, so that the org really commits, or
+really does not, before the answer is lost.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+
+from connectors.embedded.pki import ensure_app, ensure_ca, ensure_server_certificate, write_apps
+from connectors.salesforce.auth import open_session
+from connectors.salesforce.client import CallRetry, OrgClient
+from connectors.salesforce.config import SalesforceConfig
+from connectors.salesforce.errors import LoginRefusedError
+from connectors.salesforce.outcome import Outcome, Result
+from connectors.salesforce.preflight import preflight
+from connectors.salesforce.sink import SalesforceSink
+from schemas.errors import HaltError, RetriableError
+from schemas.events import Coordinates, LoggedRecord, MinimalRecord, RecordId
+
+ROOT = Path(__file__).parents[2]
+ORDER, CUSTOMER, KEY = "Commerce_Order__c", "Commerce_Customer__c", "External_Id__c"
+START_S = 30
+PLACED = datetime(2026, 11, 23, 8, 15, 30, tzinfo=UTC)  # orgs keep whole seconds
+
+
+@pytest.fixture(scope="module")
+def org(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SalesforceConfig]:
+    """Start the test org with the EU's app registered; yield the way in."""
+    home = tmp_path_factory.mktemp("home")
+    ca_file = ensure_ca(home)
+    ensure_server_certificate(home)
+    app = ensure_app(home, "eu")
+    write_apps(home, [app])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = SalesforceConfig(
+        instance_url=f"https://127.0.0.1:{port}",
+        ca_file=ca_file,
+        consumer_key=app.consumer_key,
+        username=app.username,
+        private_key_file=app.private_key_file,
+    )
+    argv = [sys.executable, "-P", "-m", "streams.cli", "sandbox"]
+    log = home / "sandbox.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*argv, "--port", str(port), "--home", str(home)],
+            stdout=output,
+            stderr=output,
+            cwd=home,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+        try:
+            wait_until_ready(config, process, log)
+            yield config
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
+
+
+def wait_until_ready(config: SalesforceConfig, process: subprocess.Popen[bytes], log: Path) -> None:
+    session = open_session(config)
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if session.get(f"{config.instance_url}/services/data/", timeout=2).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.1)
+    pytest.fail(f"the test org did not start: {log.read_text()[-2000:]}")
+
+
+class LossyNetwork(HTTPAdapter):
+    """Loses the request (before the org sees it) or the answer (after) of one upsert."""
+
+    def __init__(self, lose: str = "", at: int = -1) -> None:
+        super().__init__()
+        self.lose = lose
+        self.at = at
+        self.upserts = 0
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        number = self.upserts
+        self.upserts += request.method == "PATCH"
+        hit = request.method == "PATCH" and number == self.at
+        if hit and self.lose == "request":
+            raise requests.ConnectionError
+        response = super().send(request, *args, **kwargs)
+        if hit and self.lose == "answer":
+            assert response.content  # the org has committed
+            raise requests.ReadTimeout
+        return response
+
+
+def client_of(
+    config: SalesforceConfig, network: HTTPAdapter | None = None, deadline_s: float = 20
+) -> OrgClient:
+    session = open_session(config)
+    if network is not None:
+        session.mount("https://", network)
+    retry = CallRetry(deadline_s=deadline_s, first_wait_s=0.01, max_wait_s=0.1)
+    return OrgClient(config, "eu", session=session, retry=retry)
+
+
+def logged(offset: int, sobject: str, key: str, **fields: Any) -> LoggedRecord:
+    at = RecordId(Coordinates("eu.commerce.orders.v1", 0, offset))
+    record = MinimalRecord(at, sobject, key, offset, 1, "", 1, b"")
+    return LoggedRecord(record, offset, {KEY: key, "Base_Version__c": offset, **fields})
+
+
+def batch_of(prefix: str) -> list[LoggedRecord]:
+    """Return 205 records of 202 rows, on two objects: five requests."""
+    keys = [(ORDER, f"{prefix}o{i}") for i in range(201)]
+    keys += [(ORDER, f"{prefix}o7"), (ORDER, f"{prefix}O7"), (CUSTOMER, f"{prefix}c1")]
+    keys += [(ORDER, f"{prefix}o7")]
+    return [
+        logged(i, sobject, key, Region__c="eu", Last_Event_At__c=PLACED + timedelta(seconds=i))
+        for i, (sobject, key) in enumerate(keys)
+    ]
+
+
+def versions(client: OrgClient, sobject: str, prefix: str) -> list[tuple[str, int]]:
+    soql = f"SELECT {KEY}, Base_Version__c FROM {sobject} WHERE {KEY} LIKE '{prefix}%'"  # noqa: S608
+    return sorted((row[KEY], int(row["Base_Version__c"])) for row in client.query_all(soql))
+
+
+def assert_rows_are_the_last_of(batch: list[LoggedRecord], client: OrgClient, prefix: str) -> None:
+    for sobject in (ORDER, CUSTOMER):
+        last = {
+            record.record.external_id: record.record.version
+            for record in batch
+            if record.record.object == sobject
+        }
+        assert versions(client, sobject, prefix) == sorted(last.items())
+
+
+def results(outcomes: list[Outcome]) -> set[Result]:
+    return {outcome.result for outcome in outcomes}
+
+
+def test_the_org_has_every_field_of_the_minimal_schemas(org: SalesforceConfig) -> None:
+    objects: dict[str, list[str]] = {}
+    for file in (ROOT / "schemas/avro/minimal").glob("*.avsc"):
+        schema = json.loads(file.read_bytes())
+        names = [field["name"] for field in schema["fields"]]
+        objects[schema["homeport.object"]] = [name for name in names if name.endswith("__c")]
+
+    assert len(objects) == 3
+    assert preflight(client_of(org), objects) == []
+
+
+def test_preflight_finds_what_the_org_lacks(org: SalesforceConfig) -> None:
+    problems = preflight(client_of(org), {ORDER: ["No_Such__c"], "Nothing__c": []})
+
+    assert [problem.split(":")[0] for problem in problems] == [f"{ORDER}.No_Such__c", "Nothing__c"]
+
+
+def test_values_come_back_as_they_were_sent(org: SalesforceConfig) -> None:
+    client = client_of(org)
+    sink = SalesforceSink(client)
+
+    (first,) = sink.write(
+        [
+            logged(
+                1,
+                ORDER,
+                "v-a",
+                Total__c=Decimal("1234567.80"),
+                Placed_At__c=PLACED,
+                Status__c="placed",
+            )
+        ]
+    )
+    (second,) = sink.write([logged(2, ORDER, "v-a", Status__c=None)])
+
+    assert (first.created, second.created) == (True, False)
+    soql = f"SELECT Total__c, Placed_At__c, Status__c FROM {ORDER} WHERE {KEY} = 'v-a'"  # noqa: S608
+    (row,) = client.query_all(soql)
+    assert row["Total__c"] == Decimal("1234567.80")
+    assert row["Placed_At__c"] == "2026-11-23T08:15:30.000+0000"
+    assert row["Status__c"] is None
+
+
+@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("lose", ["request", "answer"])
+def test_a_message_lost_at_any_call_loses_and_doubles_no_row(
+    org: SalesforceConfig, lose: str, at: int
+) -> None:
+    prefix = f"l-{lose}-{at}-"
+    network = LossyNetwork(lose, at)
+    client = client_of(org, network)
+
+    outcomes = SalesforceSink(client).write(batch_of(prefix))
+
+    assert network.upserts == 6
+    assert results(outcomes) == {Result.ACCEPTED}
+    assert_rows_are_the_last_of(batch_of(prefix), client, prefix)
+
+
+@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("lose", ["request", "answer"])
+def test_a_batch_sent_again_after_a_crash_at_any_call_doubles_no_row(
+    org: SalesforceConfig, lose: str, at: int
+) -> None:
+    prefix = f"c-{lose}-{at}-"
+    with pytest.raises(RetriableError):
+        SalesforceSink(client_of(org, LossyNetwork(lose, at), 0)).write(batch_of(prefix))
+    client = client_of(org)
+
+    outcomes = SalesforceSink(client).write(batch_of(prefix))  # as after a restart
+
+    assert results(outcomes) == {Result.ACCEPTED}
+    assert_rows_are_the_last_of(batch_of(prefix), client, prefix)
+
+
+def test_a_revoked_session_is_renewed_on_the_way(org: SalesforceConfig) -> None:
+    tokens: list[str] = []
+
+    class Watching(HTTPAdapter):
+        def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+            tokens.append(request.headers.get("Authorization", "").removeprefix("Bearer "))
+            return super().send(request, *args, **kwargs)
+
+    client = client_of(org, Watching())
+    sink = SalesforceSink(client)
+    sink.write([logged(1, ORDER, "r-a")])
+    url = f"{org.instance_url}/services/oauth2/revoke"
+    assert open_session(org).post(url, data={"token": tokens[-1]}, timeout=5).ok
+
+    outcomes = sink.write([logged(2, ORDER, "r-a")])
+
+    assert results(outcomes) == {Result.ACCEPTED}
+    assert versions(client, ORDER, "r-") == [("r-a", 2)]
+    assert len(set(tokens)) == 3, "none for logins, the first, the second"
+
+
+def test_a_refused_row_is_rejected_alone(org: SalesforceConfig) -> None:
+    client = client_of(org)
+    long = "x" * 300
+
+    outcomes = SalesforceSink(client).write(
+        [
+            logged(1, ORDER, "j-a"),
+            logged(2, ORDER, "j-b", First_Sku__c=long),
+            logged(3, ORDER, "j-c"),
+        ]
+    )
+
+    assert [(o.result, o.code) for o in outcomes] == [
+        (Result.ACCEPTED, None),
+        (Result.REJECTED, "STRING_TOO_LONG"),
+        (Result.ACCEPTED, None),
+    ]
+    assert versions(client, ORDER, "j-") == [("j-a", 1), ("j-c", 3)]
+
+
+def test_a_value_of_the_wrong_type_costs_only_its_row(org: SalesforceConfig) -> None:
+    client = client_of(org)
+
+    outcomes = SalesforceSink(client).write(
+        [logged(i, ORDER, f"t-{i}", Placed_At__c="soon" if i == 5 else None) for i in range(12)]
+    )
+
+    assert [o.record.leaf for o in outcomes if o.result is Result.REJECTED] == [5]
+    assert len(versions(client, ORDER, "t-")) == 11
+
+
+def test_an_unknown_field_or_object_halts(org: SalesforceConfig) -> None:
+    sink = SalesforceSink(client_of(org))
+
+    with pytest.raises(HaltError, match=r"Commerce_Order__c: .*No_Such__c; deploy the field"):
+        sink.write([logged(1, ORDER, "h-a", No_Such__c="canary")])
+    with pytest.raises(HaltError, match=r"Nothing__c.*deploy the object"):
+        sink.write([logged(1, "Nothing__c", "h-a")])
+
+
+def test_an_app_the_org_does_not_know_cannot_log_in(org: SalesforceConfig) -> None:
+    stranger = replace(org, consumer_key="3MVG9-unknown")
+
+    with pytest.raises(LoginRefusedError, match="check consumer_key"):
+        list(client_of(stranger).query_all("SELECT Id FROM Commerce_Order__c"))
+
+
+def test_an_org_whose_certificate_we_do_not_trust_gets_nothing(
+    org: SalesforceConfig, tmp_path: Path
+) -> None:
+    other = replace(org, ca_file=ensure_ca(tmp_path))
+
+    with pytest.raises(HaltError, match="not signed by an authority in ca_file"):
+        client_of(other).describe(ORDER)
