@@ -11,7 +11,8 @@ def field_hmacs(key: bytes, target: str, fields: Mapping[str, Any]) -> dict[str,
     """Return field name -> HMAC-SHA256, hex, of its value; None for an emptied field.
 
     Two spellings of one value (``1.50`` and ``1.5``, a time in two zones) give one HMAC, so
-    that what the org answers can be compared with what was sent.
+    that what the org answers can be compared with what was sent: Salesforce keeps times to
+    the second, and an empty text as null.
 
     Args:
         key: 32 bytes, the region's own.
@@ -20,20 +21,20 @@ def field_hmacs(key: bytes, target: str, fields: Mapping[str, Any]) -> dict[str,
 
     """
     return {
-        name: None if value is None else _mac(key, f"{target}.{name}", canonical(value))
+        name: None if value in (None, "") else _mac(key, f"{target}.{name}", canonical(value))
         for name, value in fields.items()
     }
 
 
 def canonical(value: Any) -> str:  # noqa: ANN401, any value of a CRM field
-    """Return the one text for a value: numbers without trailing zeroes, times in UTC ms."""
+    """Return the one text for a value: numbers without trailing zeroes, times as Unix seconds."""
     match value:
         case bool():
             return "true" if value else "false"
         case int() | Decimal():
             return format(Decimal(value).normalize(), "f")
         case datetime():
-            return str(round(value.timestamp() * 1000))
+            return str(int(value.timestamp()))
         case _:
             return str(value)
 

@@ -51,13 +51,15 @@ class _App(faust.App):
 
 def build_app(settings: Settings, loop: Loop) -> Any:  # noqa: ANN401, faust is untyped
     """Return the Faust app that runs *loop* as *settings* say."""
+    data = settings.folder / "faust" / settings.service
+    data.mkdir(parents=True, exist_ok=True)
     app = _App(
         f"homeport-{settings.region}-{settings.service}",
         broker=f"kafka://{settings.kafka.bootstrap}",
         store="memory://",
-        datadir=settings.folder / "faust" / settings.service,
+        datadir=data,
         web_host="127.0.0.1",
-        web_port=settings.health_port,
+        web_port=settings.health_port or 0,
         web_tables_enabled=False,
         topic_disable_leader=True,
         topic_allow_declare=False,
@@ -75,11 +77,11 @@ def build_app(settings: Settings, loop: Loop) -> Any:  # noqa: ANN401, faust is 
 
         @Service.task
         async def _watch(self) -> None:
-            try:
-                await self._done
-            except Exception as exc:  # noqa: BLE001, the worker's outermost loop
-                LOG.critical("stopped: %s", describe(exc))
-                await self.crash(WorkerCrashError(describe(exc)))
+            done, _ = await asyncio.wait([self._done])
+            error = next(iter(done)).exception()
+            if error is not None:  # a fresh error: a chained one would be logged with its text
+                LOG.critical("stopped: %s", describe(error))
+                await self.crash(WorkerCrashError(describe(error)))
 
         async def on_stop(self) -> None:
             self._halt.set()
@@ -97,7 +99,9 @@ def build_app(settings: Settings, loop: Loop) -> Any:  # noqa: ANN401, faust is 
 def run(settings: Settings, loop: Loop) -> None:
     """Run *loop* in this process until SIGTERM or SIGINT; exit 1 when it crashes."""
     # At debug level Faust logs keys and values of what it sends; its spinner turns debug on.
-    logging.getLogger("faust.topics").setLevel(logging.INFO)
+    # urllib3 would log URLs, queries with tokens in them included.
+    for chatty in ("faust.topics", "urllib3"):
+        logging.getLogger(chatty).setLevel(logging.INFO)
     worker = faust.Worker(
         build_app(settings, loop), loglevel="INFO", redirect_stdouts=False, quiet=True
     )

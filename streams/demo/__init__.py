@@ -1,0 +1,1 @@
+"""The demo: synthetic customers, real parts, and the evidence that it worked."""

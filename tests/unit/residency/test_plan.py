@@ -1,0 +1,218 @@
+"""The plan: what contract and policy do not both allow is not in it, and says so at lint time."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from residency.contracts.model import BadContractError, Contract, FieldSource, Output, load_contract
+from residency.plan.approved import approved_digests, render
+from residency.plan.book import compile_all, load_policy
+from residency.plan.compile import PlanError, Policy, compile_plan
+from residency.plan.model import Plan, leaf_path, parse_path
+from residency.policy.packs import Certification, Destination
+from residency.policy.rules import Action, Rule
+from residency.regions import load_regions
+from schemas.registry import load_registry
+
+ON = date(2026, 11, 23)
+REGISTRY = load_registry()
+PLACED = REGISTRY.latest("commerce.orders.OrderPlaced")
+ID = FieldSource(path="order_id", identity="order")
+
+
+def compiled(fields: dict[str, FieldSource], policy: Policy | None = None) -> Plan:
+    contract = Contract({PLACED.subject: (Output("Commerce_Order__c", ID, fields),)})
+    return compile_plan(PLACED, contract, policy or load_policy("eu", ON), REGISTRY)
+
+
+def problems(fields: dict[str, FieldSource], policy: Policy | None = None) -> tuple[str, ...]:
+    with pytest.raises(PlanError) as caught:
+        compiled(fields, policy)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize("region", load_regions())
+def test_every_schema_has_an_approved_plan_in_every_region(region: str) -> None:
+    plans = compile_all(region, ON)
+
+    assert {p.schema_id for p in plans} == {s.id for s in REGISTRY.raw()}
+    assert {p.digest for p in plans} == approved_digests(region)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "told"),
+    [
+        ("Email_Token__c", FieldSource(path="gift_note"), "the policy gives label for gift_note"),
+        ("Email_Token__c", FieldSource(path="payment.iban"), "the policy gives drop"),
+        ("Email_Token__c", FieldSource(path="customer.nick"), "no leaf 'customer.nick'"),
+        ("Nick__c", FieldSource(path="customer.email"), "minimal schema has no such field"),
+        ("Total__c", FieldSource(path="customer.email"), "a token is made of text"),
+        ("Total__c", FieldSource(path="placed_at"), "placed_at is timestamp-millis"),
+        ("Total__c", FieldSource(path="customer.birth_date"), "year makes long of date"),
+        ("Channel__c", FieldSource(path="items[0].title"), "without a homeport.pattern"),
+        ("Currency__c", FieldSource(path="currency", identity="x"), "cannot be an identity"),
+        ("Item_Count__c", FieldSource(count="item"), "no array 'item'"),
+        ("Channel__c", FieldSource(count="items"), "minimal field is string"),
+        ("Total__c", FieldSource(constant="x"), "minimal field is decimal"),
+        ("Total__c", FieldSource(region=True), "minimal field is decimal"),
+        (
+            "Ship_Postcode_Area__c",
+            FieldSource(path="shipping_address.postal_code", country="nowhere"),
+            "no leaf 'nowhere'",
+        ),
+    ],
+)
+def test_a_mapping_that_cannot_be_met_is_named_with_event_region_and_field(
+    name: str, source: FieldSource, told: str
+) -> None:
+    (problem,) = problems({name: source})
+
+    assert problem.startswith(f"commerce.orders.OrderPlaced v2 in eu: {name}: ")
+    assert told in problem
+
+
+def test_every_problem_is_told_at_once() -> None:
+    fields = {"A__c": FieldSource(clear=True), "B__c": FieldSource(clear=True)}
+
+    assert len(problems(fields)) == 2
+
+
+def test_otherwise_omit_leaves_the_field_out() -> None:
+    plan = compiled({"Email_Token__c": FieldSource(path="gift_note", otherwise="omit")})
+
+    assert plan.outputs[0].fields == ()
+
+
+def test_an_event_nobody_decided_about_has_no_plan() -> None:
+    with pytest.raises(PlanError, match="no contract"):
+        compile_plan(PLACED, Contract({}), load_policy("eu", ON), REGISTRY)
+
+
+def test_the_external_id_must_be_an_identity_token() -> None:
+    contract = Contract(
+        {PLACED.subject: (Output("Commerce_Order__c", FieldSource(path="order_id"), {}),)}
+    )
+
+    with pytest.raises(PlanError, match="External_Id__c: needs a path with an identity"):
+        compile_plan(PLACED, contract, load_policy("eu", ON), REGISTRY)
+
+
+def test_every_leaf_has_a_decision_and_an_unruled_one_is_dropped() -> None:
+    plan = compiled({}, Policy("eu", (rule("user.unique_id", Action.TOKENISE),), ORG, ON))
+
+    assert [d.path for d in plan.decisions] == [leaf.path for leaf in PLACED.leaves]
+    assert {d.action for d in plan.decisions if d.rules == ()} == {Action.DROP}
+
+
+ORG = Destination("org", "US", "x", (Certification("DPF", date(2026, 1, 1), date(2027, 1, 1)),))
+
+
+def rule(category: str, action: Action, **more: object) -> Rule:
+    values = {"id": f"r-{category}", "destination": "org", "source": "law", "basis": "b", **more}
+    return Rule(category=category, action=action, valid_from=date(2020, 1, 1), **values)  # type: ignore[arg-type]
+
+
+def test_a_plan_ends_with_the_first_rule_or_certificate_it_rests_on() -> None:
+    ids = rule("user.unique_id", Action.TOKENISE, requires="DPF")
+    until = rule("system.operations", Action.KEEP, valid_to=date(2026, 12, 31))
+    unused = rule("user.name", Action.TOKENISE, valid_to=date(2026, 12, 1))
+    policy = Policy("eu", (ids, until, unused), ORG, ON)
+
+    assert compiled({}, policy).not_after == date(2027, 1, 1)
+    mapped = {"Last_Event_At__c": FieldSource(path="occurred_at")}
+    assert compiled(mapped, policy).not_after == date(2026, 12, 31)
+
+
+def test_without_the_certificate_a_rule_requires_the_field_is_dropped() -> None:
+    ids = rule("user.unique_id", Action.TOKENISE, requires="another scheme")
+
+    with pytest.raises(PlanError, match="the policy gives drop for order_id"):
+        compiled({}, Policy("eu", (ids,), ORG, ON))
+
+
+def test_the_bases_of_an_output_are_those_of_its_fields() -> None:
+    ids = rule("user.unique_id", Action.TOKENISE, basis="id-basis")
+    name = rule("user.contact.email", Action.TOKENISE, basis="mail-basis")
+    fields = {"Email_Token__c": FieldSource(path="customer.email")}
+
+    output = compiled(fields, Policy("eu", (ids, name), ORG, ON)).outputs[0]
+
+    assert output.basis == ("id-basis", "mail-basis")
+
+
+def test_the_same_inputs_give_the_same_digest_and_any_change_another() -> None:
+    mapped = {"Last_Event_At__c": FieldSource(path="occurred_at")}
+
+    assert compiled(mapped).digest == compiled(dict(mapped)).digest
+    assert compiled(mapped).digest != compiled({}).digest
+    assert compiled({}, load_policy("uk", ON)).digest != compiled({}).digest
+
+
+def test_the_approved_file_reads_back_per_region(tmp_path: Path) -> None:
+    file = tmp_path / "approved.toml"
+    eu, uk = compiled({}), compiled({}, load_policy("uk", ON))
+    file.write_text(render([eu, uk]))
+
+    assert approved_digests("eu", file) == {eu.digest}
+    assert approved_digests("us", file) == frozenset()
+    assert approved_digests("eu", tmp_path / "absent") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("path", "steps"), [("a.b", ("a", "b")), ("items[0].sku", ("items", 0, "sku"))]
+)
+def test_paths_read_as_steps(path: str, steps: tuple[str | int, ...]) -> None:
+    assert parse_path(path) == steps
+    assert leaf_path("items[0].sku") == "items[].sku"
+
+
+@pytest.mark.parametrize("path", ["", "a..b", "a[x]", "a[0]b", "a["])
+def test_what_is_no_path_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="is not a path"):
+        parse_path(path)
+
+
+BLOCK = """
+[[output]]
+events = ["e"]
+object = "O"
+external_id = {{ path = "{path}", identity = "i" }}
+fields = {{ {fields} }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (BLOCK.format(path="a", fields="F = {clear = true}") * 2, "F mapped twice on O"),
+        (BLOCK.format(path="a", fields="") + BLOCK.format(path="b", fields=""), "two external ids"),
+        (BLOCK.format(path="a", fields="F = {}"), "give exactly one of"),
+        (BLOCK.format(path="a", fields='F = {path = "a", count = "b"}'), "give exactly one of"),
+        (BLOCK.format(path="a", fields='F = {count = "b", identity = "i"}'), "go with path"),
+        (BLOCK.format(path="a", fields='F = {paht = "a"}'), "paht"),
+        (
+            BLOCK.format(path="a", fields="") + '[[nothing]]\nevent = "e"\nbecause = "x"\n',
+            "listed under [[output]] and [[nothing]]",
+        ),
+        ("[[output", "c.toml"),
+    ],
+)
+def test_a_contract_that_cannot_be_carried_out_is_refused(
+    text: str, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "c.toml").write_text(text)
+
+    with pytest.raises(BadContractError) as caught:
+        load_contract(tmp_path)
+
+    assert told in str(caught.value)
+
+
+def test_blocks_of_one_event_and_object_add_up(tmp_path: Path) -> None:
+    blocks = (BLOCK.format(path="a", fields=f"{name} = {{clear = true}}") for name in ("F", "G"))
+    (tmp_path / "c.toml").write_text("".join(blocks))
+
+    (output,) = load_contract(tmp_path).outputs["e"]
+
+    assert list(output.fields) == ["F", "G"]
