@@ -1,0 +1,1 @@
+"""What a region's processes say about themselves: counts, durations and spans, never content."""

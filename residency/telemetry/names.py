@@ -1,0 +1,152 @@
+"""Every metric, label, span and attribute that may be exported; anything else is refused.
+
+Closed sets are a promise, not taste: a metric leaves the region, so a label with room for
+free text would be a road out for what the border has just dropped.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from residency.topics import DOMAINS, SERVICES
+from schemas.errors import Reason
+
+CounterName = Literal[
+    # Records a stage has finished with, by outcome. Unit: {record}. Labels: stage, outcome.
+    "homeport.records",
+    # Records sent to quarantine, by reason. Unit: {record}. Labels: stage, reason.
+    "homeport.quarantined",
+    # Events the gateway took in, by domain. Unit: {event}. Labels: domain.
+    "homeport.events",
+    # Kafka transactions, by how they ended. Unit: {transaction}. Labels: stage, end.
+    "homeport.transactions",
+    # Leaves appended to the ledger, by kind. Unit: {leaf}. Labels: kind.
+    "homeport.ledger.leaves",
+    # Requests to the org, by how they were answered. Unit: {request}. Labels: answer.
+    "homeport.salesforce.requests",
+    # Answers of the regional model, by how the label was found. Unit: {label}. Labels: method.
+    "homeport.labels",
+]
+HistogramName = Literal[
+    # From the first record polled to the batch's commit. Unit: s. Labels: stage.
+    "homeport.batch.duration",
+    # Records in a batch. Unit: {record}. Labels: stage.
+    "homeport.batch.records",
+    # From the append to the signed checkpoint on disk. Unit: s.
+    "homeport.ledger.append.duration",
+    # One request to the org. Unit: s. Labels: answer.
+    "homeport.salesforce.duration",
+    # From the raw record's Kafka timestamp to the org's receipt. Unit: s.
+    "homeport.record.age",
+]
+LabelName = Literal["stage", "outcome", "reason", "domain", "end", "kind", "answer", "method"]
+SpanName = Literal[
+    "gateway.publish",  # one event, from request to acknowledged record
+    "border.batch",  # one transaction; starts a new trace
+    "egress.batch",  # one batch: gate, ledger, sink
+    "egress.gate",
+    "egress.ledger",
+    "egress.send",
+    "enrich.batch",
+    "vault.batch",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a metric measures: its unit (UCUM), one sentence, and the labels it must carry."""
+
+    unit: str
+    meaning: str
+    labels: tuple[LabelName, ...] = ()
+
+
+COUNTERS: Mapping[CounterName, Metric] = {
+    "homeport.records": Metric(
+        "{record}", "Records a stage has finished with.", ("stage", "outcome")
+    ),
+    "homeport.quarantined": Metric("{record}", "Records in quarantine.", ("stage", "reason")),
+    "homeport.events": Metric("{event}", "Events the gateway took in.", ("domain",)),
+    "homeport.transactions": Metric("{transaction}", "Kafka transactions.", ("stage", "end")),
+    "homeport.ledger.leaves": Metric("{leaf}", "Leaves appended to the ledger.", ("kind",)),
+    "homeport.salesforce.requests": Metric("{request}", "Requests to the org.", ("answer",)),
+    "homeport.labels": Metric("{label}", "Labels given to free text.", ("method",)),
+}
+HISTOGRAMS: Mapping[HistogramName, Metric] = {
+    "homeport.batch.duration": Metric("s", "First record polled to commit.", ("stage",)),
+    "homeport.batch.records": Metric("{record}", "Records in a batch.", ("stage",)),
+    "homeport.ledger.append.duration": Metric("s", "Append to signed checkpoint."),
+    "homeport.salesforce.duration": Metric("s", "One request to the org.", ("answer",)),
+    "homeport.record.age": Metric("s", "Raw record's timestamp to receipt."),
+}
+
+LABELS: Mapping[LabelName, frozenset[str]] = {
+    "stage": frozenset(SERVICES),
+    "outcome": frozenset(
+        {"published", "refused"}  # gateway
+        | {"minimal", "nothing", "quarantined"}  # border, enrich
+        | {"accepted", "rejected", "superseded", "gate-refused"}  # egress
+        | {"sealed"}  # vault
+    ),
+    "reason": frozenset(Reason),
+    "domain": frozenset(DOMAINS),
+    "end": frozenset({"committed", "aborted"}),
+    "kind": frozenset({"transfer", "outcome", "policy", "model", "erasure", "access", "replay"}),
+    "answer": frozenset({"2xx", "3xx", "4xx", "5xx", "timeout", "unreachable"}),
+    "method": frozenset({"model", "fallback", "stored"}),
+}
+
+SPANS: frozenset[SpanName] = frozenset(
+    {
+        "gateway.publish",
+        "border.batch",
+        "egress.batch",
+        "egress.gate",
+        "egress.ledger",
+        "egress.send",
+        "enrich.batch",
+        "vault.batch",
+    }
+)
+RECORD = "homeport.record"  # a record id, or a raw record's coordinates
+RECORDS = "homeport.records"  # how many
+OUTCOME = "homeport.outcome"
+ERROR = "error.type"  # the error's class, never its text
+_RECORD = re.compile(r"[a-z0-9.-]{1,120}\[\d{1,6}\]@\d{1,19}(?:#\d{1,6}(?:\+\d{1,6})?)?")
+_CLASS = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,119}")
+
+
+def is_attribute(key: str, value: object) -> bool:
+    """Return whether a span may carry *key* with *value*."""
+    match value:
+        case bool():
+            return False
+        case int():
+            return key == RECORDS
+        case str() if key == RECORD:
+            return _RECORD.fullmatch(value) is not None
+        case str() if key == OUTCOME:
+            return value in LABELS["outcome"]
+        case str() if key == ERROR:
+            return _CLASS.fullmatch(value) is not None
+        case _:
+            return False
+
+
+def check_labels(name: str, metric: Metric, labels: Mapping[str, str]) -> None:
+    """Check that *labels* are the metric's own, each with a value of its closed set.
+
+    Raises:
+        ValueError: One is missing, unknown, or has a value outside its set. The text does
+            not repeat the value.
+
+    """
+    if labels.keys() != set(metric.labels):
+        expected = ", ".join(metric.labels) or "none"
+        msg = f"{name}: labels must be {expected}; see residency/telemetry/names.py"
+        raise ValueError(msg)
+    for label in metric.labels:
+        if labels[label] not in LABELS[label]:
+            msg = f"{name}: label {label!r} has a value outside residency/telemetry/names.py"
+            raise ValueError(msg)

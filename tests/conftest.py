@@ -1,0 +1,63 @@
+"""What every suite shares."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from connectors.embedded.launch import Launch
+from connectors.embedded.stack import Stack
+
+# The same examples each time, so that a red run is the change's doing; `--long` explores.
+settings.register_profile(
+    "ci",
+    derandomize=True,
+    database=None,
+    deadline=None,  # the two cores are shared with brokers
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("long", deadline=None, max_examples=1000, print_blob=True)
+
+
+def is_long() -> bool:
+    """Return whether `homeport test --long` asked for the long form."""
+    return os.environ.get("HOMEPORT_LONG") == "1"
+
+
+settings.load_profile("long" if is_long() else "ci")
+
+
+@pytest.fixture(scope="session")
+def long_run() -> bool:
+    """Whether a test may take minutes: more kills, more records, more rounds."""
+    return is_long()
+
+
+@pytest.fixture(scope="session")
+def new_home() -> Iterator[Callable[[], Path]]:
+    """Return what makes an empty home; its processes and files go when the session ends."""
+    homes: list[Path] = []
+
+    def make() -> Path:
+        # not under tmp_path: under root the database's user must walk to it, and every pytest
+        # that starts closes pytest's own folder to others
+        homes.append(Path(tempfile.mkdtemp(prefix="homeport-")))
+        return homes[-1]
+
+    yield make
+    for home in homes:
+        Stack(home).down()
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def stack(new_home: Callable[[], Path]) -> Stack:
+    """Two regions' brokers and databases, ready; shared by all suites, no workers, no org."""
+    running = Stack(new_home(), ("eu", "us"))
+    running.up(Launch())
+    return running
