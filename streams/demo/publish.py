@@ -22,6 +22,7 @@ class Published:
     """What the gateways answered.
 
     Attributes:
+        taken: Every accepted event with the coordinates of its raw record.
         surprises: How often an answer was not the expected one, by trap and answer.
 
     """
@@ -30,6 +31,7 @@ class Published:
     accepted: int = 0
     duplicates_dropped: int = 0
     refused: int = 0
+    taken: list[tuple[Publication, str]] = field(default_factory=list, repr=False)
     answers: Counter[str] = field(default_factory=Counter)
     surprises: Counter[str] = field(default_factory=Counter)
 
@@ -88,7 +90,9 @@ def _note(result: Published, event: Publication, status: int, body: Mapping[str,
     result.published += 1
     taken = "duplicate" if body.get("duplicate") else "accepted"
     got = taken if status == HTTPStatus.ACCEPTED else "refused"
-    result.accepted += got == "accepted"
+    if got == "accepted":
+        result.accepted += 1
+        result.taken.append((event, body["record"]))
     result.duplicates_dropped += got == "duplicate"
     result.refused += got == "refused"
     result.answers[f"{status} {body.get('error', got)}"] += 1

@@ -12,7 +12,6 @@ from connectors.embedded.stack import Stack
 from connectors.sandbox.running import issue_token
 from residency.ledger.verify import Report
 from schemas.errors import HomeportError, SetupError
-from streams.cli.stack import launch
 from streams.demo.evidence import (
     Org,
     blind_spots,
@@ -25,6 +24,7 @@ from streams.demo.generate import Publication, Shop
 from streams.demo.leaks import Leak
 from streams.demo.observe import Counts, Observer
 from streams.demo.publish import Published, publish
+from streams.launch import launch
 from streams.settings import load_settings
 
 STALLED_S = 60.0  # nothing moved for so long: something is broken
