@@ -1,0 +1,123 @@
+"""What one user sees of one object: field-level security, applied before anything else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from connectors.sandbox.errors import not_found
+from connectors.sandbox.metadata import Field, Metadata, ObjectAccess, PermissionSet, SObject
+
+ADMIN_ACCESS = ObjectAccess(read=True, create=True, edit=True, delete=True, view_all=True)
+USER_PREFIX = "005"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody with a session.
+
+    Attributes:
+        sequence: Number behind the user's record id.
+        permission_set: What they may do; None for the administrator, who may do everything.
+
+    """
+
+    sequence: int
+    username: str
+    permission_set: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """An object as one user sees it.
+
+    Attributes:
+        prefix: The object's key prefix.
+        fields: Readable fields by lower-case name.
+        editable: Canonical names of the fields the user may write.
+        access: What they may do with rows.
+
+    """
+
+    sobject: SObject
+    prefix: str
+    fields: Mapping[str, Field]
+    editable: frozenset[str]
+    access: ObjectAccess
+
+    @property
+    def name(self) -> str:
+        """The object's canonical name."""
+        return self.sobject.name
+
+    def field(self, name: str) -> Field | None:
+        """Return a readable field, whatever the case of *name*."""
+        return self.fields.get(name.lower())
+
+    def may_see(self, owner: int, user: User) -> bool:
+        """Return whether sharing shows *user* a row that belongs to *owner*."""
+        return self.access.view_all or not self.sobject.is_private or owner == user.sequence
+
+
+def view_of(sobject: SObject, prefix: str, permissions: PermissionSet | None) -> View | None:
+    """Return *sobject* under *permissions* (None: administrator), or None if it is hidden.
+
+    Required fields cannot carry field permissions and are always readable and writable.
+    """
+    access = ADMIN_ACCESS if permissions is None else permissions.objects.get(sobject.name)
+    if access is None or not access.read:
+        return None
+
+    def allowed(field: Field, names: frozenset[str]) -> bool:
+        return not field.is_custom or field.is_required or f"{sobject.name}.{field.name}" in names
+
+    if permissions is None:
+        visible = sobject.fields
+        writable = visible
+    else:
+        visible = tuple(f for f in sobject.fields if allowed(f, permissions.readable))
+        writable = tuple(f for f in visible if allowed(f, permissions.editable))
+    return View(
+        sobject=sobject,
+        prefix=prefix,
+        fields={f.name.lower(): f for f in visible},
+        editable=frozenset(f.name for f in writable if f.is_writable),
+        access=access,
+    )
+
+
+class Views:
+    """Every object under every permission set, worked out once."""
+
+    def __init__(self, metadata: Metadata, prefixes: Mapping[str, str]) -> None:
+        """Build the views.
+
+        Args:
+            metadata: What is deployed.
+            prefixes: Key prefix by object.
+
+        """
+        everybody: list[tuple[str | None, PermissionSet | None]] = [(None, None)]
+        everybody += list(metadata.permission_sets.items())
+        self._views: dict[str | None, dict[str, View]] = {}
+        for name, permissions in everybody:
+            seen = (view_of(o, prefixes[o.name], permissions) for o in metadata.objects.values())
+            self._views[name] = {v.name.lower(): v for v in seen if v is not None}
+
+    def all(self, user: User) -> list[View]:
+        """Return the objects that *user* sees, by name."""
+        return list(self._views.get(user.permission_set, {}).values())
+
+    def find(self, user: User, name: str) -> View | None:
+        """Return the object of that name, whatever its case, or None if *user* sees none."""
+        return self._views.get(user.permission_set, {}).get(name.lower())
+
+    def get(self, user: User, name: str) -> View:
+        """Return the object of that name, whatever its case.
+
+        Raises:
+            ApiError: 404, there is none that *user* sees.
+
+        """
+        view = self.find(user, name)
+        if view is None:
+            raise not_found()
+        return view

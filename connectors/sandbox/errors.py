@@ -1,0 +1,107 @@
+"""What the org answers when it refuses: the texts of the real API.
+
+Unlike our own errors these may echo a value, as the real ones do: they go back to the caller
+who sent it and nowhere else. Nothing here is ever logged.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One refusal.
+
+    Attributes:
+        code: Salesforce's code, such as ``STRING_TOO_LONG``.
+        message: Text for people; may hold a value.
+        fields: API names of the fields at fault; None leaves the member out.
+        is_parse_error: The real API may refuse a whole request for it, see `OrgOptions`.
+
+    """
+
+    code: str
+    message: str
+    fields: tuple[str, ...] | None = ()
+    is_parse_error: bool = False
+
+    def as_record_error(self) -> dict[str, Any]:
+        """Return the form used inside a collection's answer."""
+        return {
+            "statusCode": self.code,
+            "message": self.message,
+            "fields": list(self.fields or ()),
+        }
+
+    def as_request_error(self) -> dict[str, Any]:
+        """Return the form used as the body of a refused request."""
+        body: dict[str, Any] = {"message": self.message, "errorCode": self.code}
+        if self.fields is not None:
+            body["fields"] = list(self.fields)
+        return body
+
+
+class ApiError(Exception):
+    """The whole request is refused.
+
+    Attributes:
+        status: HTTP status.
+        problems: What the body lists; one or more.
+
+    """
+
+    def __init__(self, status: int, problems: Sequence[Problem]) -> None:
+        """Name the codes; the messages may hold values."""
+        super().__init__(f"{status} {', '.join(p.code for p in problems)}")
+        self.status = status
+        self.problems = tuple(problems)
+
+    def body(self) -> list[dict[str, Any]]:
+        """Return the JSON body: always an array."""
+        return [problem.as_request_error() for problem in self.problems]
+
+
+class InvalidValueError(ValueError):
+    """One field's value is refused.
+
+    Attributes:
+        problem: The refusal.
+
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        """Name the code; the message may hold the value."""
+        super().__init__(problem.code)
+        self.problem = problem
+
+
+def refuse(status: int, code: str, message: str, fields: tuple[str, ...] | None = None) -> ApiError:
+    """Return an `ApiError` with one problem."""
+    return ApiError(status, [Problem(code, message, fields)])
+
+
+def not_found(message: str = "The requested resource does not exist") -> ApiError:
+    """Return the 404 of a resource, object, field or row that this user cannot see."""
+    return refuse(404, "NOT_FOUND", message)
+
+
+def no_such_column(field: str, sobject: str) -> Problem:
+    """Return the refusal of a field that does not exist, or that the user may not read."""
+    text = f"No such column '{field}' on sobject of type {sobject}"
+    return Problem("INVALID_FIELD", text, (), is_parse_error=True)
+
+
+def not_writable(names: Sequence[str]) -> Problem:
+    """Return the refusal of fields the user may read but not write."""
+    listed = ", ".join(names)
+    text = (
+        f"Unable to create/update fields: {listed}. Please check the security settings of this "
+        "field and verify that it is read/write for your profile or permission set."
+    )
+    return Problem("INVALID_FIELD_FOR_INSERT_UPDATE", text, tuple(names))
+
+
+def parse_error(message: str) -> ApiError:
+    """Return the refusal of a body that is not the JSON the resource expects."""
+    return refuse(400, "JSON_PARSER_ERROR", message)

@@ -1,0 +1,64 @@
+"""Salesforce record ids: 15 case-sensitive characters plus a 3-character checksum."""
+
+import string
+
+ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+CHECKSUM_ALPHABET = string.ascii_uppercase + "012345"
+INSTANCE = "RO0"  # two characters for the instance, one reserved
+SEQUENCE_DIGITS = 9
+SHORT, LONG = 15, 18  # characters
+
+_DIGIT = {char: value for value, char in enumerate(ALPHABET)}
+_UPPER = frozenset(string.ascii_uppercase)
+
+
+def record_id(key_prefix: str, sequence: int) -> str:
+    """Return the 18-character id of the *sequence*-th row of an object.
+
+    Args:
+        key_prefix: Three characters that name the object, such as ``a00``.
+        sequence: 0 or more; rows made later have greater ids.
+
+    """
+    digits = []
+    for _ in range(SEQUENCE_DIGITS):
+        sequence, digit = divmod(sequence, len(ALPHABET))
+        digits.append(ALPHABET[digit])
+    short = key_prefix + INSTANCE + "".join(reversed(digits))
+    return short + checksum(short)
+
+
+def checksum(short: str) -> str:
+    """Return the suffix that makes a 15-character id safe to compare without case.
+
+    Each of the three characters tells which of five characters are upper case, least
+    significant bit first.
+
+    Source: Salesforce, "How to convert a 15-character id to 18 characters".
+    """
+    return "".join(
+        CHECKSUM_ALPHABET[
+            sum(1 << bit for bit, char in enumerate(short[at : at + 5]) if char in _UPPER)
+        ]
+        for at in (0, 5, 10)
+    )
+
+
+def sequence_of(key_prefix: str, value: str) -> int | None:
+    """Return the sequence number in an id of 15 or 18 characters; the inverse of `record_id`.
+
+    None if it is no id of this object: wrong length, prefix, character or checksum.
+    """
+    short = value[:SHORT]
+    if len(value) == LONG:
+        if value[SHORT:].upper() != checksum(short):
+            return None
+    elif len(value) != SHORT:
+        return None
+    head, tail = short[:-SEQUENCE_DIGITS], short[-SEQUENCE_DIGITS:]
+    if head != key_prefix + INSTANCE or not _DIGIT.keys() >= set(tail):
+        return None
+    sequence = 0
+    for char in tail:
+        sequence = sequence * len(ALPHABET) + _DIGIT[char]
+    return sequence

@@ -1,0 +1,90 @@
+"""Finds the org that runs on a port, and hands out tokens to whoever owns its folder.
+
+A running org leaves ``<home>/sandbox/running/<port>.json``. A token is a row written into the
+org's own database: reading the home folder (0700) is the proof of being allowed to.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from connectors.embedded.files import read_json, write_json
+from connectors.sandbox.metadata import DEFAULT_SESSION_MINUTES
+from connectors.sandbox.oauth import read_apps
+from connectors.sandbox.org import open_session, org_id
+from connectors.sandbox.store import Store
+from schemas.errors import HomeportError, SetupError
+
+CLI_APP = "homeport-cli"
+
+
+class UnknownUserError(HomeportError):
+    """The org has no such user."""
+
+
+@contextmanager
+def announced(home: Path, port: int, url: str) -> Iterator[None]:
+    """Say that this process serves the home's org at *port*, while the block runs."""
+    file = _file(home, port)
+    created = psutil.Process().create_time()
+    write_json(file, {"pid": os.getpid(), "create_time": created, "instance_url": url})
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def instance_url(home: Path, port: int) -> str:
+    """Return the URL of the org that runs on *port*.
+
+    Raises:
+        SetupError: None of this home does.
+
+    """
+    known = read_json(_file(home, port))
+    if not known or not _is_alive(int(known["pid"]), float(known["create_time"])):
+        msg = (
+            f"no test org of {home} runs on port {port}; start it with"
+            f" `homeport sandbox --port {port}`, or name its folder with --home"
+        )
+        raise SetupError(msg)
+    return str(known["instance_url"])
+
+
+def issue_token(home: Path, port: int, username: str) -> dict[str, str]:
+    """Return ``access_token`` and ``instance_url`` for a user of the org on *port*.
+
+    Raises:
+        SetupError: No org of this home runs on that port.
+        UnknownUserError: The org has no such user.
+
+    """
+    url = instance_url(home, port)
+    store = Store(home / "sandbox/org.sqlite")
+    try:
+        apps = read_apps(home / "sandbox/apps.json")
+        store.sync_users([(app.username, app.permission_set) for app in apps])
+        user = store.user(username)
+        if user is None:
+            names = ", ".join(r[0] for r in store.select("SELECT username FROM users"))
+            msg = f"the test org has no such user; it has {names}"
+            raise UnknownUserError(msg)
+        token = open_session(store, org_id(store), user, CLI_APP, DEFAULT_SESSION_MINUTES)
+    finally:
+        store.close()
+    return {"access_token": token, "instance_url": url}
+
+
+def _file(home: Path, port: int) -> Path:
+    return home / f"sandbox/running/{port}.json"
+
+
+def _is_alive(pid: int, create_time: float) -> bool:
+    """Return whether that very process lives: pids are used again."""
+    try:
+        return abs(psutil.Process(pid).create_time() - create_time) < 1
+    except psutil.Error:
+        return False

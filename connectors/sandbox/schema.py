@@ -1,0 +1,74 @@
+"""The org's SQLite tables: one per object, one column per field, plus the org's own."""
+
+import sqlite3
+from collections.abc import Mapping
+
+from connectors.sandbox.metadata import Field, Metadata, SObject
+
+KEY_PREFIXES = "abcdefghijklmnopqrstuvwxyz"  # custom objects get a00, a01, ... in order
+
+ORG_TABLES = """
+CREATE TABLE IF NOT EXISTS org (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS objects (name TEXT PRIMARY KEY, prefix TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS users (
+    sequence INTEGER PRIMARY KEY, username TEXT NOT NULL UNIQUE, permission_set TEXT);
+CREATE TABLE IF NOT EXISTS sessions (
+    digest BLOB PRIMARY KEY, user INTEGER NOT NULL REFERENCES users, app TEXT NOT NULL,
+    idle_s INTEGER NOT NULL, used_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS usage (
+    hour INTEGER PRIMARY KEY, calls INTEGER NOT NULL);
+"""
+
+_SYSTEM_COLUMNS = """
+    Id INTEGER PRIMARY KEY AUTOINCREMENT, OwnerId INTEGER NOT NULL,
+    IsDeleted INTEGER NOT NULL DEFAULT 0, Name TEXT NOT NULL,
+    CreatedDate INTEGER NOT NULL, CreatedById INTEGER NOT NULL,
+    LastModifiedDate INTEGER NOT NULL, LastModifiedById INTEGER NOT NULL,
+    SystemModstamp INTEGER NOT NULL"""
+_TYPES: Mapping[str, str] = {
+    "string": "TEXT",
+    "picklist": "TEXT",
+    "double": "INTEGER",
+    "currency": "INTEGER",
+    "datetime": "INTEGER",
+    "boolean": "INTEGER NOT NULL DEFAULT 0",
+}
+
+
+def deploy(db: sqlite3.Connection, metadata: Metadata) -> dict[str, str]:
+    """Make the tables and columns that *metadata* has and *db* lacks; return the key prefixes.
+
+    Nothing is ever removed: rows of an earlier deployment keep their ids and values. Runs
+    inside the caller's transaction.
+    """
+    prefixes: dict[str, str] = dict(db.execute("SELECT name, prefix FROM objects"))
+    for sobject in metadata.objects.values():
+        if sobject.name not in prefixes:
+            number = len(prefixes)
+            prefixes[sobject.name] = f"{KEY_PREFIXES[number // 100]}{number % 100:02d}"
+            db.execute("INSERT INTO objects VALUES (?, ?)", (sobject.name, prefixes[sobject.name]))
+            db.execute(f'CREATE TABLE "{sobject.name}" ({_SYSTEM_COLUMNS})')
+        _add_columns(db, sobject)
+    return prefixes
+
+
+def _add_columns(db: sqlite3.Connection, sobject: SObject) -> None:
+    present = {row[1] for row in db.execute(f'PRAGMA table_info("{sobject.name}")')}
+    for field in sobject.fields:
+        if field.name not in present:
+            collate = "" if field.is_case_sensitive or field.type != "string" else "COLLATE NOCASE"
+            db.execute(
+                f'ALTER TABLE "{sobject.name}" ADD COLUMN "{field.name}"'
+                f" {_TYPES[field.type]} {collate}"
+            )
+        if field.is_unique or field.is_external_id:
+            _add_index(db, sobject, field)
+
+
+def _add_index(db: sqlite3.Connection, sobject: SObject, field: Field) -> None:
+    """Index a key among live rows: a deleted row's key is free for a new one."""
+    unique = "UNIQUE" if field.is_unique else ""
+    db.execute(
+        f'CREATE {unique} INDEX IF NOT EXISTS "{sobject.name}.{field.name}"'
+        f' ON "{sobject.name}" ("{field.name}") WHERE IsDeleted = 0'
+    )

@@ -1,0 +1,145 @@
+"""The test org as a real process, and the ways into it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from simple_salesforce import Salesforce
+
+ROOT = Path(__file__).parents[3]
+START_S = 60
+VERSION = "62.0"
+
+
+class RunningOrg:
+    """One `homeport sandbox` process over a home folder."""
+
+    def __init__(self, home: Path, *options: str) -> None:
+        self.home = home
+        argv = [sys.executable, "-P", "-m", "streams.cli", "sandbox", "--json"]
+        self._log = (home.parent / f"{home.name}.log").open("a")
+        self.process = subprocess.Popen(
+            [*argv, "--port", "0", "--home", str(home), *options],
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            cwd=home.parent,
+            env=_environment(),
+        )
+        assert self.process.stdout is not None
+        self.ready: dict[str, Any] = json.loads(self.process.stdout.readline())
+        self.url: str = self.ready["instance_url"]
+        self.port: int = self.ready["port"]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send *number* and return the exit code."""
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=20)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self._log.close()
+        return code
+
+    def cli_token(self, user: str) -> subprocess.CompletedProcess[str]:
+        """Run `homeport sandbox token`."""
+        argv = [sys.executable, "-P", "-m", "streams.cli", "sandbox", "token", "--json"]
+        return subprocess.run(
+            [*argv, "--port", str(self.port), "--user", user, "--home", str(self.home)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=START_S,
+            env=_environment(),
+        )
+
+    def login(self, user: str = "admin") -> "Client":
+        """Return a client with a session of *user*."""
+        done = self.cli_token(user)
+        assert done.returncode == 0, done.stderr
+        answer = json.loads(done.stdout)
+        assert answer["instance_url"] == self.url
+        return Client(self, answer["access_token"])
+
+
+class Client:
+    """A session: plain HTTP underneath, simple-salesforce on top."""
+
+    def __init__(self, org: RunningOrg, token: str) -> None:
+        self.org, self.token = org, token
+        self.http = requests.Session()
+        self.http.trust_env = False
+        self.http.verify = org.ready["ca_file"] or True
+        self.http.headers["Authorization"] = f"Bearer {token}"
+
+    def call(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Call a resource below the version, such as ``limits``."""
+        url = f"{self.org.url}/services/data/v{VERSION}/{path}"
+        return self.http.request(method, url, timeout=30, **options)
+
+    def simple(self) -> Salesforce:
+        """Return simple-salesforce on this session (https only)."""
+        session = requests.Session()
+        session.trust_env = False
+        session.verify = self.org.ready["ca_file"]
+        return Salesforce(
+            session_id=self.token, instance_url=self.org.url, session=session, version=VERSION
+        )
+
+    def upsert(
+        self, records: list[dict[str, Any]], *, all_or_none: bool = False, sobject: str = ""
+    ) -> requests.Response:
+        """Send one collections call."""
+        sobject = sobject or "Commerce_Order__c"
+        typed = [{"attributes": {"type": sobject}, **r} for r in records]
+        return self.call(
+            "PATCH",
+            f"composite/sobjects/{sobject}/External_Id__c",
+            json={"allOrNone": all_or_none, "records": typed},
+        )
+
+    def query(self, soql: str) -> dict[str, Any]:
+        """Return the first page of a query's answer."""
+        response = self.call("GET", "query", params={"q": soql})
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="session")
+def org(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrg]:
+    """Start an org over https that all tests share; each uses external ids of its own."""
+    running = RunningOrg(tmp_path_factory.mktemp("org") / "home")
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def admin(org: RunningOrg) -> Client:
+    """Open the administrator's session."""
+    return org.login()
+
+
+@pytest.fixture
+def start_org(tmp_path: Path) -> Iterator[Any]:
+    """Start orgs of the test's own; they are stopped afterwards."""
+    started: list[RunningOrg] = []
+
+    def start(*options: str, name: str = "home") -> RunningOrg:
+        started.append(RunningOrg(tmp_path / name, *options))
+        return started[-1]
+
+    yield start
+    for running in started:
+        if running.process.poll() is None:
+            running.stop()
