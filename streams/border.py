@@ -17,6 +17,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from connectors.kafka import headers
+from connectors.kafka.errors import named
 from connectors.kafka.record import Record, read
 from connectors.kafka.topology import TopicInfo, check_topic_ids, load_topics
 from residency import topics
@@ -85,6 +86,10 @@ class Border:
 
     def run(self, halt: threading.Event) -> None:
         """Carry records over until *halt*."""
+        with named("border"):
+            self._run(halt)
+
+    def _run(self, halt: threading.Event) -> None:
         raw_topics = topics.raw_topics(self._settings.region)
         known = {name: self._topics[name] for name in raw_topics}
         check_topic_ids(self._settings.kafka.librdkafka(), known)
@@ -216,12 +221,10 @@ class Border:
 
     def _abort(self, producer: Producer, exc: KafkaException) -> None:
         """Abort, then crash: the restarted worker reads on from the committed offsets."""
-        error = exc.args[0]
         self._signals.recorder.add("homeport.transactions", 1, stage="border", end="aborted")
-        if error.txn_requires_abort():
+        if exc.args[0].txn_requires_abort():
             producer.abort_transaction(API_TIMEOUT_S)
-        msg = f"transaction: Kafka {error.name()}; the worker starts afresh"
-        raise RetriableError(msg) from None
+        raise exc
 
     def _measure(self, decided: Sequence[Decided], seconds: float) -> None:
         recorder = self._signals.recorder

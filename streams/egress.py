@@ -21,6 +21,7 @@ from tenacity import (
 )
 
 from connectors.kafka import headers
+from connectors.kafka.errors import named
 from connectors.kafka.record import Record, read
 from connectors.kafka.topology import check_topic_ids, load_topics
 from connectors.postgres.egress_store import EgressStore
@@ -66,6 +67,10 @@ class Egress:
 
     def run(self, halt: threading.Event) -> None:
         """Carry records out until *halt*."""
+        with named("egress"):
+            self._run(halt)
+
+    def _run(self, halt: threading.Event) -> None:
         settings = self._settings
         if settings.postgres is None or settings.salesforce is None:
             msg = "egress's settings name no database or no org; run `homeport up` again"

@@ -27,7 +27,7 @@ class Settings:
     """One service of one region.
 
     Attributes:
-        health_port: The worker's health page, on loopback.
+        health_port: The worker's health page, on loopback; admin has none.
         http_port: The gateway's public port.
         http_host: The address it listens on: loopback, except in a container of its own.
         gateways: Public gateway URLs by region; the gateway alone knows them.
@@ -38,7 +38,7 @@ class Settings:
     service: str
     home: Path
     kafka: KafkaConfig
-    health_port: int
+    health_port: int | None = None
     postgres: PostgresConfig | None = None
     salesforce: SalesforceConfig | None = None
     http_port: int | None = None

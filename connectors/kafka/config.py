@@ -21,7 +21,10 @@ class KafkaConfig:
     ca_file: str | None = None
 
     def librdkafka(self, **extra: Any) -> dict[str, Any]:  # noqa: ANN401, librdkafka's own
-        """Return librdkafka's configuration, with *extra* keys; ``_`` stands for a dot."""
+        """Return librdkafka's configuration, with *extra* keys.
+
+        In their names ``_`` stands for a dot, but for the callbacks' ``_cb``.
+        """
         tls = {"ssl.ca.location": self.ca_file} if self.ca_file else {}
         return {
             "bootstrap.servers": self.bootstrap,
@@ -30,5 +33,9 @@ class KafkaConfig:
             "sasl.username": self.username,
             "sasl.password": self.password,
             **tls,
-            **{key.replace("_", "."): value for key, value in extra.items()},
+            **{_key(name): value for name, value in extra.items()},
         }
+
+
+def _key(name: str) -> str:
+    return name if name.endswith("_cb") else name.replace("_", ".")

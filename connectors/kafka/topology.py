@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import TopicCollection
+from confluent_kafka.admin import AdminClient, TopicDescription  # type: ignore[attr-defined]
+
 from schemas.errors import HaltError, SetupError
 
 
@@ -39,6 +42,11 @@ def load_topics(home: Path, region: str) -> dict[str, TopicInfo]:
     return {name: TopicInfo(**row) for name, row in rows.items()}
 
 
+def topic_id(described: TopicDescription) -> str:
+    """Return a topic's id as Kafka's own tools write it: base64url, which librdkafka's is not."""
+    return str(described.topic_id).translate(str.maketrans("+/", "-_"))
+
+
 def check_topic_ids(config: dict[str, Any], known: dict[str, TopicInfo]) -> None:
     """Compare the broker's topic ids with the written ones.
 
@@ -47,13 +55,10 @@ def check_topic_ids(config: dict[str, Any], known: dict[str, TopicInfo]) -> None
             generation its records would look older than the rows they write.
 
     """
-    from confluent_kafka import TopicCollection  # noqa: PLC0415, slow to import
-    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
-
     admin = AdminClient(config)
     answers = admin.describe_topics(TopicCollection(list(known)), request_timeout=30)
     for name, answer in answers.items():
-        found = str(answer.result().topic_id)
+        found = topic_id(answer.result())
         if found != known[name].id:
             msg = f"{name}: recreated, its id changed; run `homeport up` to raise its generation"
             raise HaltError(msg)

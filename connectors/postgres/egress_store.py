@@ -14,6 +14,8 @@ from psycopg.types.json import Jsonb
 from schemas.errors import RetriableError
 from schemas.events import RecordId
 
+# The row without a name holds how many leaves are indexed. It lies in the index itself, so
+# that whoever loses or restores the one loses or restores the other.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS ledger_index (
   topic_id text NOT NULL,
@@ -27,8 +29,7 @@ CREATE TABLE IF NOT EXISTS ledger_index (
 );
 CREATE INDEX IF NOT EXISTS ledger_index_transfer ON ledger_index (transfer);
 CREATE INDEX IF NOT EXISTS ledger_index_outcome ON ledger_index (outcome);
-CREATE TABLE IF NOT EXISTS ledger_cursor (one boolean PRIMARY KEY DEFAULT true, size bigint);
-INSERT INTO ledger_cursor (size) VALUES (0) ON CONFLICT DO NOTHING;
+INSERT INTO ledger_index (topic_id, record, transfer) VALUES ('', '', 0) ON CONFLICT DO NOTHING;
 CREATE TABLE IF NOT EXISTS expected_rows (
   object text NOT NULL,
   external_id text NOT NULL,
@@ -107,7 +108,9 @@ class EgressStore:
     @property
     def indexed(self) -> int:
         """How many leaves of the ledger are indexed."""
-        row = self._connection.execute("SELECT size FROM ledger_cursor").fetchone()
+        row = self._connection.execute(
+            "SELECT transfer FROM ledger_index WHERE topic_id = '' AND record = ''"
+        ).fetchone()
         return 0 if row is None else int(row[0])
 
     def cut(self, size: int) -> None:
@@ -120,11 +123,14 @@ class EgressStore:
             )
             run(
                 "UPDATE ledger_index SET transfer = NULL, commitment = NULL, month = NULL"
-                " WHERE transfer >= %s",
+                " WHERE transfer >= %s AND topic_id <> ''",
                 (size,),
             )
             run("DELETE FROM ledger_index WHERE transfer IS NULL AND outcome IS NULL")
-            run("UPDATE ledger_cursor SET size = %s WHERE size > %s", (size, size))
+            run(
+                "UPDATE ledger_index SET transfer = %s WHERE topic_id = '' AND transfer > %s",
+                (size, size),
+            )
 
     def look_up(self, ids: Sequence[RecordId]) -> dict[RecordId, Entry]:
         """Return what the ledger says about those of *ids* that it knows."""
@@ -161,7 +167,10 @@ class EgressStore:
             with self._connection.transaction(), self._connection.cursor() as cursor:
                 cursor.executemany(_INDEX, [_index_row(entry) for entry in entries])
                 cursor.executemany(_EXPECT, [_expect_row(row) for row in rows])
-                cursor.execute("UPDATE ledger_cursor SET size = %s WHERE size < %s", (size, size))
+                cursor.execute(
+                    "UPDATE ledger_index SET transfer = %s WHERE topic_id = '' AND transfer < %s",
+                    (size, size),
+                )
         except psycopg.OperationalError as exc:
             raise RetriableError(_unanswered(exc)) from None
 
