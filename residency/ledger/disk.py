@@ -1,0 +1,190 @@
+"""The only place where the ledger meets the operating system.
+
+`FileOps` is what an append asks of a disk, small enough to make every one of its calls fail
+in a test. Files are made 0600 and folders 0700: a ledger is pseudonymous data.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, Protocol
+
+from residency.ledger.errors import LockedError
+
+_FILE_MODE, _FOLDER_MODE = 0o600, 0o700
+_LOCK_TEXT_BYTES = 64
+_SYNC_THREADS = 8
+
+
+class FileOps(Protocol):
+    """The calls that change a ledger; every one may raise OSError, as the system's do."""
+
+    def create(self, path: Path) -> int:  # pyright: ignore[reportReturnType] -- a Protocol
+        """Open *path* for writing, empty, and return its descriptor."""
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        """Write all of *data*."""
+
+    def open_folder(self, path: Path) -> int:  # pyright: ignore[reportReturnType] -- a Protocol
+        """Open folder *path* to sync the names in it, and return its descriptor."""
+
+    def sync(self, descriptors: Sequence[int]) -> None:
+        """Return once what was written to all of them would survive a power cut."""
+
+    def close(self, descriptor: int) -> None:
+        """Close the descriptor."""
+
+    def make_folder(self, path: Path) -> None:
+        """Create folder *path*; its parent exists. Fine if it exists."""
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Rename *source* to *target* in one step."""
+
+    def remove(self, path: Path) -> None:
+        """Remove the file or the empty folder *path*."""
+
+
+class Posix:
+    """`FileOps` of the operating system."""
+
+    __slots__ = ()
+
+    def create(self, path: Path) -> int:
+        """See `FileOps`."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        """See `FileOps`."""
+        while data:
+            data = data[os.write(descriptor, data) :]
+
+    def open_folder(self, path: Path) -> int:
+        """See `FileOps`."""
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def sync(self, descriptors: Sequence[int]) -> None:
+        """See `FileOps`.
+
+        At the same time, so that a journalling file system commits once for all of them.
+        """
+        if len(descriptors) == 1:
+            os.fsync(descriptors[0])
+            return
+        with ThreadPoolExecutor(min(len(descriptors), _SYNC_THREADS)) as pool:
+            list(pool.map(os.fsync, descriptors))
+
+    def close(self, descriptor: int) -> None:
+        """See `FileOps`."""
+        os.close(descriptor)
+
+    def make_folder(self, path: Path) -> None:
+        """See `FileOps`."""
+        path.mkdir(_FOLDER_MODE, exist_ok=True)
+
+    def replace(self, source: Path, target: Path) -> None:
+        """See `FileOps`."""
+        source.replace(target)
+
+    def remove(self, path: Path) -> None:
+        """See `FileOps`."""
+        if path.is_dir():
+            path.rmdir()
+        else:
+            path.unlink()
+
+
+POSIX: Final = Posix()
+
+
+def write_durably(
+    ops: FileOps, files: Sequence[tuple[Path, bytes]], folders: Iterable[Path] = ()
+) -> None:
+    """Write whole files, then sync them and *folders*, whose names changed.
+
+    Raises:
+        OSError: The disk is full or failing; some files may be written, wholly or in part.
+
+    """
+    descriptors: list[int] = []
+    try:
+        for path, data in files:
+            descriptors.append(ops.create(path))
+            ops.write(descriptors[-1], data)
+        descriptors += map(ops.open_folder, folders)
+        ops.sync(descriptors)
+    finally:
+        for descriptor in descriptors:
+            ops.close(descriptor)
+
+
+def replace_durably(ops: FileOps, path: Path, data: bytes) -> None:
+    """Put *data* at *path* such that a reader, and a crash, see the old or the new file.
+
+    Raises:
+        OSError: The disk is full or failing; *path* is the old file or the new one.
+
+    """
+    draft = draft_of(path)
+    write_durably(ops, [(draft, data)])
+    ops.replace(draft, path)
+    write_durably(ops, [], [path.parent])
+
+
+def draft_of(path: Path) -> Path:
+    """Return where `replace_durably` writes before it renames."""
+    return path.with_name(f"{path.name}.new")
+
+
+def lock(path: Path) -> int:
+    """Take the writer's lock and return its descriptor; the system frees it on any exit.
+
+    Raises:
+        LockedError: Another process, named in the text, has it.
+
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, _LOCK_TEXT_BYTES).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        msg = (
+            f"{path.parent}: process {holder or 'unknown'} writes this ledger, and a ledger has "
+            "one writer; stop that egress worker or leave this one stopped"
+        )
+        raise LockedError(msg) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+    return descriptor
+
+
+def unlock(descriptor: int) -> None:
+    """Give the writer's lock back."""
+    os.ftruncate(descriptor, 0)
+    os.close(descriptor)
+
+
+def read_file(path: Path) -> bytes | None:
+    """Return the whole file, or None if there is none."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def names(folder: Path) -> list[str]:
+    """Return the names in *folder*, in no order; none if there is no such folder."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 -- names only, and ten times faster
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def files_below(folder: Path) -> list[str]:
+    """Return the paths of all files below *folder*, relative to it, sorted."""
+    found: list[str] = []
+    for parent, _, files in os.walk(folder):  # skips folders that vanish under it
+        found += [Path(parent, name).relative_to(folder).as_posix() for name in files]
+    return sorted(found)

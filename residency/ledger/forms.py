@@ -1,0 +1,79 @@
+"""The strict form of each field of a leaf: nothing else gets into the ledger.
+
+A field that took any text would be a way out of the region for whatever is put in it.
+"""
+
+import re
+from datetime import datetime
+from typing import Final
+
+from residency.ledger.errors import FormatError
+from schemas.events import RecordId
+
+MAX_INTEGER: Final = 2**53 - 1  # RFC 8785: an IEEE double holds no larger one exactly
+TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}Z")
+TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")  # Kafka's rule for topic names
+TOPIC_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # Kafka writes 22 characters of base64url
+OBJECT = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")  # Salesforce API name
+DIGEST = re.compile(r"[0-9a-f]{64}")
+RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+:_-]{0,127}")
+BASIS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:/#_-]{0,127}")  # such as eu-gdpr:A45-3
+CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,79}")  # such as FIELD_CUSTOM_VALIDATION_EXCEPTION
+
+
+def check(is_fine: object, name: str, form: str) -> None:
+    """Refuse a leaf unless *is_fine*, naming the field and its form, not its value.
+
+    Raises:
+        FormatError: It is not.
+
+    """
+    if not is_fine:
+        msg = f"a leaf's {name!r} must be {form}"
+        raise FormatError(msg)
+
+
+def check_text(name: str, value: object, form: re.Pattern[str]) -> None:
+    """Refuse what is no string of *form*."""
+    if not (isinstance(value, str) and form.fullmatch(value)):
+        check(is_fine=False, name=name, form=f"text like /{form.pattern}/")
+
+
+def check_integer(name: str, value: object) -> None:
+    """Refuse what is no integer from 0 to 2**53 - 1; a boolean is none here."""
+    if not (type(value) is int and 0 <= value <= MAX_INTEGER):
+        check(is_fine=False, name=name, form="an integer from 0 to 2**53 - 1")
+
+
+def check_time(value: object) -> None:
+    """Refuse what is no minute of the calendar, such as ``2026-11-23T16:40Z``."""
+    check_text("time", value, TIME)
+    try:
+        datetime.fromisoformat(str(value))
+    except ValueError:
+        check(is_fine=False, name="time", form="a date that exists")
+
+
+def check_record(record: RecordId) -> None:
+    """Refuse a record id that Kafka could not have given, or that lacks its topic id."""
+    check_text("record", record.at.topic, TOPIC)
+    for number in (record.at.partition, record.at.offset, record.output, record.resend):
+        check_integer("record", number)
+    check_text("topic_id", record.topic_id, TOPIC_ID)
+
+
+def parse_record(text: object, topic_id: object) -> RecordId:
+    """Return the record id that a leaf writes, which it must do in the one way.
+
+    Raises:
+        FormatError: It does not.
+
+    """
+    try:
+        record = RecordId.parse(str(text), str(topic_id))
+    except ValueError:
+        record = None
+    if record is None or str(record) != text or record.topic_id != topic_id:
+        msg = "a leaf's 'record' must be like topic[partition]@offset#output, with a topic id"
+        raise FormatError(msg)
+    return record
