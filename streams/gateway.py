@@ -1,8 +1,8 @@
 """The gateway: services publish CloudEvents here, and only the customer's own region takes them.
 
 ``POST /events`` with a CloudEvent (structured JSON, or a batch of them). Every event is
-answered for: 202 once Kafka has it, 202 for a repeat that was dropped, 400 malformed, 421
-another region's customer, 422 a country nobody serves.
+answered for: 202 once Kafka has it, 202 for a repeat that was dropped, 400 malformed, 413
+too large, 421 another region's customer, 422 a country nobody serves.
 """
 
 import asyncio
@@ -17,11 +17,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from connectors.kafka.config import MAX_MESSAGE_BYTES
+from connectors.kafka.errors import name_of
 from connectors.kafka.headers import Headers
 from residency import topics
 from residency.keys import secret
+from residency.plan.book import MAX_VALUE_BYTES
 from residency.regions import load_regions, region_of
 from residency.telemetry.setup import Telemetry, telemetry
 from residency.telemetry.trace import inject
@@ -39,7 +42,7 @@ MAX_BODY_BYTES = 4 * 2**20
 MAX_BATCH = 500  # events
 BATCH_TYPE = "application/cloudevents-batch+json"
 TYPES = {"application/cloudevents+json", "application/json"}
-STOP_TIMEOUT_S = 10
+STOP_TIMEOUT_S = 8  # twice at most: for the answers under way, then for Kafka
 
 
 class Refusal(Exception):  # noqa: N818, an answer to the client, not a fault of ours
@@ -50,6 +53,18 @@ class Refusal(Exception):  # noqa: N818, an answer to the client, not a fault of
         super().__init__(error)
         self.status = status
         self.body = {"error": error, **more}
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Leave an exception's class in a log line, not its text, which quotes what came in."""
+    if record.exc_info and record.exc_info[0]:
+        record.msg, record.args = "a request failed: %s", (record.exc_info[0].__name__,)
+        record.exc_info = None
+    return True
+
+
+HTTP_LOG = logging.getLogger("homeport.gateway.http")
+HTTP_LOG.addFilter(_without_traceback)
 
 
 class Repeats:
@@ -76,6 +91,10 @@ class Repeats:
         self._taken[key] = now, future
         self._taken.move_to_end(key)
         return future, True
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)  # JSON can write half a pair
 
 
 def _failed(future: "asyncio.Future[str]") -> bool:
@@ -151,12 +170,18 @@ class Gateway:
             msg = "the gateway's settings name no http_port; run `homeport up` again"
             raise HaltError(msg)
         config = self._settings.kafka.librdkafka(
-            enable_idempotence=True, linger_ms=5, compression_type="lz4", delivery_timeout_ms=30000
+            enable_idempotence=True,
+            linger_ms=5,
+            compression_type="lz4",
+            delivery_timeout_ms=30000,
+            message_max_bytes=MAX_MESSAGE_BYTES,
         )
         self._publisher = Publisher(config)
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/events", self._events)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        runner = web.AppRunner(
+            app, access_log=None, logger=HTTP_LOG, shutdown_timeout=STOP_TIMEOUT_S
+        )
         await runner.setup()
         await web.TCPSite(runner, self._settings.http_host, self._settings.http_port).start()
         while not halt.is_set():  # noqa: ASYNC110, the event belongs to another thread
@@ -170,7 +195,7 @@ class Gateway:
     async def _events(self, request: web.Request) -> web.Response:
         try:
             body = await request.json()
-        except ValueError:
+        except (ValueError, LookupError, RecursionError):  # no JSON, no such charset, too deep
             return web.json_response({"error": "not-json"}, status=400)
         if request.content_type == BATCH_TYPE:
             if not isinstance(body, list) or len(body) > MAX_BATCH:
@@ -188,6 +213,8 @@ class Gateway:
         try:
             schema, source, event_id, data = self._read(event)
             value = encode(schema, data)
+            if len(value) > MAX_VALUE_BYTES:
+                raise Refusal(413, "too-large", path="data")
             self._check_residence(data)
         except Refusal as refusal:
             self._count("refused")
@@ -220,8 +247,12 @@ class Gateway:
                 header = inject(span.get_span_context())
                 future.set_result(await self._publisher.send(topic, key, value, [header]))
                 self._signals.recorder.add("homeport.events", 1, domain=schema.domain)
-            except (BufferError, ConnectionError) as exc:
-                future.set_exception(ConnectionError(type(exc).__name__))
+            except BufferError:
+                future.set_exception(ConnectionError("_QUEUE_FULL"))
+            except KafkaException as exc:
+                future.set_exception(ConnectionError(name_of(exc)))
+            except ConnectionError as exc:
+                future.set_exception(ConnectionError(str(exc)))  # Kafka's name of the error
 
     def _read(self, event: Any) -> tuple[EventSchema, str, str, dict[str, Any]]:  # noqa: ANN401
         """Return schema, source, id and data of a CloudEvent."""
@@ -229,7 +260,7 @@ class Gateway:
             raise Refusal(400, "not-a-cloudevent")
         texts = [event.get(name) for name in ("type", "source", "id")]
         for name, text in zip(("type", "source", "id"), texts, strict=True):
-            if not isinstance(text, str) or not text:
+            if not isinstance(text, str) or not text or not _is_unicode(text):
                 raise Refusal(400, "missing-attribute", path=name)
         kind, source, event_id = (str(text) for text in texts)
         schema = self._schema(kind, event.get("schemaversion"))
@@ -251,7 +282,7 @@ class Gateway:
         if not versions:
             raise Refusal(400, "unknown-type", path="type")
         wanted = max(versions) if version is None else version
-        if not isinstance(wanted, int) or wanted not in versions:
+        if type(wanted) is not int or wanted not in versions:  # True would be 1
             raise Refusal(400, "unknown-schema-version", path="schemaversion")
         return versions[wanted]
 

@@ -2,9 +2,8 @@
 
 A note is text that ends in a newline, an empty line, and one line per signature: U+2014, a
 space, the key's name, a space, base64 of the 4-byte key id and the signature. A checkpoint is
-a note of three lines: origin, tree size, base64 of the root. Keys are Ed25519.
-
-Source: C2SP signed-note and tlog-checkpoint. The parsers refuse whatever is not written in
+a note of three lines: origin, tree size, base64 of the root. Keys are Ed25519. Source: C2SP
+signed-note and tlog-checkpoint. The parsers refuse whatever is not written in
 the one canonical way; signatures by unknown keys are ignored, as the source demands.
 """
 

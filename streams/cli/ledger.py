@@ -1,105 +1,23 @@
 """``homeport ledger``: verify a region's ledger, show entries, prove one, check a proof."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import orjson
 
-from residency.ledger.errors import FormatError, LedgerError
+from residency.ledger.errors import LedgerError
 from residency.ledger.leaves import parse_leaf
 from residency.ledger.note import Checkpoint, Verifier, encode_base64
 from residency.ledger.proof import Proof, check_proof, make_proof
-from residency.ledger.reader import Reader, open_head, parse_vkey_file
-from residency.ledger.verify import MAX_PROBLEMS, Progress, verify
-from residency.regions import load_regions
-from schemas.errors import SetupError
+from residency.ledger.reader import Reader
+from residency.ledger.verify import MAX_PROBLEMS, verify
 from streams.cli import EXIT_WRONG
-from streams.cli.options import home_option, json_option
-
-F = TypeVar("F", bound=Callable[..., Any])
+from streams.cli.bars import leaf_bar
+from streams.cli.ledger_choice import choose, read_vkey, selectors, vkey_option
+from streams.cli.options import json_option
 
 SHOWN = 20  # entries that `show` prints unless told
-BAR_FROM = 20_000  # leaves; below, a verification is over before a bar is drawn
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """The ledger a command is about, and the key to check it with."""
-
-    reader: Reader
-    log: Verifier | None
-
-    def head(self) -> tuple[Checkpoint, Verifier]:
-        """Return the checkpoint, its signature checked, and the key that checked it."""
-        log = self.log or self.reader.verifier()
-        return open_head(self.reader, log), log
-
-
-def _choose(home: Path, region: str | None, folder: Path | None, vkey: Path | None) -> Chosen:
-    """Return the ledger that the selectors name.
-
-    Raises:
-        click.UsageError: They name none, or two.
-        SetupError: There is no ledger there.
-
-    """
-    if (region is None) == (folder is None):
-        msg = "say which ledger: --region R, or --ledger DIR --vkey FILE"
-        raise click.UsageError(msg)
-    if folder is not None and vkey is None:
-        msg = "--ledger needs --vkey FILE: the key that lies beside a ledger proves nothing"
-        raise click.UsageError(msg)
-    reader = Reader(folder or home / str(region) / "ledger")
-    reader.require()
-    return Chosen(reader, None if vkey is None else _vkey(vkey))
-
-
-def _vkey(path: Path) -> Verifier:
-    """Return the key in *path*.
-
-    Raises:
-        SetupError: The file holds no vkey.
-
-    """
-    try:
-        return parse_vkey_file(path.read_bytes())
-    except FormatError as exc:
-        msg = f"{path}: {exc}; a vkey file is one line like name+0a1b2c3d+base64"
-        raise SetupError(msg) from exc
-
-
-def _selectors(command: F) -> F:
-    """Add the options that say which ledger."""
-    options = (
-        click.option(
-            "--region", type=click.Choice(list(load_regions())), help="The ledger of this region."
-        ),
-        home_option,
-        click.option(
-            "--ledger",
-            "folder",
-            type=click.Path(file_okay=False, path_type=Path),
-            help="A ledger folder, such as a copy; needs --vkey.",
-        ),
-        _vkey_option(required=False),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def _vkey_option(*, required: bool) -> Callable[[F], F]:
-    """Return the ``--vkey`` option."""
-    return click.option(
-        "--vkey",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        required=required,
-        help="The log's public key, one line, got from a trusted place.",
-    )
 
 
 @click.group()
@@ -112,7 +30,7 @@ def ledger() -> None:
 
 
 @ledger.command("verify")
-@_selectors
+@selectors
 @json_option
 def verify_command(
     region: str | None, home: Path, folder: Path | None, vkey: Path | None, as_json: bool
@@ -126,9 +44,9 @@ def verify_command(
 
     Exit codes: 0 verified, 1 something does not hold, 3 no ledger there.
     """
-    chosen = _choose(home, region, folder, vkey)
+    chosen = choose(home, region, folder, vkey)
     key = None if chosen.log is None else str(chosen.log)
-    with _progress() as progress:
+    with leaf_bar() as progress:
         report = verify(chosen.reader.folder, key, progress)
     if as_json:
         _print_json(
@@ -153,7 +71,7 @@ def verify_command(
 
 
 @ledger.command("show")
-@_selectors
+@selectors
 @click.option("--leaf", type=click.IntRange(min=0), help="Only this entry.")
 @click.option(
     "--kind",
@@ -183,7 +101,7 @@ def show_command(  # noqa: PLR0913 -- one argument per option
 
     Exit codes: 0 shown, 1 unreadable or no such leaf, 3 no ledger there.
     """
-    chosen = _choose(home, region, folder, vkey)
+    chosen = choose(home, region, folder, vkey)
     head, _ = chosen.head()
     if leaf is not None:
         _require_leaf(leaf, head)
@@ -211,7 +129,7 @@ def show_command(  # noqa: PLR0913 -- one argument per option
 
 
 @ledger.command("proof")
-@_selectors
+@selectors
 @click.option("--leaf", type=click.IntRange(min=0), help="Prove this entry.")
 @click.option("--record", help="Prove every entry about this record, such as topic[0]@7#1.")
 @click.option(
@@ -243,7 +161,7 @@ def proof_command(  # noqa: PLR0913 -- one argument per option
     if (leaf is None) == (record is None):
         msg = "say which entry: --leaf N or --record ID"
         raise click.UsageError(msg)
-    chosen = _choose(home, region, folder, vkey)
+    chosen = choose(home, region, folder, vkey)
     head, log = chosen.head()
     if leaf is not None:
         _require_leaf(leaf, head)
@@ -263,7 +181,7 @@ def proof_command(  # noqa: PLR0913 -- one argument per option
 @ledger.command("check")
 @click.argument("proof", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("entry", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@_vkey_option(required=True)
+@vkey_option(required=True)
 @json_option
 def check_command(proof: Path, entry: Path, vkey: Path, as_json: bool) -> None:
     """Check PROOF, a .tlog-proof file, for the file ENTRY, offline.
@@ -272,7 +190,7 @@ def check_command(proof: Path, entry: Path, vkey: Path, as_json: bool) -> None:
 
     Exit codes: 0 the log holds this entry, 1 the proof does not show it.
     """
-    log = _vkey(vkey)
+    log = read_vkey(vkey)
     size, index, problem = None, None, None
     try:
         parsed = Proof.parse(proof.read_bytes())
@@ -362,24 +280,3 @@ def _write_proof(reader: Reader, log: Verifier, index: int, size: int, out: Path
     proof_file.write_bytes(bytes(proof))
     entry_file.write_bytes(next(reader.entries(index, index + 1, size)))
     return {"leaf": index, "proof": str(proof_file), "entry": str(entry_file)}
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Yield what draws a bar on stderr for a long verification, and nothing for a short one."""
-    from rich.console import Console  # noqa: PLC0415 -- only here, and slow to import
-    from rich.progress import Progress as Bar  # noqa: PLC0415 -- as above
-
-    bar = Bar(console=Console(stderr=True), transient=True)
-    task = bar.add_task("leaves", total=None)
-
-    def progress(done: int, total: int) -> None:
-        if total >= BAR_FROM and bar.console.is_terminal:
-            bar.start()
-            bar.update(task, completed=done, total=total)
-
-    try:
-        yield progress
-    finally:
-        if bar.live.is_started:
-            bar.stop()

@@ -72,7 +72,7 @@ class Observer:
 
     def _raw(self) -> int:
         """Return how many raw records there are: gateways write no transactions, so no gaps."""
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         wanted = dict.fromkeys(self._raw_partitions(), latest)
         answers = self._admin.list_offsets(wanted, request_timeout=TIMEOUT_S)
         return sum(answer.result().offset for answer in answers.values())

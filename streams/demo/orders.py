@@ -1,6 +1,7 @@
 """The demo's orders, payments and messages as plain JSON, one function per event."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,8 @@ from streams.demo.people import Person, Plain
 from streams.demo.places import iban
 
 START = datetime(2026, 11, 1, 8, tzinfo=UTC)
+
+Phrases = Mapping[str, tuple[Any, ...]]  # language -> ways to say it
 
 
 @dataclass(slots=True)
@@ -41,11 +44,13 @@ class Desk:
         """Return a version 4 UUID."""
         return str(UUID(int=self.rng.getrandbits(128), version=4))
 
-    def phrase(self, table: dict[str, tuple[Any, ...]], person: Person) -> Any:  # noqa: ANN401
+    def phrase(self, table: Phrases, person: Person) -> Any:  # noqa: ANN401
         """Return something a customer wrote, in their language or else in English."""
         return self.rng.choice(table.get(person.country.language, table["en"]))
 
-    def note(self, table: dict[str, tuple[str, ...]], person: Person, share: float) -> str | None:
+    def note(
+        self, table: Mapping[str, tuple[str, ...]], person: Person, share: float
+    ) -> str | None:
         """Return a note with a unique part for a share of the calls, else None."""
         if self.rng.random() >= share:
             return None

@@ -95,7 +95,8 @@ class View:
             result = np.repeat(bases, lengths)
             steps = np.arange(len(result)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
             is_plain = np.repeat(np.arange(len(lengths)) % 2 == 0, lengths)
-            return self._origins[result + steps * is_plain]
+            found: _Origins = self._origins[result + steps * is_plain]
+            return found
 
         return View(b"".join(pieces), origins)
 

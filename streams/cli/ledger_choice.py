@@ -1,0 +1,93 @@
+"""Which ledger a command is about: a region's own, or a copy and a key got elsewhere."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from residency.ledger.errors import FormatError
+from residency.ledger.note import Checkpoint, Verifier
+from residency.ledger.reader import Reader, open_head, parse_vkey_file
+from residency.regions import load_regions
+from schemas.errors import SetupError
+from streams.cli.options import home_option
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The ledger a command is about, and the key to check it with."""
+
+    reader: Reader
+    log: Verifier | None
+
+    def head(self) -> tuple[Checkpoint, Verifier]:
+        """Return the checkpoint, its signature checked, and the key that checked it."""
+        log = self.log or self.reader.verifier()
+        return open_head(self.reader, log), log
+
+
+def choose(home: Path, region: str | None, folder: Path | None, vkey: Path | None) -> Chosen:
+    """Return the ledger that the selectors name.
+
+    Raises:
+        click.UsageError: They name none, or two.
+        SetupError: There is no ledger there.
+
+    """
+    if (region is None) == (folder is None):
+        msg = "say which ledger: --region R, or --ledger DIR --vkey FILE"
+        raise click.UsageError(msg)
+    if folder is not None and vkey is None:
+        msg = "--ledger needs --vkey FILE: the key that lies beside a ledger proves nothing"
+        raise click.UsageError(msg)
+    reader = Reader(folder or home / str(region) / "ledger")
+    reader.require()
+    return Chosen(reader, None if vkey is None else read_vkey(vkey))
+
+
+def read_vkey(path: Path) -> Verifier:
+    """Return the key in *path*.
+
+    Raises:
+        SetupError: The file holds no vkey.
+
+    """
+    try:
+        return parse_vkey_file(path.read_bytes())
+    except FormatError as exc:
+        msg = f"{path}: {exc}; a vkey file is one line like name+0a1b2c3d+base64"
+        raise SetupError(msg) from exc
+
+
+def selectors(command: F) -> F:
+    """Add the options that say which ledger."""
+    options = (
+        click.option(
+            "--region", type=click.Choice(list(load_regions())), help="The ledger of this region."
+        ),
+        home_option,
+        click.option(
+            "--ledger",
+            "folder",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="A ledger folder, such as a copy; needs --vkey.",
+        ),
+        vkey_option(required=False),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def vkey_option(*, required: bool) -> Callable[[F], F]:
+    """Return the ``--vkey`` option."""
+    return click.option(
+        "--vkey",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        required=required,
+        help="The log's public key, one line, got from a trusted place.",
+    )

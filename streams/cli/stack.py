@@ -1,0 +1,295 @@
+"""``homeport up``, ``down``, ``status``, ``logs`` and ``doctor``: the embedded stack for people."""
+
+import json
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from residency.regions import load_regions
+from streams.cli import EXIT_ENVIRONMENT, EXIT_WRONG
+from streams.cli.options import home_option, json_option
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from connectors.embedded.state import ProcessStatus
+
+FOLLOW_S = 0.2
+TAIL_BYTES = 256 * 1024  # the last lines of a log lie within
+MIB = 1024 * 1024
+COUNT = re.compile(r"\d+/\d+")
+
+Report = Callable[[str, str], None]
+
+
+def parse_regions(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    """Return the regions of a comma-separated list, each once.
+
+    Raises:
+        click.BadParameter: One of them is not in ``regions.toml``.
+
+    """
+    del ctx
+    names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+    unknown = [name for name in names if name not in load_regions()]
+    if unknown or not names:
+        msg = f"{', '.join(unknown) or 'nothing'}: choose from {', '.join(load_regions())}"
+        raise click.BadParameter(msg, param=param)
+    return names
+
+
+@click.command()
+@home_option
+@json_option
+@click.option(
+    "--regions",
+    default=",".join(load_regions()),
+    show_default=True,
+    callback=parse_regions,
+    help="Which regions to start, separated by commas.",
+)
+@click.option(
+    "--without-workers", is_flag=True, help="Start brokers, databases and the test org only."
+)
+def up(home: Path, regions: tuple[str, ...], *, as_json: bool, without_workers: bool) -> None:
+    """Start the embedded stack and wait until all of it is ready.
+
+    \b
+    Examples:
+      homeport up
+      homeport up --regions eu,us --without-workers
+
+    For each region an Apache Kafka broker, a PostgreSQL and its workers; one Salesforce test
+    org for all. The first run downloads Kafka's jars (44 MB) and checks each against its
+    pinned SHA-256. Everything listens on 127.0.0.1 and asks for a password. Run it again at
+    any time: it starts what is missing.
+
+    Exit codes: 0 all is ready, 3 something could not start (the text says what to do),
+    130 interrupted; in both cases what this run started is stopped again.
+    """
+    from connectors.embedded.stack import Stack  # noqa: PLC0415 - heavy
+    from streams.launch import launch  # noqa: PLC0415 - heavy
+
+    stack = Stack(home, regions)
+    # `kill` cleans up like Ctrl-C; the default would leave half a stack to the next run
+    signal.signal(signal.SIGTERM, _interrupt)
+    with progress_lines() as report:
+        has_started = stack.up(launch(home, with_workers=not without_workers), report)
+    found = stack.status()
+    if as_json:
+        document = {
+            "home": str(stack.home),
+            "started": has_started,
+            "regions": list(regions),
+            "processes": [asdict(process) for process in found],
+        }
+        click.echo(json.dumps(document))
+        return
+    verb = "is up" if has_started else "was up already"
+    click.echo(f"The stack {verb}: {len(found)} processes; see `homeport status`.", err=True)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+@click.command()
+@home_option
+@json_option
+def down(home: Path, *, as_json: bool) -> None:
+    """Stop exactly what `up` started, leftovers of a killed run included.
+
+    Processes are found by the pid and start time that were written down, never by name, so
+    other homes and other programs are left alone. Data and ports are kept.
+
+    Exit codes: 0 stopped, or nothing ran.
+    """
+    from connectors.embedded.stack import Stack  # noqa: PLC0415 - heavy
+
+    with progress_lines() as report:
+        stopped = Stack(home).down(report)
+    if as_json:
+        click.echo(json.dumps({"stopped": stopped}))
+    else:
+        what = f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running."
+        click.echo(what, err=True)
+
+
+@click.command()
+@home_option
+@json_option
+@click.pass_context
+def status(ctx: click.Context, home: Path, *, as_json: bool) -> None:
+    """Show what runs, where, and whether it is ready.
+
+    States: ready (it answers), starting (it runs, but does not answer yet), dead (it should
+    run and does not; the supervisor starts it again).
+
+    Exit codes: 0 fine, also when the stack is down; 1 something should run and does not.
+    """
+    from connectors.embedded.stack import Stack  # noqa: PLC0415 - heavy
+
+    found = Stack(home).status()
+    if as_json:
+        document = {"home": str(home.absolute()), "processes": [asdict(row) for row in found]}
+        click.echo(json.dumps(document))
+    elif found:
+        _table(found)
+    else:
+        click.echo("Nothing runs in this home; start it with `homeport up`.")
+    if any(process.state == "dead" for process in found):
+        ctx.exit(EXIT_WRONG)
+
+
+def _table(rows: "list[ProcessStatus]") -> None:
+    from rich.console import Console  # noqa: PLC0415 - heavy
+    from rich.table import Table  # noqa: PLC0415
+
+    colour = {"ready": "green", "starting": "yellow", "dead": "red"}
+    table = Table("process", "state", "pid", "port", "memory", "up for", "restarts", box=None)
+    for row in rows:
+        table.add_row(
+            row.name,
+            f"[{colour[row.state]}]{row.state}[/]",
+            str(row.pid or "-"),
+            str(row.port or "-"),
+            "-" if row.rss_bytes is None else f"{row.rss_bytes // MIB} MiB",
+            "-" if row.uptime_s is None else f"{row.uptime_s:.0f} s",
+            str(row.restarts),
+        )
+    Console().print(table)
+
+
+@click.command()
+@home_option
+@click.argument("name", required=False)
+@click.option("-n", "--lines", default=20, show_default=True, type=click.IntRange(0), help="Lines.")
+@click.option("-f", "--follow", is_flag=True, help="Go on as lines are written, until Ctrl-C.")
+def logs(home: Path, name: str | None, lines: int, *, follow: bool) -> None:
+    """Show the last lines of a process's log, or of all logs.
+
+    \b
+    Examples:
+      homeport logs eu-kafka -n 50
+      homeport logs -f
+
+    NAME is a process as `homeport status` shows it. No log holds a payload, a key or a header.
+
+    Exit codes: 0 shown, 2 no such log.
+    """
+    files = {path.stem: path for path in sorted((home / "logs").glob("*.log"))}
+    if name is not None and name not in files:
+        known = ", ".join(files) or "none; run `homeport up`"
+        msg = f"no log of {name!r}; there are: {known}"
+        raise click.UsageError(msg)
+    chosen = {name: files[name]} if name is not None else files
+    ends = {}
+    for key, path in chosen.items():
+        prefix = "" if name is not None else f"{key}: "
+        with path.open("rb") as file:
+            for line in tail(file, lines):
+                click.echo(prefix + line)
+            ends[key] = file.tell()
+    while follow:
+        time.sleep(FOLLOW_S)
+        for key, path in chosen.items():
+            prefix = "" if name is not None else f"{key}: "
+            ends[key] = _more(path, ends[key], prefix)
+
+
+def tail(file: IO[bytes], count: int) -> list[str]:
+    """Return the last *count* lines of a log, fewer if they are very long; leave it at its end."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - TAIL_BYTES))
+    found = file.read().decode("utf-8", "replace").splitlines()
+    return found[-count:] if count else []
+
+
+def _more(path: Path, position: int, prefix: str) -> int:
+    """Print the whole lines after *position*; return where to go on."""
+    with path.open("rb") as file:
+        if file.seek(0, 2) < position:  # rotated
+            position = 0
+        file.seek(position)
+        whole = file.read().rpartition(b"\n")[0]
+    if not whole:
+        return position
+    for line in whole.decode("utf-8", "replace").splitlines():
+        click.echo(prefix + line)
+    return position + len(whole) + 1
+
+
+@click.command()
+@home_option
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, home: Path, *, as_json: bool) -> None:
+    """Check the machine and the home, and say what to mend.
+
+    Looks at Python and its modules, disk and memory, Kafka's jars (each byte against the
+    lock), Java, PostgreSQL, ports, leftovers of killed runs, and who may read the secrets.
+
+    Exit codes: 0 all well, 3 a fault; each fault says its next step.
+    """
+    from connectors.embedded.doctor import examine  # noqa: PLC0415 - heavy
+
+    checks = list(examine(home))
+    if as_json:
+        rows = [{**asdict(check), "ok": check.is_ok} for check in checks]
+        click.echo(json.dumps({"ok": all(check.is_ok for check in checks), "checks": rows}))
+    else:
+        for check in checks:
+            mark = click.style("ok   ", "green") if check.is_ok else click.style("fault", "red")
+            step = f"\n      -> {check.next_step}" if check.next_step else ""
+            click.echo(f"{mark} {check.name}: {check.detail}{step}")
+    if not all(check.is_ok for check in checks):
+        ctx.exit(EXIT_ENVIRONMENT)
+
+
+@contextmanager
+def progress_lines() -> Iterator[Report]:
+    """Yield what shows a step and its state on stderr: live on a terminal, else line by line."""
+    show = _live() if sys.stderr.isatty() else _plain()
+    with show as report:
+        yield report
+
+
+@contextmanager
+def _plain() -> Iterator[Report]:
+    def report(step: str, state: str) -> None:
+        if not COUNT.fullmatch(state):  # they move too fast for a log
+            click.echo(f"{step}: {state}", err=True)
+
+    yield report
+
+
+@contextmanager
+def _live() -> Iterator[Report]:
+    from rich.console import Console  # noqa: PLC0415 - heavy
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    columns = (
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("{task.description}"),
+        TextColumn("[dim]{task.fields[state]}[/]"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as live:
+        tasks: dict[str, TaskID] = {}
+
+        def report(step: str, state: str) -> None:
+            if step not in tasks:
+                tasks[step] = live.add_task(step, total=1, state=state)
+            live.update(tasks[step], state=state, completed=state == "ready")
+
+        yield report
