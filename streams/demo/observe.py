@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from connectors.kafka.topology import TopicInfo, load_topics
@@ -56,7 +56,10 @@ class Observer:
         self._region = region
         self._topics: Mapping[str, TopicInfo] = load_topics(home, region)
         # A broker that stops is no news to somebody who watches: no log lines.
-        self._admin = AdminClient({**settings.kafka.librdkafka(), "log_level": 0})
+        config = {**settings.kafka.librdkafka(), "log_level": 0}
+        self._admin = AdminClient(config)
+        # It never joins the group; AdminClient's own look-up of offsets has crashed librdkafka.
+        self._reader = Consumer({**config, "group.id": topics.group("border")})
         self._ledger = home / region / "ledger"
         self._read = 0
         self._results: Counter[str] = Counter()
@@ -78,10 +81,8 @@ class Observer:
         return sum(answer.result().offset for answer in answers.values())
 
     def _border(self) -> Tally:
-        wanted = ConsumerGroupTopicPartitions(topics.group("border"), list(self._raw_partitions()))
-        answers = self._admin.list_consumer_group_offsets([wanted], request_timeout=TIMEOUT_S)
-        found = next(iter(answers.values())).result().topic_partitions or []
-        return total(Tally.from_metadata(p.metadata) for p in found)
+        found = self._reader.committed(list(self._raw_partitions()), TIMEOUT_S)
+        return total(Tally.from_metadata(partition.metadata) for partition in found)
 
     def _outcomes(self) -> Mapping[str, int]:
         if not (self._ledger / "checkpoint").exists():
