@@ -1,0 +1,105 @@
+"""The demo's evidence can fail: a leak, a surplus row, a wrong sum and a blind search show."""
+
+from pathlib import Path
+
+import pytest
+
+from streams.demo import evidence
+from streams.demo.evidence import blind_spots, left, search, surplus_rows
+from streams.demo.leaks import encodings
+from streams.demo.observe import Counts
+from streams.demo.publish import Published
+from streams.demo.run import Outcome
+from streams.tally import Tally
+
+CANARY = "zukalotimerudo"
+
+
+def outcome(**changes: object) -> Outcome:
+    counts = Counts(3, Tally(sent=2, nothing=1, minimal=2), {"accepted": 2})
+    values: dict[str, object] = {
+        "published": Published(published=5, accepted=3, duplicates_dropped=1, refused=1),
+        "regions": {"eu": counts},
+        "surplus": 0,
+        "leaks": [],
+        "blind": [],
+        "ledgers": {},
+        "rows": 2,
+        "canaries": 1,
+        "searched_bytes": 1,
+        "seconds": 1.0,
+        "setup_seconds": 0.5,
+    }
+    return Outcome(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_a_run_that_adds_up_has_no_problems() -> None:
+    assert outcome().problems() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"published": Published(published=6, duplicates_dropped=1, refused=1)}, "published is"),
+        ({"regions": {"eu": Counts(3, Tally(sent=2), {})}}, "raw is not"),
+        ({"regions": {"eu": Counts(3, Tally(sent=3, minimal=4), {"accepted": 3})}}, "minimal is"),
+        ({"surplus": 1}, "1 surplus rows"),
+        ({"blind": ["org rows: hex"]}, "blind: org rows: hex"),
+        ({"leaks": search({"log": CANARY.encode()}, [CANARY])}, "leak: log, raw, byte 0"),
+    ],
+)
+def test_each_thing_that_is_wrong_is_a_problem(changes: dict[str, object], told: str) -> None:
+    problems = outcome(**changes).problems()
+
+    assert any(told in problem for problem in problems), problems
+    assert not any(CANARY in problem for problem in problems)
+
+
+def test_a_leak_in_any_encoding_at_the_end_of_a_place_is_found() -> None:
+    for name, data in encodings(CANARY).items():
+        assert search({"a": b"x" * 999, name: b"y" * 77 + data}, [CANARY]), name
+
+
+def test_the_self_test_names_the_place_it_cannot_see_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Blind(evidence.LeakSearch):
+        def search(self, name: str, data: bytes) -> list[evidence.Leak]:
+            return [] if name == "dark" else super().search(name, data)
+
+    monkeypatch.setattr(evidence, "LeakSearch", Blind)
+
+    spots = blind_spots({"dark": b"", "light": b"abc"})
+
+    assert {spot.split(":")[0] for spot in spots} == {"dark"}
+    assert len(spots) == len(encodings(CANARY))
+
+
+def test_rows_are_surplus_per_object_and_external_id() -> None:
+    rows = [
+        {"attributes": {"type": kind}, "External_Id__c": key}
+        for kind, key in [("A", "1"), ("A", "1"), ("B", "1"), ("A", "2"), ("A", "1")]
+    ]
+
+    assert surplus_rows(rows) == 2
+
+
+def test_everything_outside_the_regions_own_data_is_searched(tmp_path: Path) -> None:
+    outside = [
+        "sandbox/org.sqlite",
+        "sandbox/org.sqlite-wal",
+        "sandbox/access.log",
+        "logs/eu-border.log",
+        "eu/telemetry/border-spans.jsonl",
+        "eu/telemetry/border-metrics.jsonl",
+        "eu/ledger/tile/entries/000.p/3",
+    ]
+    for name in [*outside, "eu/kafka/data/raw", "eu/postgres/base"]:
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"<{name}>")
+
+    found = b"\n".join(data for _, data in left(tmp_path, [{"Name": "<row>"}])).decode()
+
+    assert all(f"<{name}>" in found for name in outside)
+    assert "<row>" in found
+    assert "<eu/kafka" not in found
+    assert "<eu/postgres" not in found
