@@ -67,9 +67,11 @@ def _ip_network(value: object, _country: str | None) -> str:
     except ValueError:
         return UNKNOWN
     if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is None:
+        # A mapped or 6to4 address spells out an IPv4 one; the /48 of the latter would, too.
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None:
             return str(ipaddress.IPv6Network((int(address) >> 80 << 80, 48)))
-        address = address.ipv4_mapped
+        address = inner
     return str(ipaddress.IPv4Network((int(address) >> 8 << 8, 24)))
 
 

@@ -127,7 +127,10 @@ def _rarest_windows(patterns: Sequence[bytes]) -> tuple[_Windows, npt.NDArray[np
 
 
 class LeakSearch:
-    """Finds canaries in bytes. Built once, used for every place."""
+    """Finds canaries in bytes. Built once, used for every place.
+
+    A canary with fewer than eight bytes besides its separators is only found with them.
+    """
 
     def __init__(self, canaries: Iterable[str], *, chunk_bytes: int = CHUNK_BYTES) -> None:
         """Take the canaries: random texts, each of 8 bytes of UTF-8 or more.

@@ -282,7 +282,7 @@ while True:
 
 
 def test_kill_9_at_any_moment_loses_nothing_acknowledged(tmp_path: Path) -> None:
-    rng, top, acked = random.Random(20261123), Path(__file__).parents[2], 0  # noqa: S311
+    rng, top, acked = random.Random(20261123), Path(__file__).parents[2], 0
     for _ in range(10):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tmp_path), str(top)],

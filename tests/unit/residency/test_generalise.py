@@ -67,6 +67,7 @@ def test_postcode_areas(text: str, country: str, area: str) -> None:
         ("203.0.113.77", "203.0.113.0/24"),
         ("2001:db8:1:2::3", "2001:db8:1::/48"),
         ("::ffff:203.0.113.77", "203.0.113.0/24"),  # the same host, spelt as IPv6
+        ("2002:cb00:714d::1", "203.0.113.0/24"),  # 6to4: its /48 is the whole IPv4 address
         ("fe80::1%eth0", "fe80::/48"),
         ("203.0.113.777", UNKNOWN),
         ("localhost", UNKNOWN),

@@ -19,7 +19,7 @@ CANARIES = (
     "Größe-Ünlü Ångström 44aF9",
     "+49 (151) 7340-9182-66",
     "12 Rosehill Lane/Flat 9Xk2",
-    "a-b-c-d-e-Q9z",  # shorter than the window without its separators
+    "a-b-c-d-Q9z",  # shorter than the window without its separators
     "9fK2qL7x",  # as short as a canary may be
     "emoji \U0001f600 canary 7Gh2",
     'quote " and back\\slash 0pL',
@@ -29,8 +29,8 @@ SAMPLES = [
     pytest.param(number, name, sample, id=f"{number}-{name}")
     for number, canary in enumerate(CANARIES)
     for name, sample in encodings(canary).items()
-    # Without them too little is left to tell from chance; the docstring says so.
-    if not (number == 4 and name == "separators-removed")
+    # Without its separators too little is left to tell from chance.
+    if not (number == 4 and name.startswith("separators"))
 ]
 
 
@@ -47,9 +47,9 @@ def test_every_encoding_is_found_at_every_alignment(number: int, _name: str, sam
         assert 0 <= leaks[0].position - 40 - lead <= 4
 
 
-@pytest.mark.parametrize(("number", "_name", "sample"), SAMPLES)
+@pytest.mark.parametrize(("number", "name", "sample"), SAMPLES)
 def test_a_canary_across_a_border_of_two_chunks_is_found(
-    number: int, _name: str, sample: bytes, tmp_path: Path
+    number: int, name: str, sample: bytes, tmp_path: Path
 ) -> None:
     search = LeakSearch(CANARIES, chunk_bytes=1)  # raised to what a canary can take
     width = search._chunk_bytes  # noqa: SLF001
@@ -60,6 +60,8 @@ def test_a_canary_across_a_border_of_two_chunks_is_found(
         leaks = search.search_file(file, "name")
 
         assert {leak.canary for leak in leaks} == {number}
+        # \\u0039 cut in two leaves its 9 for the next chunk: found twice, and rightly.
+        assert len(leaks) == 1 or name == "json-units"
         assert abs(leaks[0].position - (2 * width - split)) <= 4
 
 
@@ -135,11 +137,11 @@ def test_canaries_are_found_in_a_database_and_in_its_write_ahead_log(tmp_path: P
 def test_random_bytes_hold_no_canary() -> None:
     search = LeakSearch(secrets.token_urlsafe(9) for _ in range(20_000))
 
-    assert search.search("noise", random.Random(4).randbytes(2_000_000)) == []  # noqa: S311 - must repeat
+    assert search.search("noise", random.Random(4).randbytes(2_000_000)) == []
 
 
 def test_five_megabytes_of_unrelated_text_hold_no_canary() -> None:
-    rng = random.Random(5)  # noqa: S311 - must repeat
+    rng = random.Random(5)
     search = LeakSearch(
         f"{rng.choice(['anna', 'lena', 'jose'])}.{secrets.token_hex(5)}@example.org"
         for _ in range(20_000)

@@ -1,0 +1,212 @@
+"""Decide whether one minimal record may leave: the gate itself.
+
+What breaks the grammar is our fault and stops the worker. What keeps to the grammar and
+still looks like personal data is the data's fault and goes to quarantine.
+"""
+
+import re
+import tomllib
+from collections.abc import Callable, Container, Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+from residency.gate.rules import Grammar, Rule, load_grammar
+from residency.gate.scan import scan
+from residency.gate.wire import CLEARED, Violation, WireSchema, load_schemas, read
+from schemas.errors import HaltError, QuarantineError, Reason, SetupError
+from schemas.events import MinimalRecord, RecordId
+
+EXTERNAL_ID: Final = "External_Id__c"
+BASE_VERSION: Final = "Base_Version__c"
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_PLAN_KEYS: Final = frozenset({"region", "digest", "subject", "schema_id"})
+_NOT_AFTER: Final = "not_after"  # a day; absent if the plan rests on nothing that ends
+
+
+class GateHalt(HaltError):  # noqa: N818 - the verdict's name in the design
+    """A record that our own code should never have made; nothing more may leave.
+
+    Attributes:
+        id: The record.
+        object: Its Salesforce object, or None if it names none that we know.
+        field: The field at fault, or None for the whole record.
+        rule: What was broken.
+
+    """
+
+    def __init__(self, at: RecordId, target: str | None, name: str | None, rule: str) -> None:
+        """Name the record, the field and the rule, not the value."""
+        where = ".".join(part for part in (target, name) if part)
+        super().__init__(
+            f"{at}: {where or 'record'}: {rule}; stopped before it left the region: "
+            "find what wrote it, then replay"
+        )
+        self.id = at
+        self.object = target
+        self.field = name
+        self.rule = rule
+
+
+class Gate:
+    """Checks the minimal records of one region. Holds no state between records."""
+
+    def __init__(
+        self,
+        region: str,
+        approved: Mapping[str, date | None],
+        grammar: Grammar,
+        schemas: Mapping[int, WireSchema],
+        today: Callable[[], date] = lambda: datetime.now(UTC).date(),
+    ) -> None:
+        """Take the region's rules.
+
+        Args:
+            region: Region id.
+            approved: SHA-256 digests, hex, of the plans a person approved for it, and the last
+                day on which each may send; None: no end.
+            grammar: What each field may hold.
+            schemas: The minimal schemas by wire id.
+            today: The day in UTC.
+
+        """
+        self.region = region
+        self._approved = approved
+        self._today = today
+        self._grammar = grammar
+        self._schemas = schemas
+        self._objects = frozenset(schema.object for schema in schemas.values())
+
+    @classmethod
+    def load(cls, region: str, approved_file: Path) -> Self:
+        """Return the gate of *region* from the reviewed files.
+
+        Raises:
+            SetupError: One of them is missing or wrong.
+
+        """
+        schemas = load_schemas()
+        return cls(
+            region, load_approved(approved_file, region), load_grammar(region, schemas), schemas
+        )
+
+    def check(self, record: MinimalRecord) -> Mapping[str, Any]:
+        """Return what may be sent of *record*: Salesforce field name to value.
+
+        Only the fields it sets, external id and version among them; None empties a field.
+        Times are aware datetimes in UTC, amounts are decimals.
+
+        Raises:
+            GateHalt: The record breaks the grammar, or its plan is not approved.
+            QuarantineError: A value keeps to the grammar and is personal data all the same.
+
+        """
+        try:
+            target, fields = self._admit(record)
+        except Violation as violation:
+            known = record.object if record.object in self._objects else None
+            raise GateHalt(record.id, known, violation.field, violation.rule) from None
+        rules = self._grammar[target]
+        for name, value in fields.items():
+            rule = rules[name]
+            if value is None or not rule.is_scanned:
+                continue
+            if scan(value, formatted=rule.pattern is not None):
+                raise QuarantineError(Reason.SCANNER, name)
+        return fields
+
+    def _admit(self, record: MinimalRecord) -> tuple[str, dict[str, Any]]:
+        """Return object and fields of *record* once it keeps to the grammar."""
+        if record.plan not in self._approved:
+            rule = f"plan: its digest is not approved for {self.region}"
+            raise Violation(rule)
+        last = self._approved[record.plan]
+        if last is not None and self._today() > last:
+            rule = f"plan: ended {last}; renew what it rests on and approve it again"
+            raise Violation(rule)
+        schema, decoded = read(record.value, self._schemas)
+        _check_envelope(record, schema, decoded)
+        rules = self._grammar.get(schema.object)
+        if rules is None:
+            rule = f"object: the grammar of {self.region} does not name it"
+            raise Violation(rule)
+        set_fields = {
+            name: value for name, value in decoded.items() if name != CLEARED and value is not None
+        }
+        for name, value in set_fields.items():
+            if name not in rules:
+                rule = f"field: the grammar of {self.region} does not name it"
+                raise Violation(rule, name)
+            rules[name].check(value)
+        for name, wanted in rules.items():
+            if wanted.required and name not in set_fields:
+                rule = "required: missing"
+                raise Violation(rule, name)
+        return schema.object, set_fields | _emptied(decoded[CLEARED], rules, set_fields)
+
+
+def _emptied(
+    names: Sequence[str], rules: Mapping[str, Rule], set_fields: Container[str]
+) -> dict[str, None]:
+    """Return a None for each field to empty."""
+    emptied: dict[str, None] = {}
+    for name in names:
+        # The names come from the record, so an unlisted one may be anything: not quoted.
+        if name not in rules or not rules[name].clearable:
+            rule = "clearable: names a field that may not be emptied"
+            raise Violation(rule, CLEARED)
+        if name in set_fields or name in emptied:
+            rule = "clearable: set and emptied, or emptied twice"
+            raise Violation(rule, name)
+        emptied[name] = None
+    return emptied
+
+
+def _check_envelope(record: MinimalRecord, schema: WireSchema, decoded: Mapping[str, Any]) -> None:
+    """Check that what the record says about itself is what its bytes say."""
+    rule = name = None
+    if record.schema_id != schema.id:
+        rule = "schema: id differs from the one in the bytes"
+    elif record.object != schema.object:
+        rule = "object: differs from the one its schema is for"
+    elif record.external_id != decoded[EXTERNAL_ID]:
+        rule, name = "external id: differs from the one in the bytes", EXTERNAL_ID
+    elif record.version != decoded[BASE_VERSION]:
+        rule, name = "version: differs from the one in the bytes", BASE_VERSION
+    if rule:
+        raise Violation(rule, name)
+
+
+def load_approved(file: Path, region: str) -> dict[str, date | None]:
+    """Return the digests that *file* approves for *region* and each one's last day, if any.
+
+    The file has ``[[plan]]`` rows of ``region``, ``digest``, ``subject``, ``schema_id`` and,
+    where something it rests on ends, ``not_after``.
+
+    Raises:
+        SetupError: It is missing, is not TOML, or has a row of another shape.
+
+    """
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        msg = f"{file.name}: cannot be read as TOML; without it no plan is approved"
+        raise SetupError(msg) from error
+    rows = document.pop("plan", [])
+    if document or not isinstance(rows, list):
+        msg = f"{file.name}: has more than [[plan]] rows"
+        raise SetupError(msg)
+    for number, row in enumerate(rows, 1):
+        day = row.get(_NOT_AFTER)
+        is_day = day is None or (isinstance(day, date) and not isinstance(day, datetime))
+        if (
+            row.keys() - {_NOT_AFTER} != _PLAN_KEYS
+            or not _DIGEST.fullmatch(str(row["digest"]))
+            or not is_day
+        ):
+            msg = (
+                f"{file.name}: plan {number}: give region, digest (64 hex), subject, schema_id"
+                " and, if it ends, the day not_after"
+            )
+            raise SetupError(msg)
+    return {row["digest"]: row.get(_NOT_AFTER) for row in rows if row["region"] == region}

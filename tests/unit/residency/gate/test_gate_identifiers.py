@@ -1,0 +1,119 @@
+"""Our check digits agree with published examples, the invalid ones included."""
+
+from collections.abc import Callable
+
+import pytest
+
+from residency.gate import identifiers as ids
+from residency.gate import national as nat
+
+
+@pytest.mark.parametrize(
+    ("check", "text"),
+    [
+        # ISO 13616 registry and the national banking associations' own examples
+        (ids.is_iban, "DE89 3704 0044 0532 0130 00"),
+        (ids.is_iban, "GB29 NWBK 6016 1331 9268 19"),
+        (ids.is_iban, "FR14 2004 1010 0505 0001 3M02 606"),
+        (ids.is_iban, "NO93 8601 1117 947"),
+        (ids.is_iban, "MT84 MALT 0110 0001 2345 MTLC AST0 01S"),
+        (ids.is_iban, "es91-2100-0418-4502-0005-1332"),
+        # test numbers of the card schemes
+        (ids.is_card, "4111 1111 1111 1111"),
+        (ids.is_card, "5555-5555-5555-4444"),
+        (ids.is_card, "2223003122003222"),
+        (ids.is_card, "378282246310005"),
+        (ids.is_card, "6011111111111117"),
+        (ids.is_card, "3530111333300000"),
+        (ids.is_card, "30569309025904"),
+        (ids.is_phone, "+49 30 901820"),
+        (ids.is_address, "203.0.113.7"),
+        (ids.is_address, "203.0.113.7/32"),
+        (ids.is_address, "203.0.113.7/24"),  # host bits are set: still the address
+        (ids.is_address, "203.0.113.0/25"),  # narrower than what may leave
+        (ids.is_address, "2001:db8::8a2e:370:7334"),
+        (ids.is_address, "2001:db8:1:2::/64"),  # one household
+        (ids.is_address, "2002:cb00:7107::/48"),  # 6to4: 203.0.113.7 in hex
+        (ids.is_ssn, "078-05-1120"),
+        (ids.is_nino, "AB 12 34 56 C"),
+        (ids.is_mac, "00-1B-44-11-3A-B7"),
+        (nat.is_de_idnr, "65 929 970 489"),  # BZSt test number
+        (nat.is_de_idnr, "36574261809"),
+        (nat.is_fr_nir, "2 95 10 99 126 111 93"),
+        (nat.is_fr_nir, "253072B07300470"),  # born in Haute-Corse
+        (nat.is_es_nif, "54362315-K"),
+        (nat.is_es_nif, "12345678Z"),
+        (nat.is_es_nif, "X-2482300W"),
+        (nat.is_it_cf, "RCCMNL83S18D969H"),
+        (nat.is_it_cf, "MRTMTT91D08F205J"),
+        (nat.is_nl_bsn, "BSN 111222333"),
+        (nat.is_pl_pesel, "44051401359"),
+        (nat.is_pl_pesel, "02070803628"),
+        (nat.is_se_pnr, "880320-0016"),
+        (nat.is_se_pnr, "19811228-9874"),
+        (nat.is_fi_hetu, "131052-308T"),
+        (nat.is_be_nrn, "85.07.30-033.28"),
+        (nat.is_be_nrn, "17073003384"),  # born in 2017: counted with a 2 in front
+        (nat.is_uk_nhs, "943 476 5870"),
+    ],
+)
+def test_published_examples_are_recognised(check: Callable[[str], bool], text: str) -> None:
+    assert check(text)
+
+
+@pytest.mark.parametrize(
+    ("check", "text"),
+    [
+        (ids.is_iban, "DE89370400440532013001"),  # last digit changed: remainder is not 1
+        (ids.is_iban, "DE8937040044053201300"),  # 21 characters; Germany has 22
+        (ids.is_iban, "US64SVBKUS6S3300958879"),  # the United States has no IBAN
+        (ids.is_card, "4111111111111112"),  # Luhn fails
+        (ids.is_card, "9999999999999995"),  # Luhn passes, but nobody issues 9
+        (ids.is_card, "49927398716"),  # Luhn's own example: 11 digits, no card
+        (ids.is_phone, "+1 2345"),  # too short to dial
+        (ids.is_address, "203.0.113.0/24"),  # a network, which may leave
+        (ids.is_address, "2001:db8:1::/48"),  # likewise
+        (ids.is_address, "203.0.113.256"),  # no such octet
+        (ids.is_address, "12:34:56"),  # a time
+        (ids.is_address, "a::b"),  # a name in C++
+        (ids.is_address, "::"),  # nobody's address
+        (ids.is_ssn, "000-12-3456"),  # area 000 is never issued
+        (ids.is_ssn, "666-12-3456"),  # nor is 666
+        (ids.is_ssn, "900-12-3456"),  # nor 900 and up
+        (ids.is_ssn, "123-00-3456"),  # nor group 00
+        (ids.is_ssn, "123-45-0000"),  # nor serial 0000
+        (ids.is_nino, "ZZ123456A"),  # ZZ is a placeholder
+        (ids.is_mac, "12-34-56-78-90-12"),  # six numbers with dashes
+        (nat.is_de_idnr, "36574261890"),  # check digit does not match
+        (nat.is_de_idnr, "12345678903"),  # no digit repeats among the first ten
+        (nat.is_fr_nir, "295109912611199"),  # key does not match
+        (nat.is_es_nif, "54362315Z"),  # letter does not match
+        (nat.is_it_cf, "RCCMNL83S18D969A"),  # control letter does not match
+        (nat.is_nl_bsn, "BSN 111252333"),  # fails the test of eleven
+        (nat.is_pl_pesel, "44051401358"),  # check digit does not match
+        (nat.is_pl_pesel, "44053201350"),  # 32 May
+        (nat.is_se_pnr, "880320-0018"),  # Luhn fails
+        (nat.is_se_pnr, "881320-0015"),  # month 13
+        (nat.is_fi_hetu, "131052-308U"),  # check character does not match
+        (nat.is_fi_hetu, "310252-308L"),  # 31 February
+        (nat.is_be_nrn, "85073003329"),  # key does not match
+        (nat.is_uk_nhs, "943 476 5871"),  # check digit does not match
+    ],
+)
+def test_invalid_examples_are_not(check: Callable[[str], bool], text: str) -> None:
+    assert not check(text)
+
+
+@pytest.mark.parametrize("check", [ids.is_iban, ids.is_card, nat.is_de_idnr, nat.is_pl_pesel])
+def test_any_single_wrong_digit_is_noticed(check: Callable[[str], bool]) -> None:
+    valid = {
+        ids.is_iban: "DE89370400440532013000",
+        ids.is_card: "4111111111111111",
+        nat.is_de_idnr: "65929970489",
+        nat.is_pl_pesel: "44051401359",
+    }[check]
+
+    for place, digit in enumerate(valid):
+        if digit.isdigit():
+            for other in set("0123456789") - {digit}:
+                assert not check(valid[:place] + other + valid[place + 1 :])
