@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from connectors.embedded.stack import Stack
-from connectors.postgres.egress_store import EgressStore
+from connectors.postgres.egress_store import EgressStore, ExpectedRow
 from connectors.salesforce.outcome import Outcome, Result
 from residency.gate.check import Gate
 from residency.keys import LedgerKeys, TokenKeys
@@ -317,6 +317,20 @@ def test_an_older_version_than_the_accepted_row_is_superseded_and_not_sent(world
 
     assert world.org.sent == sent
     world.die()
+
+
+def test_an_expected_row_is_applied_once_and_never_goes_back(dsn: str) -> None:
+    store = EgressStore.open(dsn)
+    new = ExpectedRow("O", "x", 2, {"A__c": "new", "B__c": None}, "r2")
+    old = ExpectedRow("O", "x", 1, {"A__c": "old"}, "r1")
+
+    for row in (new, old, new):
+        store.save(0, [], [row])
+
+    store.close()
+    with psycopg.connect(dsn) as connection:
+        found = connection.execute("SELECT version, fields, records FROM expected_rows").fetchall()
+    assert found == [(2, {"A__c": "new", "B__c": None}, ["r2"])]
 
 
 def test_a_row_the_org_refuses_is_quarantined_with_its_code_and_expects_nothing(

@@ -54,6 +54,7 @@ def test_year_reads_days_since_1970(years: int, days: int) -> None:
             "DE",
             UNKNOWN,
         ),  # other digits pass isdigit() but are no postcode
+        ("\u0131p1 1aa", "GB", UNKNOWN),  # a dotless i, whose capital is an ASCII I
         ("Unter den Linden 1", "DE", UNKNOWN),
     ],
 )

@@ -131,6 +131,14 @@ def test_without_the_certificate_a_rule_requires_the_field_is_dropped() -> None:
         compiled({}, Policy("eu", (ids,), ORG, ON))
 
 
+@pytest.mark.parametrize("on", [date(2025, 12, 31), date(2027, 1, 2)])
+def test_a_certificate_counts_only_within_its_dates(on: date) -> None:
+    ids = rule("user.unique_id", Action.TOKENISE, requires="DPF")
+
+    with pytest.raises(PlanError, match="the policy gives drop for order_id"):
+        compiled({}, Policy("eu", (ids,), ORG, on))
+
+
 def test_the_bases_of_an_output_are_those_of_its_fields() -> None:
     ids = rule("user.unique_id", Action.TOKENISE, basis="id-basis")
     name = rule("user.contact.email", Action.TOKENISE, basis="mail-basis")

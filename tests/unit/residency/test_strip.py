@@ -17,7 +17,7 @@ from residency.plan.model import FieldPlan
 from residency.plan.strip import look_up, strip
 from residency.policy.rules import Action
 from residency.tokens import Tokeniser
-from schemas.codec import decode, encode
+from schemas.codec import decode, decode_physical, encode
 from schemas.errors import HaltError, QuarantineError, Reason
 from schemas.events import ClassifiedEvent, Coordinates, MinimalRecord, RawEvent
 from schemas.registry import load_registry
@@ -237,6 +237,13 @@ def test_amounts_leave_in_avros_shortest_form() -> None:
     (short,) = records(changed("totals.grand_total", b"\x05"))
 
     assert wide.value == short.value
+    assert decode_physical(REGISTRY, short.value)[1]["Total__c"] == b"\x05"
+
+
+def test_a_postcode_is_read_by_the_rules_of_its_own_country() -> None:
+    abroad = {**ADDRESS, "postal_code": "SW1A 1AA", "country": "GB"}
+
+    assert stripped(changed("shipping_address", abroad))["Ship_Postcode_Area__c"] == "SW1A"
 
 
 @pytest.mark.parametrize("amount", [0, 1, -1, 127, 128, -128, -129, 32_767, 32_768])
@@ -345,8 +352,13 @@ class TestBook:
 
         assert caught.value.reason is Reason.NO_APPROVED_PLAN
 
-    def test_only_approved_plans_are_loaded(self) -> None:
-        assert PlanBook.load("eu", KEYS, ON).plans.keys() == PLANS.keys()
+    def test_only_approved_plans_are_loaded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        everything = PlanBook.load("eu", KEYS, ON).plans
+        one = PLANS[PLACED.id].digest
+        monkeypatch.setattr("residency.plan.book.approved_digests", lambda region: {one})
+
+        assert everything.keys() == PLANS.keys()
+        assert PlanBook.load("eu", KEYS, ON).plans.keys() == {PLACED.id}
 
 
 def test_every_generaliser_of_a_plan_exists() -> None:

@@ -77,6 +77,10 @@ def test_spellings_of_one_value_are_one(category: str, one: str, other: str) -> 
     assert normalise(category, one) == normalise(category, other)
 
 
+def test_normal_form_is_the_composed_one() -> None:
+    assert normalise("user.name", "Ame\u0301lie \ufb01") == "Am\u00e9lie fi"
+
+
 @pytest.mark.parametrize(
     ("category", "one", "other"),
     [
