@@ -16,7 +16,7 @@ import fastavro
 from schemas.branches import fitting
 from schemas.errors import QuarantineError, Reason
 from schemas.registry import EventSchema, Registry
-from schemas.resolve import PRIMITIVES, full_name, named_types
+from schemas.resolve import PRIMITIVES, full_name
 from schemas.strict import compile_check
 
 MAGIC = 0
@@ -142,7 +142,7 @@ def _check(schema: EventSchema) -> Callable[[bytes], None]:
 @lru_cache(MAX_SCHEMAS)
 def _wrapper(schema: EventSchema) -> Wrap | None:
     """Return what names the branches of unions of records, or None if there are none."""
-    return _wrap_type(schema.avro, named_types(schema.avro))
+    return _wrap_type(schema.avro, schema.types)
 
 
 def _wrap_type(avro: Any, names: Names) -> Wrap | None:  # noqa: ANN401

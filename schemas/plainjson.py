@@ -11,7 +11,6 @@ from typing import Any
 
 from schemas.branches import fitting
 from schemas.registry import EventSchema
-from schemas.resolve import named_types
 from schemas.scalars import (
     PlainJsonError,
     bytes_of,
@@ -39,13 +38,13 @@ def from_plain(schema: EventSchema, data: object) -> dict[str, Any]:
         PlainJsonError: The first thing found wrong.
 
     """
-    value: dict[str, Any] = _Reader(named_types(schema.avro)).read(schema.avro, data, "")
+    value: dict[str, Any] = _Reader(schema.types).read(schema.avro, data, "")
     return value
 
 
 def to_plain(schema: EventSchema, value: Mapping[str, Any]) -> dict[str, Any]:
     """Return the plain JSON of a decoded record; the inverse of `from_plain`."""
-    plain: dict[str, Any] = _Writer(named_types(schema.avro)).write(schema.avro, value)
+    plain: dict[str, Any] = _Writer(schema.types).write(schema.avro, value)
     return plain
 
 

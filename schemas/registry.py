@@ -19,6 +19,7 @@ from schemas.resolve import (
     Leaf,
     digest,
     leaves,
+    named_types,
     read_avsc,
     read_types,
     resolve,
@@ -77,6 +78,11 @@ class EventSchema:
         """Return the schema without logical types: dates are days, decimals are bytes."""
         parsed: dict[str, Any] = fastavro.parse_schema(without_logical(self.avro))  # type: ignore[assignment]
         return parsed
+
+    @cached_property
+    def types(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return every named type that the schema declares, by full name."""
+        return named_types(self.avro)
 
     @cached_property
     def leaves(self) -> tuple[Leaf, ...]:

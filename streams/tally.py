@@ -6,7 +6,7 @@ the records: after any crash they say what became of every raw record up to the 
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Self
 
 
@@ -34,11 +34,21 @@ class Tally:
 
     def plus(self, other: "Tally") -> "Tally":
         """Return the sum."""
-        return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Tally)))
+        return Tally(
+            self.sent + other.sent,
+            self.nothing + other.nothing,
+            self.quarantined + other.quarantined,
+            self.minimal + other.minimal,
+        )
 
     def minus(self, other: "Tally") -> "Tally":
         """Return what came after *other*."""
-        return Tally(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(Tally)))
+        return Tally(
+            self.sent - other.sent,
+            self.nothing - other.nothing,
+            self.quarantined - other.quarantined,
+            self.minimal - other.minimal,
+        )
 
     def to_metadata(self) -> str:
         """Return the text that is committed beside an offset."""

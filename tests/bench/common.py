@@ -1,0 +1,83 @@
+"""What both benches share: a home of their own, the machine in words, a clean end."""
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+import psutil
+
+from connectors.embedded.launch import Launch
+from connectors.embedded.stack import Stack
+from schemas.errors import HomeportError, SetupError
+
+EXIT_WRONG, EXIT_ENVIRONMENT, EXIT_INTERRUPTED = 1, 3, 130
+
+
+def say(text: str) -> None:
+    """Write progress to stderr: stdout holds the result alone."""
+    click.echo(text, err=True)
+
+
+@contextmanager
+def running(region: str, launch: Callable[[Path], Launch]) -> Iterator[Path]:
+    """Yield the home of a stack that runs; it is stopped, by its own pids, and removed."""
+    home = Path(tempfile.mkdtemp(prefix="homeport-bench-"))
+    stack = Stack(home, (region,))
+    try:
+        say(f"starting {region} in {home} ...")
+        stack.up(launch(home))
+        yield home
+    finally:
+        say("stopping ...")
+        stack.down()
+        shutil.rmtree(home)
+
+
+def machine() -> dict[str, Any]:
+    """Return where this runs; the load says how far to trust absolute figures."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": psutil.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "python": platform.python_version(),
+        "load_1m": round(os.getloadavg()[0], 1),
+    }
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def spread(values: list[float], digits: int = 1) -> dict[str, float]:
+    """Return median, lowest and highest: of a few rounds on a shared machine no more is true."""
+    found = {"median": median(values), "min": min(values), "max": max(values)}
+    return {name: round(value, digits) for name, value in found.items()}
+
+
+def run(command: click.Command) -> None:
+    """Run a bench with the exit codes of the ``homeport`` command."""
+    try:
+        command.main(standalone_mode=False)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        say("interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+    except SetupError as exc:
+        say(str(exc))
+        sys.exit(EXIT_ENVIRONMENT)
+    except HomeportError as exc:
+        say(str(exc))
+        sys.exit(EXIT_WRONG)
