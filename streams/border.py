@@ -17,6 +17,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from connectors.kafka import headers
+from connectors.kafka.config import MAX_MESSAGE_BYTES
 from connectors.kafka.errors import named
 from connectors.kafka.record import Record, read
 from connectors.kafka.topology import TopicInfo, check_topic_ids, load_topics
@@ -25,7 +26,7 @@ from residency.keys import token_keys
 from residency.plan.book import Crossing, PlanBook
 from residency.telemetry.setup import Telemetry, telemetry
 from residency.telemetry.trace import inject, link_from
-from schemas.errors import QuarantineError, RetriableError
+from schemas.errors import QuarantineError, Reason, RetriableError
 from schemas.events import RawEvent
 from streams.settings import Settings
 from streams.tally import Tally
@@ -86,8 +87,12 @@ class Border:
 
     def run(self, halt: threading.Event) -> None:
         """Carry records over until *halt*."""
-        with named("border"):
-            self._run(halt)
+        try:
+            with named("border"):
+                self._run(halt)
+        finally:
+            self._is_ready = False
+            self._signals.shutdown()
 
     def _run(self, halt: threading.Event) -> None:
         raw_topics = topics.raw_topics(self._settings.region)
@@ -105,9 +110,7 @@ class Border:
                 if messages:
                     self._carry(consumer, producer, messages)
         finally:
-            self._is_ready = False
             consumer.close()
-            self._signals.shutdown()
 
     def _producer(self) -> Producer:
         producer = Producer(
@@ -116,6 +119,7 @@ class Border:
                 transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
                 linger_ms=5,
                 compression_type="lz4",
+                message_max_bytes=MAX_MESSAGE_BYTES,
             )
         )
         producer.init_transactions(API_TIMEOUT_S)  # fences a zombie of this slot
@@ -189,7 +193,10 @@ class Border:
         for one in decided:
             at = one.raw.at
             where = at.topic, at.partition
-            before = tallies.get(where) or self._tallies.get(where) or Tally()
+            before = tallies.get(where) or self._tallies.get(where)
+            if before is None:  # counting from zero would falsify the count for ever
+                msg = f"{at}: of a partition that is not ours; the worker starts afresh"
+                raise RetriableError(msg)
             tallies[where] = before.plus(one.tally)
             after[where] = at.offset + 1
         offsets = [
@@ -210,9 +217,11 @@ class Border:
                 )
         elif one.quarantine is not None:
             error = one.quarantine
+            # Kafka may refuse an oversize value; named, it lies where it lay
+            value = None if error.reason is Reason.OVERSIZE else one.raw.value
             producer.produce(
                 topics.quarantine(region),
-                one.raw.value,
+                value,
                 str(at).encode(),
                 headers=headers.for_quarantine(
                     str(at), one.raw.topic_id, error.reason, error.path, None
@@ -237,8 +246,9 @@ class Border:
                 recorder.add(
                     "homeport.quarantined", 1, stage="border", reason=one.quarantine.reason
                 )
-            counts["minimal"] += one.tally.minimal
-            counts["nothing"] += one.tally.nothing
+            tally = one.tally
+            counts["minimal"] += tally.minimal
+            counts["nothing"] += tally.nothing
         for outcome, n in counts.items():
             recorder.add("homeport.records", n, stage="border", outcome=outcome)
 

@@ -1,6 +1,7 @@
 """What would leave, said without Kafka and without a network: the line as a pure function."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -61,7 +62,7 @@ class DryRun:
             schema = self._schema(event)
             value = encode(schema, from_plain(schema, event["data"]))
         except (orjson.JSONDecodeError, QuarantineError, LookupError, TypeError):
-            return dict(MALFORMED)
+            return deepcopy(dict(MALFORMED))
         at = Coordinates(topics.raw(self.region, schema.domain), 0, number)
         plan = self.book.plans.get(schema.id)
         decisions = {} if plan is None else {d.path: d.action.value for d in plan.decisions}
@@ -86,7 +87,11 @@ class DryRun:
             for s in self.registry.versions(event["type"])
             if s.domain in topics.DOMAINS
         }
-        return versions[event.get("schemaversion") or max(versions, default=0)]
+        version = event.get("schemaversion")
+        wanted = max(versions) if version is None and versions else version
+        if type(wanted) is not int:  # True would be 1
+            raise LookupError
+        return versions[wanted]
 
 
 def _shown(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,7 +102,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401, JSON
     """Return a value as plain JSON: decimals as strings, times RFC 3339."""
     match value:
         case Decimal():
-            return str(value)
+            return f"{value:f}"
         case datetime():
             return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         case _:

@@ -67,8 +67,12 @@ class Egress:
 
     def run(self, halt: threading.Event) -> None:
         """Carry records out until *halt*."""
-        with named("egress"):
-            self._run(halt)
+        try:
+            with named("egress"):
+                self._run(halt)
+        finally:
+            self._is_ready = False
+            self._signals.shutdown()
 
     def _run(self, halt: threading.Event) -> None:
         settings = self._settings
@@ -96,9 +100,7 @@ class Egress:
             try:
                 self._consume(Carrier(parts), known[self._topic].partitions, halt)
             finally:
-                self._is_ready = False
                 store.close()
-                self._signals.shutdown()
 
     def _preflight(self, client: OrgClient, halt: threading.Event) -> None:
         """Compare the org with what we write, before the first record is read."""

@@ -6,13 +6,11 @@ too large, 421 another region's customer, 422 a country nobody serves.
 """
 
 import asyncio
-import hashlib
 import hmac
 import logging
 import os
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,11 +31,10 @@ from schemas.errors import HaltError
 from schemas.plainjson import from_plain
 from schemas.registry import EventSchema, load_registry
 from schemas.scalars import PlainJsonError
+from streams.repeats import Repeats
 from streams.settings import Settings
 
 LOG = logging.getLogger("homeport.gateway")
-REPEAT_WINDOW_S = 600  # a repeated source + id within this is acknowledged and dropped
-MAX_REMEMBERED = 200_000  # ids; the oldest go first
 MAX_BODY_BYTES = 4 * 2**20
 MAX_BATCH = 500  # events
 BATCH_TYPE = "application/cloudevents-batch+json"
@@ -63,42 +60,22 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-HTTP_LOG = logging.getLogger("homeport.gateway.http")
-HTTP_LOG.addFilter(_without_traceback)
-
-
-class Repeats:
-    """Remembers which events were taken, for a while. State of the gateway, in memory."""
-
-    def __init__(self, window_s: float = REPEAT_WINDOW_S, limit: int = MAX_REMEMBERED) -> None:
-        """Forget after *window_s*, or when there are more than *limit*."""
-        self._window_s = window_s
-        self._limit = limit
-        self._taken: OrderedDict[bytes, tuple[float, asyncio.Future[str]]] = OrderedDict()
-
-    def claim(self, source: str, event_id: str, now: float) -> tuple[asyncio.Future[str], bool]:
-        """Return the future record of an event, and whether this caller must publish it."""
-        while self._taken:
-            oldest = next(iter(self._taken.values()))[0]
-            if now - oldest <= self._window_s and len(self._taken) <= self._limit:
-                break
-            self._taken.popitem(last=False)
-        key = hashlib.sha256(f"{source}\x1f{event_id}".encode()).digest()
-        found = self._taken.get(key)
-        if found is not None and not _failed(found[1]):
-            return found[1], False
-        future = asyncio.get_running_loop().create_future()
-        self._taken[key] = now, future
-        self._taken.move_to_end(key)
-        return future, True
+def _http_log() -> logging.Logger:
+    """Return what aiohttp logs to: it would write whole exceptions."""
+    log = logging.getLogger("homeport.gateway.http")
+    log.addFilter(_without_traceback)
+    return log
 
 
 def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= sign <= "\udfff" for sign in text)  # JSON can write half a pair
 
 
-def _failed(future: "asyncio.Future[str]") -> bool:
-    return future.done() and (future.cancelled() or future.exception() is not None)
+def _encoded(schema: EventSchema, data: Mapping[str, Any]) -> bytes:
+    value = encode(schema, data)
+    if len(value) > MAX_VALUE_BYTES:
+        raise Refusal(413, "too-large", path="data")
+    return value
 
 
 class Publisher:
@@ -180,7 +157,7 @@ class Gateway:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/events", self._events)
         runner = web.AppRunner(
-            app, access_log=None, logger=HTTP_LOG, shutdown_timeout=STOP_TIMEOUT_S
+            app, access_log=None, logger=_http_log(), shutdown_timeout=STOP_TIMEOUT_S
         )
         await runner.setup()
         await web.TCPSite(runner, self._settings.http_host, self._settings.http_port).start()
@@ -212,9 +189,7 @@ class Gateway:
         """Return the HTTP status and the answer for one event."""
         try:
             schema, source, event_id, data = self._read(event)
-            value = encode(schema, data)
-            if len(value) > MAX_VALUE_BYTES:
-                raise Refusal(413, "too-large", path="data")
+            value = _encoded(schema, data)
             self._check_residence(data)
         except Refusal as refusal:
             self._count("refused")

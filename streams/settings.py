@@ -71,4 +71,7 @@ def load_settings(home: Path, region: str, service: str) -> Settings:
     except ValidationError as exc:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
         msg = f"{path}: {faults}"
-        raise SetupError(msg) from exc
+        raise SetupError(msg) from None  # the cause quotes what it refused
+    except json.JSONDecodeError:
+        msg = f"{path}: not JSON; run `homeport up` to write it again"
+        raise SetupError(msg) from None

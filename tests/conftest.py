@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ from hypothesis import HealthCheck, settings
 
 from connectors.embedded.launch import Launch
 from connectors.embedded.stack import Stack
+
+# `timeout` ends us by SIGTERM: then, too, the fixtures must stop what they started.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 # The same examples each time, so that a red run is the change's doing; `--long` explores.
 settings.register_profile(

@@ -3,6 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+# What a producer may send, headers included: a little above our own limit on values, a little
+# below the broker's 1 MiB and 12 bytes.
+MAX_MESSAGE_BYTES = 1_040_000
+
 
 @dataclass(frozen=True, slots=True)
 class KafkaConfig:
