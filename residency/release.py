@@ -1,6 +1,8 @@
 """Which code made a record: the digest that a ledger leaf names."""
 
 import hashlib
+import sys
+import unicodedata
 from functools import cache
 from pathlib import Path
 
@@ -11,8 +13,14 @@ SUFFIXES = {".py", ".toml", ".avsc"}
 
 @cache
 def release_digest() -> str:
-    """Return the SHA-256, hex, of every source and data file that can change a record."""
-    digest = hashlib.sha256()
+    """Return the SHA-256, hex, of everything that can change a record.
+
+    Our source and data files, the lock of the libraries we decode and match with, Python
+    itself and its Unicode tables.
+    """
+    digest = hashlib.sha256(f"{sys.version}\x00{unicodedata.unidata_version}\x00".encode())
+    lock = ROOT / "requirements.lock"
+    digest.update(lock.read_bytes() if lock.exists() else b"")
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*")):
             if path.suffix in SUFFIXES:

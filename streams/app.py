@@ -12,7 +12,9 @@ and HOMEPORT_SERVICE (and HOMEPORT_HOME) in the environment.
 import asyncio
 import logging
 import os
+import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ import faust
 from faust.app.base import BootStrategy
 from mode import Service
 
-from schemas.errors import HaltError, HomeportError
+from connectors.embedded.processes import HALTED
+from schemas.errors import HaltError, HomeportError, SetupError
 from streams.services import Loop, build_loop
 from streams.settings import Settings, load_settings
 
@@ -49,8 +52,23 @@ class _App(faust.App):
     BootStrategy = _Boot
 
 
-def build_app(settings: Settings, loop: Loop) -> Any:  # noqa: ANN401, faust is untyped
-    """Return the Faust app that runs *loop* as *settings* say."""
+@dataclass(slots=True)
+class Ending:
+    """How a loop ended.
+
+    Attributes:
+        error: What it raised; None while it runs, and if it was told to stop.
+
+    """
+
+    error: BaseException | None = None
+
+
+def build_app(settings: Settings, loop: Loop, ending: Ending) -> Any:  # noqa: ANN401, untyped
+    """Return the Faust app that runs *loop* as *settings* say, and tells *ending* how it went."""
+    if settings.health_port is None:
+        msg = f"{settings.service}: no health_port in its settings; run `homeport up` again"
+        raise SetupError(msg)
     data = settings.folder / "faust" / settings.service
     data.mkdir(parents=True, exist_ok=True)
     app = _App(
@@ -59,7 +77,7 @@ def build_app(settings: Settings, loop: Loop) -> Any:  # noqa: ANN401, faust is 
         store="memory://",
         datadir=data,
         web_host="127.0.0.1",
-        web_port=settings.health_port or 0,
+        web_port=settings.health_port,
         web_tables_enabled=False,
         topic_disable_leader=True,
         topic_allow_declare=False,
@@ -78,7 +96,7 @@ def build_app(settings: Settings, loop: Loop) -> Any:  # noqa: ANN401, faust is 
         @Service.task
         async def _watch(self) -> None:
             done, _ = await asyncio.wait([self._done])
-            error = next(iter(done)).exception()
+            error = ending.error = next(iter(done)).exception()
             if error is not None:  # a fresh error: a chained one would be logged with its text
                 LOG.critical("stopped: %s", describe(error))
                 await self.crash(WorkerCrashError(describe(error)))
@@ -97,15 +115,25 @@ def build_app(settings: Settings, loop: Loop) -> Any:  # noqa: ANN401, faust is 
 
 
 def run(settings: Settings, loop: Loop) -> None:
-    """Run *loop* in this process until SIGTERM or SIGINT; exit 1 when it crashes."""
+    """Run *loop* in this process until SIGTERM or SIGINT.
+
+    Raises:
+        SystemExit: 0 if told to stop, 1 if the loop crashed and may be started again, 4 if
+            it halted: then nobody but a person may start it.
+
+    """
     # At debug level Faust logs keys and values of what it sends; its spinner turns debug on.
     # urllib3 would log URLs, queries with tokens in them included.
     for chatty in ("faust.topics", "urllib3"):
         logging.getLogger(chatty).setLevel(logging.INFO)
-    worker = faust.Worker(
-        build_app(settings, loop), loglevel="INFO", redirect_stdouts=False, quiet=True
-    )
-    worker.execute_from_commandline()
+    ending = Ending()
+    app = build_app(settings, loop, ending)
+    worker = faust.Worker(app, loglevel="INFO", redirect_stdouts=False, quiet=True)
+    try:
+        worker.execute_from_commandline()
+    finally:
+        if isinstance(ending.error, HaltError):
+            sys.exit(HALTED)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401, faust is untyped
@@ -114,4 +142,4 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401, faust is untyped
         raise AttributeError(name)
     home = Path(os.environ.get("HOMEPORT_HOME", ".homeport"))
     settings = load_settings(home, os.environ["HOMEPORT_REGION"], os.environ["HOMEPORT_SERVICE"])
-    return build_app(settings, build_loop(settings))
+    return build_app(settings, build_loop(settings), Ending())

@@ -24,6 +24,7 @@ from connectors.kafka.topology import TopicInfo, check_topic_ids, load_topics
 from residency import topics
 from residency.keys import token_keys
 from residency.plan.book import Crossing, PlanBook
+from residency.release import release_digest
 from residency.telemetry.setup import Telemetry, telemetry
 from residency.telemetry.trace import inject, link_from
 from schemas.errors import QuarantineError, Reason, RetriableError
@@ -68,15 +69,16 @@ def decide(book: PlanBook, raw: RawEvent) -> Decided:
 class Border:
     """One border worker: a slot of the region's consumer group."""
 
-    def __init__(self, settings: Settings, signals: Telemetry, slot: int = 0) -> None:
+    def __init__(self, settings: Settings, signals: Telemetry) -> None:
         """Take the border's own settings; connects in `run`."""
         region = settings.region
         self._settings = settings
         self._signals = signals
-        self._slot = f"{region}.{slot}"
+        self._slot = f"{region}.{settings.slot}"
         self._topics: Mapping[str, TopicInfo] = load_topics(settings.home, region)
         keys = token_keys(settings.folder / "keys", region)
         self._book = PlanBook.load(region, keys, datetime.now(UTC).date())
+        self._release = release_digest()
         self._tallies: dict[tuple[str, int], Tally] = {}
         self._fatal: KafkaError | None = None
         self._is_ready = False
@@ -213,7 +215,7 @@ class Border:
                     topics.minimal(region),
                     record.value,
                     record.external_id.encode(),
-                    headers=headers.for_minimal(record, output.basis, trace),
+                    headers=headers.for_minimal(record, output.basis, self._release, trace),
                 )
         elif one.quarantine is not None:
             error = one.quarantine

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from connectors.postgres.egress_store import EgressStore, Entry, ExpectedRow
 from connectors.salesforce.outcome import Outcome, Result
@@ -46,10 +46,11 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A minimal record as it came from Kafka, with the basis its plan claims."""
+    """A minimal record as it came from Kafka, with what its border claims of it."""
 
     record: MinimalRecord
     basis: tuple[str, ...]
+    release: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,6 @@ class Parts:
     sink: Sink
     keys: LedgerKeys
     expected_key: bytes = field(repr=False)
-    release: str
     quarantine: Callable[[Sequence[Refused]], None]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -94,8 +94,11 @@ class Carrier:
         self._parts = parts
 
     def catch_up(self) -> None:
-        """Make the index say what the ledger's signed head says, no more and no less."""
-        self._parts.store.cut(self._parts.ledger.size)
+        """Make the index say what the ledger's signed head says.
+
+        The index is written after the head, so it can lag behind and never be ahead; a
+        ledger that is shorter than its index was put back, and `Ledger.open` refuses it.
+        """
         self._index([])
 
     def carry(self, batch: Sequence[Arrival]) -> Mapping[str, int]:
@@ -110,13 +113,7 @@ class Carrier:
         parts = self._parts
         self._index([])  # leaves that an earlier try of this batch logged
         found = self._sort(batch)
-        logged = log_transfers(
-            parts.ledger,
-            found.fresh,
-            now=parts.clock(),
-            root=parts.keys.root,
-            release=parts.release,
-        )
+        logged = log_transfers(parts.ledger, found.fresh, now=parts.clock(), root=parts.keys.root)
         logged += [self._resumed(draft, entry) for draft, entry in found.unsettled]
         place = {arrival.record.id: n for n, arrival in enumerate(batch)}
         logged.sort(key=lambda one: place[one.record.id])
@@ -126,10 +123,9 @@ class Carrier:
             parts.quarantine([*found.refused, *rejected])
         leaves = self._outcome_leaves(outcomes, found.refused)
         log_outcomes(parts.ledger, leaves)
-        again = [draft for draft, entry in found.settled if entry.result == Result.ACCEPTED]
+        again = [self._resumed(d, e) for d, e in found.settled if e.result == Result.ACCEPTED]
         accepted = [o.record for o in outcomes if o.result is Result.ACCEPTED]
-        rows = [self._row(draft.record, draft.fields) for draft in again]
-        self._index(rows + [self._row(one.record, one.fields) for one in accepted])
+        self._index([self._row(one) for one in (*again, *accepted)])
         return Counter(leaf.result for leaf in leaves)
 
     def _index(self, rows: Sequence[ExpectedRow]) -> None:
@@ -157,10 +153,18 @@ class Carrier:
             if entry is not None and entry.result == GATE_REFUSED:
                 continue
             try:
-                draft = Draft(arrival.record, self._parts.gate.check(arrival.record), arrival.basis)
+                fields = self._parts.gate.check(arrival.record)
             except QuarantineError as error:
-                found.refused.append(Refused(arrival.record, error.reason, error.path))
+                if entry is None:
+                    found.refused.append(Refused(arrival.record, error.reason, error.path))
+                elif entry.outcome is None:  # an earlier release let it pass, and may have sent it
+                    msg = (
+                        f"{entry.id}: leaf {entry.transfer} announced it, and now the gate refuses"
+                        " it: ask the org whether it has the row, then settle it by hand"
+                    )
+                    raise HaltError(msg) from None
                 continue
+            draft = Draft(arrival.record, fields, arrival.basis, arrival.release)
             if entry is None:
                 found.fresh.append(draft)
             elif entry.outcome is None:
@@ -209,8 +213,9 @@ class Carrier:
         kept = [OutcomeLeaf(time, r.record.id, None, GATE_REFUSED, r.reason) for r in refused]
         return sent + kept
 
-    def _row(self, record: MinimalRecord, fields: Mapping[str, Any]) -> ExpectedRow:
-        macs = field_hmacs(self._parts.expected_key, record.object, fields)
+    def _row(self, logged: LoggedRecord) -> ExpectedRow:
+        record = logged.record
+        macs = field_hmacs(self._parts.expected_key, record.object, logged.fields)
         return ExpectedRow(record.object, record.external_id, record.version, macs, str(record.id))
 
 

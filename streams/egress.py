@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
@@ -33,7 +34,6 @@ from residency.gate.check import Gate
 from residency.keys import ledger_keys, secret
 from residency.ledger.files import Ledger
 from residency.plan.approved import APPROVED_FILE
-from residency.release import release_digest
 from residency.telemetry.setup import Telemetry, telemetry
 from residency.telemetry.trace import link_from
 from schemas.errors import HaltError, RetriableError
@@ -47,6 +47,7 @@ POLL_S = 0.1
 API_TIMEOUT_S = 30.0
 FIRST_WAIT_S, MAX_WAIT_S = 0.5, 30.0
 MAX_LINKS = 128
+COMMIT_AGAIN_S = 3_600.0
 
 
 class Egress:
@@ -60,6 +61,8 @@ class Egress:
         self._counts: dict[str, int] = {}
         self._fatal: KafkaError | None = None
         self._is_ready = False
+        self._positions: dict[int, int] = {}  # partition -> next offset
+        self._commit_again_at = 0.0
 
     def health(self) -> Mapping[str, Any]:
         """Return the results since start."""
@@ -84,9 +87,11 @@ class Egress:
         client = OrgClient(settings.salesforce, settings.region)
         self._preflight(client, halt)
         keys = ledger_keys(settings.folder / "keys", settings.region)
-        store = EgressStore.open(settings.postgres.dsn)
-        producer = self._producer()
-        with Ledger.open(settings.folder / "ledger", keys.origin, keys.seed) as ledger:
+        producer, folder = self._producer(), settings.folder / "ledger"
+        with (
+            closing(EgressStore(settings.postgres.dsn)) as store,
+            Ledger.open(folder, keys.origin, keys.seed, at_least=store.indexed) as ledger,
+        ):
             parts = Parts(
                 gate=Gate.load(settings.region, APPROVED_FILE),
                 ledger=ledger,
@@ -94,13 +99,9 @@ class Egress:
                 sink=SalesforceSink(client),
                 keys=keys,
                 expected_key=secret(settings.folder / "keys", "expected"),
-                release=release_digest(),
                 quarantine=lambda refused: self._quarantine(producer, refused),
             )
-            try:
-                self._consume(Carrier(parts), known[self._topic].partitions, halt)
-            finally:
-                store.close()
+            self._consume(Carrier(parts), known[self._topic].partitions, halt)
 
     def _preflight(self, client: OrgClient, halt: threading.Event) -> None:
         """Compare the org with what we write, before the first record is read."""
@@ -128,7 +129,10 @@ class Egress:
         )
         try:
             carrier.catch_up()
-            consumer.assign(self._committed(consumer, partitions))
+            start = self._committed(consumer, partitions)
+            consumer.assign(start)
+            self._positions = {p.partition: p.offset for p in start}
+            self._commit(consumer)
             self._is_ready = True
             while not halt.is_set():
                 messages = consumer.consume(BATCH, POLL_S)
@@ -137,6 +141,8 @@ class Egress:
                     raise RetriableError(msg)
                 if messages:
                     self._carry(carrier, consumer, messages, halt)
+                elif time.monotonic() > self._commit_again_at:
+                    self._commit(consumer)
         finally:
             consumer.close()
 
@@ -170,10 +176,19 @@ class Egress:
         found = [link_from(record.headers) for record in list(sources.values())[:MAX_LINKS]]
         with self._signals.span("egress.batch", [link for link in found if link]):
             results = self._retrying(halt)(carrier.carry, arrivals)
-        after = {(r.at.topic, r.at.partition): r.at.offset + 1 for r in records}
-        offsets = [TopicPartition(*where, offset) for where, offset in after.items()]
-        consumer.commit(offsets=offsets, asynchronous=False)
+        self._positions |= {r.at.partition: r.at.offset + 1 for r in records}
+        self._commit(consumer)
         self._measure(results, len(messages), time.monotonic() - started)
+
+    def _commit(self, consumer: Consumer) -> None:
+        """Commit every partition's position, moved or not.
+
+        A group that assigns its partitions itself never has members, and Kafka forgets what
+        such a group has not committed for a while (7 days, unless told otherwise).
+        """
+        offsets = [TopicPartition(self._topic, p, o) for p, o in self._positions.items()]
+        consumer.commit(offsets=offsets, asynchronous=False)
+        self._commit_again_at = time.monotonic() + COMMIT_AGAIN_S
 
     def _retrying(self, halt: threading.Event) -> Retrying:
         """Return what calls again while the org or the database does not answer."""
@@ -224,7 +239,8 @@ class Egress:
 def _arrival(record: Record) -> Arrival:
     found = headers.texts(record.headers)
     minimal = headers.minimal_record(found, record.key, record.value, str(record.at))
-    return Arrival(minimal, tuple(filter(None, found.get(headers.BASIS, "").split(","))))
+    basis = tuple(filter(None, found.get(headers.BASIS, "").split(",")))
+    return Arrival(minimal, basis, found.get(headers.RELEASE, ""))
 
 
 def _say(state: RetryCallState) -> None:

@@ -26,8 +26,9 @@ from residency.plan.book import MAX_VALUE_BYTES
 from residency.regions import load_regions, region_of
 from residency.telemetry.setup import Telemetry, telemetry
 from residency.telemetry.trace import inject
+from residency.tokens import normalise
 from schemas.codec import encode
-from schemas.errors import HaltError
+from schemas.errors import HaltError, RetriableError
 from schemas.plainjson import from_plain
 from schemas.registry import EventSchema, load_registry
 from schemas.scalars import PlainJsonError
@@ -37,6 +38,7 @@ from streams.settings import Settings
 LOG = logging.getLogger("homeport.gateway")
 MAX_BODY_BYTES = 4 * 2**20
 MAX_BATCH = 500  # events
+SPEC_VERSION = "1.0"  # of CloudEvents
 BATCH_TYPE = "application/cloudevents-batch+json"
 TYPES = {"application/cloudevents+json", "application/json"}
 STOP_TIMEOUT_S = 8  # twice at most: for the answers under way, then for Kafka
@@ -83,10 +85,15 @@ class Publisher:
 
     def __init__(self, config: Mapping[str, object]) -> None:
         """Connect; a thread of its own serves the deliveries."""
-        self._producer = Producer(dict(config))
+        self.fatal: KafkaError | None = None  # after one, the producer never works again
+        self._producer = Producer({**config, "error_cb": self._on_error})
         self._halt = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="deliveries", daemon=True)
         self._thread.start()
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self.fatal = error
 
     def _serve(self) -> None:
         while not self._halt.is_set():
@@ -162,6 +169,9 @@ class Gateway:
         await runner.setup()
         await web.TCPSite(runner, self._settings.http_host, self._settings.http_port).start()
         while not halt.is_set():  # noqa: ASYNC110, the event belongs to another thread
+            if self._publisher.fatal is not None:
+                msg = f"Kafka: {self._publisher.fatal.name()}; the worker starts afresh"
+                raise RetriableError(msg)
             await asyncio.sleep(0.1)
         await runner.cleanup()
         left = await asyncio.to_thread(self._publisher.close)
@@ -215,7 +225,9 @@ class Gateway:
             future.set_exception(ConnectionError("starting"))
             return
         topic = topics.raw(self._settings.region, schema.domain)
-        customer = str(data["customer"]["customer_id"]).encode("utf-8", "surrogatepass")
+        # Normalised as for the row's token: spellings of one id are one row, and must be one
+        # partition, since only offsets of one partition say which event is newer.
+        customer = normalise("", data["customer"]["customer_id"]).encode("utf-8", "surrogatepass")
         key = hmac.digest(self._key, customer, "sha256")[:16]
         with self._signals.span("gateway.publish") as span:
             try:
@@ -233,6 +245,8 @@ class Gateway:
         """Return schema, source, id and data of a CloudEvent."""
         if not isinstance(event, dict):
             raise Refusal(400, "not-a-cloudevent")
+        if event.get("specversion", SPEC_VERSION) != SPEC_VERSION:
+            raise Refusal(400, "unsupported-specversion", path="specversion")
         texts = [event.get(name) for name in ("type", "source", "id")]
         for name, text in zip(("type", "source", "id"), texts, strict=True):
             if not isinstance(text, str) or not text or not _is_unicode(text):
@@ -269,7 +283,8 @@ class Gateway:
         home = served[1]
         if home != self._settings.region:
             urls = self._settings.gateways or {}
-            raise Refusal(421, "wrong-region", region=home, gateway=urls.get(home, ""))
+            known = {"gateway": urls[home]} if home in urls else {}
+            raise Refusal(421, "wrong-region", region=home, **known)
 
     def _count(self, what: str) -> None:
         self._counts[what] += 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 from collections import OrderedDict
 
 REPEAT_WINDOW_S = 600  # a repeated source + id within this is acknowledged and dropped
@@ -24,7 +25,8 @@ class Repeats:
             if now - oldest <= self._window_s and len(self._taken) <= self._limit:
                 break
             self._taken.popitem(last=False)
-        key = hashlib.sha256(f"{source}\x1f{event_id}".encode()).digest()
+        # as JSON: no separator that an id could hold itself
+        key = hashlib.sha256(json.dumps([source, event_id]).encode()).digest()
         found = self._taken.get(key)
         if found is not None and not _failed(found[1]):
             return found[1], False

@@ -30,6 +30,7 @@ class Settings:
         health_port: The worker's health page, on loopback; admin has none.
         http_port: The gateway's public port.
         http_host: The address it listens on: loopback, except in a container of its own.
+        slot: Which of several workers of this service; each has its own from 0.
         gateways: Public gateway URLs by region; the gateway alone knows them.
 
     """
@@ -39,6 +40,7 @@ class Settings:
     home: Path
     kafka: KafkaConfig
     health_port: int | None = None
+    slot: int = 0
     postgres: PostgresConfig | None = None
     salesforce: SalesforceConfig | None = None
     http_port: int | None = None

@@ -13,11 +13,14 @@ Headers = list[tuple[str, str | bytes | None]]  # as confluent-kafka types them
 
 RECORD, TOPIC_ID, OBJECT = "homeport-record", "homeport-topic-id", "homeport-object"
 VERSION, PLAN, KEYS = "homeport-version", "homeport-plan", "homeport-keys"
-BASIS, REASON, PATH = "homeport-basis", "homeport-reason", "homeport-path"
+BASIS, RELEASE = "homeport-basis", "homeport-release"
+REASON, PATH = "homeport-reason", "homeport-path"
 TRACEPARENT = "traceparent"
 
 
-def for_minimal(record: MinimalRecord, basis: Iterable[str], trace: str | None) -> Headers:
+def for_minimal(
+    record: MinimalRecord, basis: Iterable[str], release: str, trace: str | None
+) -> Headers:
     """Return the headers of a minimal record on its topic."""
     texts = {
         RECORD: str(record.id),
@@ -27,6 +30,7 @@ def for_minimal(record: MinimalRecord, basis: Iterable[str], trace: str | None) 
         PLAN: record.plan,
         KEYS: str(record.keys),
         BASIS: ",".join(basis),
+        RELEASE: release,
     }
     return _encoded(texts, trace)
 
@@ -74,6 +78,6 @@ def minimal_record(headers: dict[str, str], key: bytes, value: bytes, where: str
             keys=int(headers[KEYS]),
             value=value,
         )
-    except (KeyError, ValueError) as exc:
+    except (KeyError, ValueError):
         msg = f"{where}: not written by our border; see who else may write to this topic"
-        raise HaltError(msg) from exc
+        raise HaltError(msg) from None  # the cause quotes the header

@@ -2,10 +2,17 @@
 
 from dataclasses import dataclass, field
 
-from confluent_kafka import Message
+from confluent_kafka import KafkaError, Message
 
-from schemas.errors import HaltError
+from schemas.errors import HaltError, RetriableError
 from schemas.events import Coordinates
+
+_HALTING = {
+    KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001, that is how librdkafka's own are named
+    KafkaError.OFFSET_OUT_OF_RANGE,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +29,18 @@ def read(message: Message) -> Record:
     """Return the record that *message* is.
 
     Raises:
-        HaltError: It is an error instead: a lost offset, say, or a denied topic.
+        HaltError: It is an error that trying again cannot mend: a lost offset, a denied topic.
+        RetriableError: Any other error; the worker starts afresh.
 
     """
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     error = message.error()
     if error is not None:
-        msg = f"{topic}[{partition}]: Kafka {error.name()}; see `homeport status` and its ACLs"
-        raise HaltError(msg)
+        if error.code() in _HALTING:
+            msg = f"{topic}[{partition}]: Kafka {error.name()}; see its retention and its ACLs"
+            raise HaltError(msg)
+        msg = f"{topic}[{partition}]: Kafka {error.name()}; the worker starts afresh"
+        raise RetriableError(msg)
     if topic is None or partition is None or offset is None:
         msg = "Kafka gave a record without coordinates"
         raise HaltError(msg)

@@ -4,9 +4,10 @@ Both can be rebuilt: the index from the ledger's entries, the expected rows by r
 ledger files are the truth; this is what makes them quick to ask.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -27,16 +28,13 @@ CREATE TABLE IF NOT EXISTS ledger_index (
   result text,
   PRIMARY KEY (topic_id, record)
 );
-CREATE INDEX IF NOT EXISTS ledger_index_transfer ON ledger_index (transfer);
-CREATE INDEX IF NOT EXISTS ledger_index_outcome ON ledger_index (outcome);
 INSERT INTO ledger_index (topic_id, record, transfer) VALUES ('', '', 0) ON CONFLICT DO NOTHING;
 CREATE TABLE IF NOT EXISTS expected_rows (
   object text NOT NULL,
   external_id text NOT NULL,
   version bigint NOT NULL,
   fields jsonb NOT NULL,
-  records text[] NOT NULL,
-  is_deleted boolean NOT NULL DEFAULT false,
+  record text NOT NULL,
   PRIMARY KEY (object, external_id)
 );
 """
@@ -69,6 +67,7 @@ class ExpectedRow:
 
     Attributes:
         fields: Field name to the HMAC, hex, of the value last accepted; None: emptied.
+        record: The record that wrote last.
 
     """
 
@@ -80,78 +79,66 @@ class ExpectedRow:
 
 
 class EgressStore:
-    """Egress's own tables. One connection, one thread."""
+    """Egress's own tables. One connection, one thread; a lost connection is made anew."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        """Take a connection in autocommit mode."""
-        self._connection = connection
-
-    @classmethod
-    def open(cls, dsn: str) -> Self:
-        """Connect as egress and create what is missing.
-
-        Raises:
-            RetriableError: Postgres does not answer.
-
-        """
-        try:
-            connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10)
-            connection.execute(_TABLES)
-        except psycopg.OperationalError as exc:
-            raise RetriableError(_unanswered(exc)) from None
-        return cls(connection)
+    def __init__(self, dsn: str) -> None:
+        """Remember where; the first call connects and creates what is missing."""
+        self._dsn = dsn
+        self._connection: psycopg.Connection[Any] | None = None
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
+
+    @contextmanager
+    def _open(self) -> Iterator[psycopg.Connection[Any]]:
+        """Yield the connection, connecting if there is none that works.
+
+        Raises:
+            RetriableError: Postgres does not answer, or went away; call again.
+
+        """
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = psycopg.connect(self._dsn, autocommit=True, connect_timeout=10)
+                self._connection.execute(_TABLES)
+            yield self._connection
+        except psycopg.OperationalError as exc:
+            if self._connection is not None:
+                self._connection.close()
+            msg = f"Postgres: {type(exc).__name__}; is the database up? see `homeport status`"
+            raise RetriableError(msg) from None
 
     @property
     def indexed(self) -> int:
         """How many leaves of the ledger are indexed."""
-        row = self._connection.execute(
-            "SELECT transfer FROM ledger_index WHERE topic_id = '' AND record = ''"
-        ).fetchone()
+        with self._open() as connection:
+            row = connection.execute(
+                "SELECT transfer FROM ledger_index WHERE topic_id = '' AND record = ''"
+            ).fetchone()
         return 0 if row is None else int(row[0])
-
-    def cut(self, size: int) -> None:
-        """Forget leaves from *size* on: the ledger's signed head does not have them."""
-        with self._connection.transaction():
-            run = self._connection.execute
-            run(
-                "UPDATE ledger_index SET outcome = NULL, result = NULL WHERE outcome >= %s",
-                (size,),
-            )
-            run(
-                "UPDATE ledger_index SET transfer = NULL, commitment = NULL, month = NULL"
-                " WHERE transfer >= %s AND topic_id <> ''",
-                (size,),
-            )
-            run("DELETE FROM ledger_index WHERE transfer IS NULL AND outcome IS NULL")
-            run(
-                "UPDATE ledger_index SET transfer = %s WHERE topic_id = '' AND transfer > %s",
-                (size, size),
-            )
 
     def look_up(self, ids: Sequence[RecordId]) -> dict[RecordId, Entry]:
         """Return what the ledger says about those of *ids* that it knows."""
-        rows = self._connection.execute(
+        rows = self._rows(
             "SELECT i.topic_id, i.record, transfer, commitment, month, outcome, result"
             " FROM ledger_index i JOIN unnest(%s::text[], %s::text[]) AS w(topic_id, record)"
             " ON i.topic_id = w.topic_id AND i.record = w.record",
             ([i.topic_id for i in ids], [str(i) for i in ids]),
-        ).fetchall()
+        )
         found = (Entry(RecordId.parse(row[1], row[0]), *row[2:]) for row in rows)
         return {entry.id: entry for entry in found}
 
     def versions(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """Return the accepted version of those rows (object, external id) that exist."""
         wanted = list(keys)
-        rows = self._connection.execute(
+        rows = self._rows(
             "SELECT e.object, e.external_id, version FROM expected_rows e"
             " JOIN unnest(%s::text[], %s::text[]) AS w(object, external_id)"
             " ON e.object = w.object AND e.external_id = w.external_id",
             ([k[0] for k in wanted], [k[1] for k in wanted]),
-        ).fetchall()
+        )
         return {(row[0], row[1]): int(row[2]) for row in rows}
 
     def save(self, size: int, entries: Sequence[Entry], rows: Sequence[ExpectedRow]) -> None:
@@ -163,23 +150,24 @@ class EgressStore:
             RetriableError: Postgres went away; nothing is saved.
 
         """
-        try:
-            with self._connection.transaction(), self._connection.cursor() as cursor:
-                cursor.executemany(_INDEX, [_index_row(entry) for entry in entries])
-                cursor.executemany(_EXPECT, [_expect_row(row) for row in rows])
-                cursor.execute(
-                    "UPDATE ledger_index SET transfer = %s WHERE topic_id = '' AND transfer < %s",
-                    (size, size),
-                )
-        except psycopg.OperationalError as exc:
-            raise RetriableError(_unanswered(exc)) from None
+        with self._open() as connection, connection.transaction(), connection.cursor() as cursor:
+            cursor.executemany(_INDEX, [_index_row(entry) for entry in entries])
+            cursor.executemany(_EXPECT, [_expect_row(row) for row in rows])
+            cursor.execute(
+                "UPDATE ledger_index SET transfer = %s WHERE topic_id = '' AND transfer < %s",
+                (size, size),
+            )
 
     def results(self) -> dict[str, int]:
         """Return how many records had each result."""
-        rows = self._connection.execute(
+        rows = self._rows(
             "SELECT result, count(*) FROM ledger_index WHERE result IS NOT NULL GROUP BY result"
-        ).fetchall()
+        )
         return {row[0]: int(row[1]) for row in rows}
+
+    def _rows(self, query: LiteralString, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with self._open() as connection:
+            return connection.execute(query, values).fetchall()
 
 
 _INDEX = """
@@ -194,12 +182,12 @@ ON CONFLICT (topic_id, record) DO UPDATE SET
 """
 
 _EXPECT = """
-INSERT INTO expected_rows (object, external_id, version, fields, records)
-VALUES (%s, %s, %s, %s, ARRAY[%s])
+INSERT INTO expected_rows (object, external_id, version, fields, record)
+VALUES (%s, %s, %s, %s, %s)
 ON CONFLICT (object, external_id) DO UPDATE SET
   version = excluded.version,
   fields = expected_rows.fields || excluded.fields,
-  records = expected_rows.records || excluded.records
+  record = excluded.record
 WHERE expected_rows.version < excluded.version
 """
 
@@ -218,7 +206,3 @@ def _index_row(entry: Entry) -> tuple[Any, ...]:
 
 def _expect_row(row: ExpectedRow) -> tuple[Any, ...]:
     return row.object, row.external_id, row.version, Jsonb(dict(row.fields)), row.record
-
-
-def _unanswered(exc: psycopg.OperationalError) -> str:
-    return f"Postgres: {type(exc).__name__}; is the region's database up? see `homeport status`"

@@ -26,22 +26,23 @@ class Draft:
         record: The record.
         fields: Its fields, as the gate decoded them.
         basis: Transfer-basis ids of the rules that let it pass, in any order.
+        release: The software release that made it, which may not be the one that logs it.
 
     """
 
     record: MinimalRecord
     fields: Mapping[str, Any] = field(repr=False)
     basis: tuple[str, ...]
+    release: str
 
 
-def transfer_leaf(draft: Draft, *, time: str, key: bytes, release: str) -> TransferLeaf:
+def transfer_leaf(draft: Draft, *, time: str, key: bytes) -> TransferLeaf:
     """Return the leaf that says *draft* is about to be sent.
 
     Args:
         draft: What is about to be sent.
         time: See `quantise`.
         key: The month key of *time*, see `month_key`.
-        release: The software release.
 
     Raises:
         FormatError: A part of the draft is not of a leaf's form.
@@ -55,14 +56,14 @@ def transfer_leaf(draft: Draft, *, time: str, key: bytes, release: str) -> Trans
         schema=record.schema_id,
         plan=record.plan,
         keys=record.keys,
-        release=release,
+        release=draft.release,
         basis=tuple(sorted(set(draft.basis))),
         commitment=commitment(key, record.id, record.value),
     )
 
 
 def log_transfers(
-    ledger: Ledger, drafts: Sequence[Draft], *, now: datetime, root: bytes, release: str
+    ledger: Ledger, drafts: Sequence[Draft], *, now: datetime, root: bytes
 ) -> list[LoggedRecord]:
     """Return *drafts* as records that may be sent, once their leaves are durable.
 
@@ -73,7 +74,6 @@ def log_transfers(
         drafts: In the order in which they will be sent; may be empty.
         now: The time, with a time zone.
         root: The region's commitment root key, see `month_key`.
-        release: The software release.
 
     Raises:
         FormatError: A draft is not of a leaf's form; nothing is logged.
@@ -82,7 +82,7 @@ def log_transfers(
     """
     time = quantise(now)
     key = month_key(root, month_of(time))
-    leaves = [transfer_leaf(draft, time=time, key=key, release=release) for draft in drafts]
+    leaves = [transfer_leaf(draft, time=time, key=key) for draft in drafts]
     indexes = ledger.append([leaf.to_bytes() for leaf in leaves])
     return [
         LoggedRecord(draft.record, index, draft.fields)

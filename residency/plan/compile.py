@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from residency.contracts.model import Contract, FieldSource, Output
 from residency.generalise import GENERALISERS
 from residency.plan.kinds import kind_of
 from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan, leaf_path, parse_path
-from residency.policy.packs import Destination
+from residency.policy.packs import Certification, Destination
 from residency.policy.rules import Action, Decision, Rule, decide
 from residency.tokens import NORMALISER
 from schemas.errors import SetupError
@@ -98,27 +98,38 @@ class _Compiler:
     def _decide(self, leaf: Leaf) -> Decision:
         policy = self._policy
         decision = decide(policy.rules, leaf.category, policy.destination.id, policy.on)
-        held = {
-            c.scheme
-            for c in policy.destination.certifications
-            if c.valid_from <= policy.on <= c.valid_to
-        }
+        held = {certificate.scheme for certificate in self._certificates()}
         lacking = any(r.requires is not None and r.requires not in held for r in decision.rules)
         return Decision(Action.DROP, None, decision.rules) if lacking else decision
 
     def _expiries(self, outputs: Sequence[OutputPlan]) -> Iterator[date]:
-        used = {
-            rule
+        leaves = [
+            self._leaves[leaf_path(field.path)]
             for output in outputs
             for field in (output.external_id, *output.fields)
             if field.action is not None and field.path is not None
-            for rule in self._decisions[leaf_path(field.path)].rules
-        }
-        schemes = {rule.requires for rule in used}
+        ]
+        used = {rule for leaf in leaves for rule in self._decisions[leaf.path].rules}
+        policy = self._policy
         yield from (rule.valid_to for rule in used if rule.valid_to is not None)
-        for certificate in self._policy.destination.certifications:
-            if certificate.scheme in schemes:
-                yield certificate.valid_to
+        for scheme in {rule.requires for rule in used}:
+            held = [c.valid_to for c in self._certificates() if c.scheme == scheme]
+            yield from [max(held)] if held else []  # a renewal is a new row beside the old one
+        # A rule that comes into force later may be stricter: compile and approve again then.
+        yield from (
+            rule.valid_from - timedelta(days=1)
+            for rule in policy.rules
+            if rule.destination == policy.destination.id
+            and rule.valid_from > policy.on
+            and any(rule.covers(leaf.category) for leaf in leaves)
+        )
+
+    def _certificates(self) -> list[Certification]:
+        """Return the destination's certificates in force on the policy's day."""
+        policy = self._policy
+        return [
+            c for c in policy.destination.certifications if c.valid_from <= policy.on <= c.valid_to
+        ]
 
     def _output(self, output: Output) -> OutputPlan:
         minimal = self._registry.minimal(output.object)

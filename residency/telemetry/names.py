@@ -21,35 +21,18 @@ CounterName = Literal[
     "homeport.events",
     # Kafka transactions, by how they ended. Unit: {transaction}. Labels: stage, end.
     "homeport.transactions",
-    # Leaves appended to the ledger, by kind. Unit: {leaf}. Labels: kind.
-    "homeport.ledger.leaves",
-    # Requests to the org, by how they were answered. Unit: {request}. Labels: answer.
-    "homeport.salesforce.requests",
-    # Answers of the regional model, by how the label was found. Unit: {label}. Labels: method.
-    "homeport.labels",
 ]
 HistogramName = Literal[
     # From the first record polled to the batch's commit. Unit: s. Labels: stage.
     "homeport.batch.duration",
     # Records in a batch. Unit: {record}. Labels: stage.
     "homeport.batch.records",
-    # From the append to the signed checkpoint on disk. Unit: s.
-    "homeport.ledger.append.duration",
-    # One request to the org. Unit: s. Labels: answer.
-    "homeport.salesforce.duration",
-    # From the raw record's Kafka timestamp to the org's receipt. Unit: s.
-    "homeport.record.age",
 ]
-LabelName = Literal["stage", "outcome", "reason", "domain", "end", "kind", "answer", "method"]
+LabelName = Literal["stage", "outcome", "reason", "domain", "end"]
 SpanName = Literal[
     "gateway.publish",  # one event, from request to acknowledged record
     "border.batch",  # one transaction; starts a new trace
     "egress.batch",  # one batch: gate, ledger, sink
-    "egress.gate",
-    "egress.ledger",
-    "egress.send",
-    "enrich.batch",
-    "vault.batch",
 ]
 
 
@@ -69,32 +52,22 @@ COUNTERS: Mapping[CounterName, Metric] = {
     "homeport.quarantined": Metric("{record}", "Records in quarantine.", ("stage", "reason")),
     "homeport.events": Metric("{event}", "Events the gateway took in.", ("domain",)),
     "homeport.transactions": Metric("{transaction}", "Kafka transactions.", ("stage", "end")),
-    "homeport.ledger.leaves": Metric("{leaf}", "Leaves appended to the ledger.", ("kind",)),
-    "homeport.salesforce.requests": Metric("{request}", "Requests to the org.", ("answer",)),
-    "homeport.labels": Metric("{label}", "Labels given to free text.", ("method",)),
 }
 HISTOGRAMS: Mapping[HistogramName, Metric] = {
     "homeport.batch.duration": Metric("s", "First record polled to commit.", ("stage",)),
     "homeport.batch.records": Metric("{record}", "Records in a batch.", ("stage",)),
-    "homeport.ledger.append.duration": Metric("s", "Append to signed checkpoint."),
-    "homeport.salesforce.duration": Metric("s", "One request to the org.", ("answer",)),
-    "homeport.record.age": Metric("s", "Raw record's timestamp to receipt."),
 }
 
 LABELS: Mapping[LabelName, frozenset[str]] = {
     "stage": frozenset(SERVICES),
     "outcome": frozenset(
         {"published", "refused"}  # gateway
-        | {"minimal", "nothing", "quarantined"}  # border, enrich
+        | {"minimal", "nothing", "quarantined"}  # border
         | {"accepted", "rejected", "superseded", "gate-refused"}  # egress
-        | {"sealed"}  # vault
     ),
     "reason": frozenset(Reason),
     "domain": frozenset(DOMAINS),
     "end": frozenset({"committed", "aborted"}),
-    "kind": frozenset({"transfer", "outcome", "policy", "model", "erasure", "access", "replay"}),
-    "answer": frozenset({"2xx", "3xx", "4xx", "5xx", "timeout", "unreachable"}),
-    "method": frozenset({"model", "fallback", "stored"}),
 }
 
 SPANS: frozenset[SpanName] = frozenset(
@@ -102,11 +75,6 @@ SPANS: frozenset[SpanName] = frozenset(
         "gateway.publish",
         "border.batch",
         "egress.batch",
-        "egress.gate",
-        "egress.ledger",
-        "egress.send",
-        "enrich.batch",
-        "vault.batch",
     }
 )
 RECORD = "homeport.record"  # a record id, or a raw record's coordinates

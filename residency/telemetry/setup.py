@@ -77,30 +77,6 @@ class Recorder:
 
 
 @dataclass(frozen=True, slots=True)
-class BoundCounter:
-    """One counter of a recorder, for a module that counts one thing."""
-
-    recorder: Recorder = field(repr=False)
-    name: CounterName
-
-    def add(self, n: int = 1, **labels: str) -> None:
-        """See Recorder.add."""
-        self.recorder.add(self.name, n, **labels)
-
-
-@dataclass(frozen=True, slots=True)
-class BoundHistogram:
-    """One histogram of a recorder, for a module that measures one thing."""
-
-    recorder: Recorder = field(repr=False)
-    name: HistogramName
-
-    def record(self, value: float, **labels: str) -> None:
-        """See Recorder.record."""
-        self.recorder.record(self.name, value, **labels)
-
-
-@dataclass(frozen=True, slots=True)
 class Telemetry:
     """What one process uses to say how it is doing.
 
@@ -113,14 +89,6 @@ class Telemetry:
     tracer: "Tracer" = field(repr=False)
     recorder: Recorder = field(repr=False)
     _stop: Sequence[Callable[[], object]] = field(repr=False)
-
-    def counter(self, name: CounterName) -> BoundCounter:
-        """Return the counter *name*."""
-        return BoundCounter(self.recorder, name)
-
-    def histogram(self, name: HistogramName) -> BoundHistogram:
-        """Return the histogram *name*."""
-        return BoundHistogram(self.recorder, name)
 
     @contextmanager
     def span(self, name: SpanName, links: Sequence[Link] = ()) -> Iterator[Span]:

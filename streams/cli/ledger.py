@@ -258,7 +258,8 @@ def _newest(reader: Reader, size: int, kind: str | None, limit: int) -> list[tup
 def _about(reader: Reader, size: int, record: str) -> list[int]:
     """Return the indexes of the entries about a record."""
     entries = enumerate(reader.entries(0, size, size))
-    return [index for index, entry in entries if str(parse_leaf(entry).record) == record]
+    named = ((index, parse_leaf(entry).record) for index, entry in entries)
+    return [index for index, name in named if record in {str(name), str(name.at)}]
 
 
 def _require_leaf(leaf: int, head: Checkpoint) -> None:

@@ -10,6 +10,7 @@ from residency.plan.approved import APPROVED_FILE, approved_digests, render
 from residency.plan.book import compile_all
 from residency.plan.compile import PlanError
 from residency.plan.model import LeafDecision, Plan, leaf_path
+from residency.policy.rules import Action
 from residency.regions import load_regions
 from schemas.registry import EventSchema, load_registry
 from streams.cli.options import json_option, region_option
@@ -180,7 +181,17 @@ def explain(path: str, region: str, name: str, as_json: bool) -> None:
     click.echo(f"  rule   {', '.join(decision.rules) or 'none: silence is refusal'}")
     click.echo(f"  law    {'; '.join(decision.sources) or '-'}")
     click.echo(f"  basis  {', '.join(decision.basis) or '-'}, to {one.destination}")
-    click.echo(f"  sent   {', '.join(goes) or 'nowhere: no contract asks for it'}")
+    click.echo(f"  sent   {', '.join(goes) or _why_nowhere(decision)}")
+
+
+def _why_nowhere(decision: LeafDecision) -> str:
+    match decision.action:
+        case Action.DROP:
+            return "nowhere: the policy drops it, whatever a contract asks"
+        case Action.LABEL:
+            return "nowhere: only a label of it may be sent, and this version makes none"
+        case _:
+            return "nowhere: no contract asks for it"
 
 
 def _goes(one: Plan, decision: LeafDecision) -> list[str]:

@@ -24,7 +24,7 @@ def schema() -> None:
 @schema.command()
 @json_option
 def check(as_json: bool) -> None:
-    r"""Find everything that is wrong with the schemas, at once.
+    """Find everything that is wrong with the schemas, at once.
 
     Checks that every field has exactly one known category, that patterns hold the whole
     string, that no schema changed under its pinned id, that no id is used twice, and that
@@ -54,7 +54,7 @@ def check(as_json: bool) -> None:
 @click.argument("name", metavar="SUBJECT|ID")
 @json_option
 def show(name: str, as_json: bool) -> None:
-    r"""Show a schema's fields, or with --json all of it.
+    """Show a schema's fields, or with --json all of it.
 
     \b
     Examples:
@@ -66,7 +66,8 @@ def show(name: str, as_json: bool) -> None:
     """
     found = _find(load_registry(), name)
     if found is None:
-        msg = f"there is no schema {name!r}; run: homeport schema check"
+        known = ", ".join(sorted({schema.subject for schema in load_registry()}))
+        msg = f"there is no schema {name!r}; have {known}"
         raise click.UsageError(msg)
     if as_json:
         click.echo(json.dumps(_document(found)))
@@ -77,7 +78,9 @@ def show(name: str, as_json: bool) -> None:
     for leaf in found.leaves:
         optional = "?" if leaf.nullable else " "
         words = (leaf.path.ljust(width), f"{_kind(leaf.avro)}{optional}".ljust(18), leaf.category)
-        click.echo("  ".join((*words, leaf.pattern or "")).rstrip())
+        form = leaf.pattern or " ".join(_symbols(leaf.avro))
+        click.echo("  ".join((*words, form)).rstrip())
+    click.echo("\n? may be absent, or stands in a record that may; --json shows the whole schema")
 
 
 def _find(registry: Registry, name: str) -> EventSchema | None:
@@ -86,6 +89,11 @@ def _find(registry: Registry, name: str) -> EventSchema | None:
         return next((found for found in registry if found.id == int(name)), None)
     named = [s for s in registry if name in {s.subject, s.subject.split(".")[-1], s.object}]
     return max(named, key=lambda s: s.version) if named else None
+
+
+def _symbols(avro: Any) -> list[str]:  # noqa: ANN401
+    """Return what an enum may say; nothing for other types."""
+    return list(avro.get("symbols", [])) if isinstance(avro, dict) else []
 
 
 def _kind(avro: Any) -> str:  # noqa: ANN401

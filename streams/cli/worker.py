@@ -1,5 +1,6 @@
 """``homeport worker``: one service of one region, in front."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,12 +12,21 @@ from streams.services import SERVICES
 @click.command()
 @region_option
 @click.option("--service", type=click.Choice(list(SERVICES)), required=True, help="Which one.")
+@click.option(
+    "--slot",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Which of several borders of the region: each needs its own, or they fence each other.",
+)
 @home_option
-def worker(region: str, service: str, home: Path) -> None:
+def worker(region: str, service: str, slot: int, home: Path) -> None:
     """Run one service of one region in front until SIGTERM or Ctrl-C.
 
     It reads HOME/REGION/services/SERVICE.json and nothing of any other service or region.
-    Exit code 1 when it crashed: start it again, it goes on from what it committed.
+    Exit code 1 when it crashed: start it again, it goes on from what it committed. Exit
+    code 4 when it halted, since going on could move data that must stay: read its last
+    line first.
     Example: homeport worker --region eu --service border
     """
     # imported here: Faust and Kafka take half a second that --help must not pay
@@ -24,5 +34,5 @@ def worker(region: str, service: str, home: Path) -> None:
     from streams.services import build_loop  # noqa: PLC0415
     from streams.settings import load_settings  # noqa: PLC0415
 
-    settings = load_settings(home, region, service)
+    settings = replace(load_settings(home, region, service), slot=slot)
     run(settings, build_loop(settings))

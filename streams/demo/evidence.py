@@ -60,14 +60,14 @@ def left(home: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, b
     The org's rows as its API gives them and its files, the org's access log, exported
     metrics and spans, every process's log, and the ledgers.
     """
-    yield "org rows", b"\n".join(orjson.dumps(row) for row in rows)
+    yield "org rows", orjson.dumps(list(rows))
     patterns = {
         "org files": "sandbox/org.sqlite*",
         "org access log": "sandbox/access.log*",
         "process logs": "logs/*.log*",
         "exported spans": "*/telemetry/*-spans.jsonl*",
         "exported metrics": "*/telemetry/*-metrics.jsonl*",
-        "ledgers": "*/ledger/tile/**/*",
+        "ledgers": "*/ledger/**/*",
     }
     for name, pattern in patterns.items():
         files = (path for path in sorted(home.glob(pattern)) if path.is_file())
@@ -85,6 +85,8 @@ def blind_spots(found_places: Mapping[str, bytes]) -> list[str]:
     looking = LeakSearch([PLANTED])
     missed = []
     for name, data in found_places.items():
+        if not data:
+            missed.append(f"{name}: nothing to search; has it moved?")
         middle = len(data) // 2
         for encoding, planted in encodings(PLANTED).items():
             if not looking.search(name, data[:middle] + planted + data[middle:]):

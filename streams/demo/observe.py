@@ -66,7 +66,9 @@ class Observer:
 
     def counts(self) -> Counts:
         """Return the counts as of now."""
-        return Counts(self._raw(), self._border(), self._outcomes())
+        # From the end of the line to its start, so that no stage seems ahead of the one before.
+        results, border = self._outcomes(), self._border()
+        return Counts(self._raw(), border, results)
 
     def _raw_partitions(self) -> Iterator[TopicPartition]:
         for topic in topics.raw_topics(self._region):

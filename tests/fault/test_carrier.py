@@ -5,8 +5,8 @@ step: nothing is sent without a durable leaf, the org ends with the last version
 row, every record has one result, and the index says what the ledger says.
 """
 
-import copy
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,8 +29,8 @@ from residency.ledger.verify import verify
 from residency.plan.approved import APPROVED_FILE
 from residency.plan.book import PlanBook
 from schemas.codec import encode
-from schemas.errors import HaltError, RetriableError
-from schemas.events import Coordinates, LoggedRecord, RawEvent
+from schemas.errors import HaltError, QuarantineError, Reason, RetriableError
+from schemas.events import Coordinates, LoggedRecord, MinimalRecord, RawEvent
 from schemas.plainjson import from_plain
 from schemas.registry import load_registry
 from streams.carrier import Arrival, Carrier, Parts, Refused
@@ -82,7 +82,7 @@ def review(offset: int, message: str, rating: int = 5, sku: str = "MUG-1") -> Ar
     value = encode(SCHEMA, from_plain(SCHEMA, data))
     at = Coordinates("eu.commerce.messages.v1", 0, offset)
     crossing = BOOK.minimise(RawEvent(at, "dG9waWM", 1, value))
-    return Arrival(crossing.records[0], crossing.plan.outputs[0].basis)
+    return Arrival(crossing.records[0], crossing.plan.outputs[0].basis, "test")
 
 
 # Two versions of one row, a row that the gate stops (an IBAN as SKU), another row.
@@ -102,7 +102,8 @@ def dsn(stack: Stack) -> Iterator[str]:
     drop = "DROP TABLE IF EXISTS ledger_index, expected_rows"
     with psycopg.connect(found, autocommit=True) as connection:
         connection.execute(drop)
-        yield found
+    yield found
+    with psycopg.connect(found, autocommit=True) as connection:
         connection.execute(drop)
 
 
@@ -114,17 +115,18 @@ class World:
     dsn: str
     org: Org = field(default_factory=Org)
     quarantined: list[str] = field(default_factory=list)
+    gate: Gate = GATE
 
     def egress(self, change: Callable[[Parts], Parts] = lambda parts: parts) -> Carrier:
         """Start a new process over it; *change* plants faults."""
+        store = self.store = EgressStore(self.dsn)
         parts = Parts(
-            gate=GATE,
-            ledger=Ledger.open(self.folder, KEYS.origin, KEYS.seed),
-            store=EgressStore.open(self.dsn),
+            gate=self.gate,
+            ledger=Ledger.open(self.folder, KEYS.origin, KEYS.seed, at_least=store.indexed),
+            store=store,
             sink=self.org,
             keys=KEYS,
             expected_key=b"e" * 32,
-            release="test",
             quarantine=lambda refused: self.quarantined.extend(str(r.record.id) for r in refused),
             clock=lambda: NOW,
         )
@@ -266,19 +268,60 @@ def test_a_lost_table_is_rebuilt_and_nothing_is_sent_twice(world: World, table: 
     expect_all_well(world)
 
 
-def test_an_index_ahead_of_the_ledger_is_cut_back(world: World) -> None:
-    """A restored older ledger disk: the database remembers leaves that are not signed."""
-    carrier = world.egress()
-    world.parts.store.cut(0)
-    carrier.carry(BATCH[:1])
-    world.die()
-    with psycopg.connect(world.dsn, autocommit=True) as connection:
-        connection.execute("INSERT INTO ledger_index VALUES ('t', 'x[0]@1#0', 99, 'c', 'm', 100)")
-        connection.execute("UPDATE ledger_index SET transfer = 101 WHERE topic_id = ''")
-
+def test_a_ledger_shorter_than_its_index_was_put_back_and_halts(world: World) -> None:
+    """The index is written after the signed head: no crash leaves it ahead."""
     world.egress().carry(BATCH)
+    world.die()
+    shutil.rmtree(world.folder)
 
-    expect_all_well(world)
+    with pytest.raises(LedgerError, match="older copy"):
+        world.egress()
+
+    world.store.close()
+
+
+class Stricter:
+    """The gate of a later release, which knows one more kind of personal data."""
+
+    def check(self, _record: MinimalRecord) -> Any:
+        raise QuarantineError(Reason.SCANNER, "Sku__c")
+
+
+def test_a_record_that_may_have_been_sent_is_never_logged_as_refused(world: World) -> None:
+    def plant(parts: Parts) -> Parts:
+        return replace(parts, sink=Dies(parts.sink, "write", 1, before=False))
+
+    with pytest.raises(CrashError):
+        world.egress(plant).carry(BATCH[:1])
+    world.die()
+    world.gate = Stricter()  # type: ignore[assignment]
+
+    with pytest.raises(HaltError, match="leaf 0 announced it"):
+        world.egress().carry(BATCH[:1])
+
+    assert not any(isinstance(leaf, OutcomeLeaf) for leaf in world.leaves())
+    world.die()
+
+
+def test_a_settled_record_stays_as_it_was_logged_whatever_the_gate_says_now(world: World) -> None:
+    world.egress().carry(BATCH[:1])
+    world.die()
+    world.gate = Stricter()  # type: ignore[assignment]
+
+    assert world.egress().carry(BATCH[:1]) == {}
+
+    assert world.parts.store.results() == {"accepted": 1}
+    world.die()
+
+
+def test_a_settled_record_with_other_bytes_halts(world: World) -> None:
+    carrier = world.egress()
+    carrier.carry(BATCH[:1])
+
+    with pytest.raises(LedgerError, match="commits to other bytes"):
+        carrier.carry([review(1, "M-1", rating=5)])
+
+    world.die()
 
 
 def test_a_leaf_that_commits_to_other_bytes_halts_before_anything_is_sent(world: World) -> None:
@@ -320,7 +363,7 @@ def test_an_older_version_than_the_accepted_row_is_superseded_and_not_sent(world
 
 
 def test_an_expected_row_is_applied_once_and_never_goes_back(dsn: str) -> None:
-    store = EgressStore.open(dsn)
+    store = EgressStore(dsn)
     new = ExpectedRow("O", "x", 2, {"A__c": "new", "B__c": None}, "r2")
     old = ExpectedRow("O", "x", 1, {"A__c": "old"}, "r1")
 
@@ -329,8 +372,8 @@ def test_an_expected_row_is_applied_once_and_never_goes_back(dsn: str) -> None:
 
     store.close()
     with psycopg.connect(dsn) as connection:
-        found = connection.execute("SELECT version, fields, records FROM expected_rows").fetchall()
-    assert found == [(2, {"A__c": "new", "B__c": None}, ["r2"])]
+        found = connection.execute("SELECT version, fields, record FROM expected_rows").fetchall()
+    assert found == [(2, {"A__c": "new", "B__c": None}, "r2")]
 
 
 def test_a_row_the_org_refuses_is_quarantined_with_its_code_and_expects_nothing(
@@ -365,13 +408,18 @@ def test_a_refusal_that_cannot_be_quarantined_is_not_logged_as_settled(world: Wo
     expect_all_well(world)
 
 
-def test_a_database_that_went_away_is_retriable_and_leaves_nothing_half(world: World) -> None:
+def test_a_database_that_went_away_is_retriable_and_the_same_carrier_goes_on(
+    world: World, dsn: str
+) -> None:
     carrier = world.egress()
-    world.parts.store.close()
+    with psycopg.connect(dsn) as other:  # end its session, as a restart of Postgres would
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND usename = current_user"
+        )
 
-    with pytest.raises((RetriableError, psycopg.OperationalError)):
-        carrier.carry(copy.copy(BATCH))
+    with pytest.raises(RetriableError, match="Postgres"):
+        carrier.carry(BATCH)
 
-    world.die()
-    world.egress().carry(BATCH)
+    assert carrier.carry(BATCH) == {"accepted": 3, "gate-refused": 1}
     expect_all_well(world)

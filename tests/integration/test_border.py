@@ -83,9 +83,8 @@ def working(
     stack: Stack, folder: Path | None = None, slot: int = 0, home: Path | None = None
 ) -> Iterator[Working]:
     settings = load_settings(stack.home, "eu", "border")
-    border = Border(
-        replace(settings, home=home or settings.home), telemetry("border", "eu", folder, {}), slot
-    )
+    settings = replace(settings, home=home or settings.home, slot=slot)
+    border = Border(settings, telemetry("border", "eu", folder, {}))
     halt = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         running = Working(border, halt, pool.submit(border.run, halt))

@@ -124,6 +124,26 @@ def test_a_plan_ends_with_the_first_rule_or_certificate_it_rests_on() -> None:
     assert compiled(mapped, policy).not_after == date(2026, 12, 31)
 
 
+def test_a_renewed_certificate_stands_beside_the_one_that_ended() -> None:
+    ids = rule("user.unique_id", Action.TOKENISE, requires="DPF")
+    old = Certification("DPF", date(2025, 1, 1), date(2026, 1, 1))
+    renewed = Certification("DPF", date(2026, 6, 1), date(2027, 6, 1))
+    org = Destination("org", "US", "x", (old, *ORG.certifications, renewed))
+
+    assert compiled({}, Policy("eu", (ids,), org, ON)).not_after == date(2027, 6, 1)
+
+
+def test_a_plan_ends_the_day_before_a_rule_about_its_fields_begins() -> None:
+    ids = rule("user.unique_id", Action.TOKENISE)
+    later = Rule("later", "user", "org", Action.DROP, "law", date(2026, 12, 24))
+    elsewhere = Rule("other", "user", "elsewhere", Action.DROP, "law", date(2026, 12, 1))
+    unrelated = Rule("name", "user.name", "org", Action.DROP, "law", date(2026, 12, 1))
+
+    plan = compiled({}, Policy("eu", (ids, later, elsewhere, unrelated), ORG, ON))
+
+    assert plan.not_after == date(2026, 12, 23)
+
+
 def test_without_the_certificate_a_rule_requires_the_field_is_dropped() -> None:
     ids = rule("user.unique_id", Action.TOKENISE, requires="another scheme")
 

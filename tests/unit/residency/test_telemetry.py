@@ -53,8 +53,8 @@ def test_each_name_has_one_entry_and_each_entry_a_name() -> None:
 def test_a_count_is_in_the_file_after_shutdown_with_its_labels(tmp_path: Path) -> None:
     made = telemetry("border", "eu", tmp_path / "telemetry", {})
 
-    made.counter("homeport.records").add(3, stage="border", outcome="minimal")
-    made.histogram("homeport.batch.duration").record(0.25, stage="border")
+    made.recorder.add("homeport.records", 3, stage="border", outcome="minimal")
+    made.recorder.record("homeport.batch.duration", 0.25, stage="border")
     made.shutdown()
 
     scope = exported(tmp_path, "metrics")[-1]["resource_metrics"][0]["scope_metrics"][0]

@@ -67,10 +67,14 @@ def test_the_self_test_names_the_place_it_cannot_see_into(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(evidence, "LeakSearch", Blind)
 
-    spots = blind_spots({"dark": b"", "light": b"abc"})
+    spots = blind_spots({"dark": b"x", "light": b"abc"})
 
     assert {spot.split(":")[0] for spot in spots} == {"dark"}
     assert len(spots) == len(encodings(CANARY))
+
+
+def test_a_place_with_nothing_in_it_was_not_searched() -> None:
+    assert blind_spots({"process logs": b""}) == ["process logs: nothing to search; has it moved?"]
 
 
 def test_rows_are_surplus_per_object_and_external_id() -> None:

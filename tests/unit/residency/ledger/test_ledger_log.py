@@ -32,7 +32,7 @@ def draft(offset: int, object_name: str = "Commerce_Order__c") -> Draft:
         keys=3,
         value=b"canary value %d" % offset,
     )
-    return Draft(record, {"Status__c": "canary"}, ("b", "a", "b"))
+    return Draft(record, {"Status__c": "canary"}, ("b", "a", "b"), "0.1.0")
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_every_draft_is_logged_in_order_before_it_may_be_sent(ledger: Ledger) ->
     ledger.append([b"earlier"])
     drafts = [draft(5), draft(6)]
 
-    logged = log_transfers(ledger, drafts, now=NOW, root=ROOT, release="0.1.0")
+    logged = log_transfers(ledger, drafts, now=NOW, root=ROOT)
 
     assert [(one.record, one.leaf, one.fields) for one in logged] == [
         (drafts[0].record, 1, drafts[0].fields),
@@ -68,7 +68,7 @@ def test_every_draft_is_logged_in_order_before_it_may_be_sent(ledger: Ledger) ->
 
 
 def test_no_value_or_token_gets_into_the_files(ledger: Ledger) -> None:
-    log_transfers(ledger, [draft(n) for n in range(300)], now=NOW, root=ROOT, release="0.1.0")
+    log_transfers(ledger, [draft(n) for n in range(300)], now=NOW, root=ROOT)
     ledger.close()
 
     for path in ledger.folder.rglob("*"):
@@ -77,15 +77,13 @@ def test_no_value_or_token_gets_into_the_files(ledger: Ledger) -> None:
 
 def test_one_bad_draft_logs_nothing(ledger: Ledger) -> None:
     with pytest.raises(FormatError, match="object"):
-        log_transfers(
-            ledger, [draft(1), draft(2, "no object")], now=NOW, root=ROOT, release="0.1.0"
-        )
+        log_transfers(ledger, [draft(1), draft(2, "no object")], now=NOW, root=ROOT)
 
     assert ledger.size == 0
 
 
 def test_a_whole_story_verifies(ledger: Ledger) -> None:
-    (logged,) = log_transfers(ledger, [draft(5)], now=NOW, root=ROOT, release="0.1.0")
+    (logged,) = log_transfers(ledger, [draft(5)], now=NOW, root=ROOT)
     time, refused = "2026-11-23T16:41Z", draft(6).record.id
 
     indexes = log_outcomes(
@@ -101,7 +99,7 @@ def test_a_whole_story_verifies(ledger: Ledger) -> None:
 
 
 def test_a_logged_record_is_resumed_with_the_same_bytes_only(ledger: Ledger) -> None:
-    (logged,) = log_transfers(ledger, [draft(5)], now=NOW, root=ROOT, release="0.1.0")
+    (logged,) = log_transfers(ledger, [draft(5)], now=NOW, root=ROOT)
     leaf = parse_leaf(next(ledger.read(0)))
     assert isinstance(leaf, TransferLeaf)
     altered = replace(draft(5), record=replace(draft(5).record, value=b"other bytes"))
