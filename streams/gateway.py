@@ -168,7 +168,7 @@ class Gateway:
         )
         await runner.setup()
         await web.TCPSite(runner, self._settings.http_host, self._settings.http_port).start()
-        while not halt.is_set():  # noqa: ASYNC110, the event belongs to another thread
+        while not halt.is_set():
             if self._publisher.fatal is not None:
                 msg = f"Kafka: {self._publisher.fatal.name()}; the worker starts afresh"
                 raise RetriableError(msg)

@@ -5,8 +5,17 @@ folders that name them, synced; then the checkpoint (write, sync, rename, sync t
 then the old partials go. So whatever a crash leaves, the checkpoint's tiles are there, and
 what lies beyond the checkpoint is a torn append that nobody was told of: opening removes it.
 
-That order also tells an old checkpoint that somebody put back (which would fork the tree)
-from a torn append: after a torn append the checkpoint's own partials are still there.
+An older checkpoint that somebody put back would fork the tree and cost the newer leaves. What
+the caller remembers of the ledger's size (`at_least`) tells it, and an older copy of the whole
+folder, from a torn append. The files alone tell an older checkpoint only where
+
+* a partial tile that it needs is gone: a later append removed it as its last step, after its
+  own checkpoint. A size that is no multiple of 256 shows after any append; a multiple of 256,
+  only once 256 leaves were added; of 65,536, only once 65,536 were, and so on; 0 never;
+* or more lies beyond it than one append can leave;
+* or there are tiles and no checkpoint.
+
+They never tell an older copy of the whole folder, nor a folder that was emptied.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,16 +23,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from residency.ledger import disk
+from residency.ledger import disk, recovery
 from residency.ledger.disk import POSIX, FileOps
 from residency.ledger.errors import FormatError, LedgerError
 from residency.ledger.growth import EMPTY, Edge, Growth, append, load_edge
 from residency.ledger.note import Checkpoint, Signer, open_checkpoint
 from residency.ledger.reader import CHECKPOINT, TILES, VKEY, Reader
-from residency.ledger.tiles import ENTRIES, MAX_LEVEL, TILE_WIDTH, Tile, level_width
+from residency.ledger.recovery import MAX_BATCH
+from residency.ledger.tiles import Tile
 
 LOCK = ".lock"
-MAX_BATCH = 65_536  # entries in one append; bounds what a crash can leave behind
 
 
 class Ledger:
@@ -46,7 +55,9 @@ class Ledger:
         self._folders: set[Path] = {folder}  # known to exist and to be durable
 
     @classmethod
-    def open(cls, folder: Path, origin: str, seed: bytes, ops: FileOps = POSIX) -> Self:
+    def open(
+        cls, folder: Path, origin: str, seed: bytes, ops: FileOps = POSIX, *, at_least: int = 0
+    ) -> Self:
         """Return the ledger in *folder*; made empty, signed and durable on first use.
 
         Args:
@@ -54,15 +65,18 @@ class Ledger:
             origin: The log's name, such as ``ledger.eu.example/transfers``.
             seed: The log's Ed25519 private key, 32 bytes.
             ops: How to reach the disk.
+            at_least: How many leaves the caller knows to be durable, from its own index.
 
         Raises:
             LockedError: Another process writes this ledger.
-            LedgerError: The folder is of another log or key, the checkpoint's signature or
-                tiles do not hold, or the disk fails.
+            LedgerError: The ledger is shorter than *at_least* (nothing changed), the folder is
+                of another log or key, the checkpoint's signature or tiles do not hold, or the
+                disk fails.
 
         """
         signer = Signer(origin, seed)
         try:
+            recovery.check_size(folder, signer.verifier, at_least)
             folder.mkdir(0o700, parents=True, exist_ok=True)
             ledger = cls(folder, signer, ops, disk.lock(folder / LOCK))
         except OSError as exc:
@@ -191,7 +205,7 @@ class Ledger:
         for tile in growth.stale:
             path = self.folder / tile.path
             if Tile(tile.level, tile.n) in written:
-                self._remove_all(path.parent, keep=None)
+                recovery.remove_all(self._ops, path.parent, keep=None)
                 self._folders.discard(path.parent)
             else:
                 self._ops.remove(path)
@@ -200,10 +214,6 @@ class Ledger:
 
     def _recover(self) -> None:
         """Bring the folder back to its checkpoint; make the ledger if there is none."""
-        for name in (CHECKPOINT, VKEY):
-            draft = disk.draft_of(self.folder / name)
-            if draft.exists():
-                self._ops.remove(draft)
         self._check_vkey()
         data = disk.read_file(self.folder / CHECKPOINT)
         if data is None:
@@ -214,9 +224,9 @@ class Ledger:
         if edge.frontier.root() != head.root:
             msg = f"{self.folder}: the checkpoint of size 0 has not the empty root"
             raise LedgerError(msg)
-        for level in (ENTRIES, *range(MAX_LEVEL + 1)):
-            if (self.folder / Tile(level, 0).path).parent.exists():
-                self._remove_leftovers(level, head.size)
+        recovery.check_one_append(self.folder, head.size)
+        recovery.remove_drafts(self._ops, self.folder)
+        recovery.remove_leftovers(self._ops, self.folder, head.size)
         # A crash may have come between the checkpoint's rename and its sync.
         disk.write_durably(self._ops, [], [self.folder])
         self._checkpoint, self._edge = data, edge
@@ -240,6 +250,7 @@ class Ledger:
                 "log; restore the checkpoint from a backup, mirror or witness"
             )
             raise LedgerError(msg)
+        recovery.remove_drafts(self._ops, self.folder)
         self._commit(EMPTY)
         self._edge = EMPTY
 
@@ -253,37 +264,6 @@ class Ledger:
             )
             raise LedgerError(msg)
         return data
-
-    def _remove_leftovers(self, level: int, size: int) -> None:
-        """Remove one level's files beyond *size*, and partials that no longer count."""
-        last, width = divmod(level_width(level, size), TILE_WIDTH)
-        beyond: list[Path] = []
-        n = last
-        while n == last or any(path.exists() for path in self._places(level, n)):
-            beyond += self._places(level, n)
-            n += 1
-        crashed = range(max(0, last - MAX_BATCH // TILE_WIDTH), last)
-        for path in [*(self._places(level, n)[1] for n in crashed), *reversed(beyond)]:
-            keep = str(width) if path == self._places(level, last)[1] and width else None
-            self._remove_all(path, keep)
-
-    def _places(self, level: int, n: int) -> tuple[Path, Path]:
-        """Return where the full tile and where the partial ones of a place lie."""
-        return (
-            self.folder / Tile(level, n).path,
-            (self.folder / Tile(level, n, 1).path).parent,
-        )
-
-    def _remove_all(self, path: Path, keep: str | None) -> None:
-        """Remove a file, or a folder and its files but *keep*, if it is there."""
-        if not path.exists():
-            return
-        if path.is_dir():
-            for name in disk.names(path):
-                if name != keep:
-                    self._ops.remove(path / name)
-        if keep is None:
-            self._ops.remove(path)
 
 
 def _disk_error(folder: Path, doing: str, exc: OSError) -> LedgerError:

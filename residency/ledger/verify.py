@@ -6,7 +6,8 @@ from pathlib import Path
 
 from residency.ledger import disk
 from residency.ledger.errors import FormatError, LedgerError
-from residency.ledger.leaves import OutcomeLeaf, TransferLeaf, parse_leaf
+from residency.ledger.history import History
+from residency.ledger.leaves import parse_leaf
 from residency.ledger.note import Checkpoint, Verifier, encode_base64
 from residency.ledger.reader import TILES, Reader, open_head
 from residency.ledger.tiles import (
@@ -20,7 +21,6 @@ from residency.ledger.tiles import (
     split_hashes,
 )
 from residency.ledger.tree import Frontier, leaf_hash
-from schemas.events import RecordId
 
 MAX_PROBLEMS = 100  # a lost folder would fill the screen
 Progress = Callable[[int, int], None]
@@ -53,7 +53,8 @@ def verify(folder: Path, vkey: str | None, progress: Progress | None = None) -> 
     """Return what is wrong with the ledger in *folder*, if anything.
 
     Checks the checkpoint's signature; every entry against its hash, every tile of every level
-    and the root; every leaf's form; that every outcome follows the one transfer it names; and
+    and the root; every leaf's form; that each record has at most one transfer and one outcome,
+    which follows the transfer that it names or, if the gate refused the record, has none; and
     that no file pretends to be part of the ledger.
 
     Args:
@@ -90,8 +91,7 @@ class _Check:
     reader: Reader
     head: Checkpoint
     problems: list[str] = field(default_factory=list)
-    # transfers without an outcome yet, by leaf index
-    _open: dict[int, RecordId] = field(default_factory=dict)
+    _history: History = field(default_factory=History)
 
     def tree(self, progress: Progress) -> None:
         """Walk the leaves once, and rebuild every level above them."""
@@ -177,24 +177,13 @@ class _Check:
         self._found(f"leaves {first} to {first + span - 1}: they do not hash to {tile.path}")
 
     def _leaf(self, index: int, entry: bytes) -> Iterator[str]:
-        """Yield what is wrong with one leaf, or with what it says of an earlier one."""
+        """Yield what is wrong with one leaf, alone or after those before it."""
         try:
             leaf = parse_leaf(entry)
         except FormatError as exc:
             yield str(exc)
             return
-        match leaf:
-            case TransferLeaf():
-                self._open[index] = leaf.record
-            case OutcomeLeaf(transfer=int() as transfer):
-                record = self._open.pop(transfer, None)
-                if record != leaf.record:
-                    yield (
-                        f"an outcome of {leaf.record} names leaf {transfer}, which is no earlier "
-                        "transfer of that record without an outcome"
-                    )
-            case OutcomeLeaf():
-                pass  # refused by the gate: nothing was sent
+        yield from self._history.check(index, leaf)
 
     def _span(self, tile: Tile) -> str:
         first = tile.n * TILE_WIDTH

@@ -71,9 +71,9 @@ def up(home: Path, regions: tuple[str, ...], *, as_json: bool, without_workers: 
     For each region an Apache Kafka broker, a PostgreSQL and its workers; one Salesforce test
     org for all. The first run downloads Kafka's jars (44 MB) and checks each against its
     pinned SHA-256. Everything listens on 127.0.0.1 and asks for a password. Run it again at
-    any time: it starts what is missing.
+    any time: it starts what is missing, and what halted.
 
-    Exit codes: 0 all is ready, 3 something could not start (the text says what to do),
+    Exit codes: 0 all is ready, 3 something could not start or halted (the text says what to do),
     130 interrupted; in both cases what this run started is stopped again.
     """
     from connectors.embedded.stack import Stack  # noqa: PLC0415 - heavy
@@ -133,7 +133,8 @@ def status(ctx: click.Context, home: Path, *, as_json: bool) -> None:
     """Show what runs, where, and whether it is ready.
 
     States: ready (it answers), starting (it runs, but does not answer yet), dead (it should
-    run and does not; the supervisor starts it again).
+    run and does not; the supervisor starts it again), halted (going on could have moved data
+    that must stay: see `homeport logs NAME`, mend the cause, then run `homeport up`).
 
     Exit codes: 0 fine, also when the stack is down; 1 something should run and does not.
     """
@@ -147,7 +148,7 @@ def status(ctx: click.Context, home: Path, *, as_json: bool) -> None:
         _table(found)
     else:
         click.echo("Nothing runs in this home; start it with `homeport up`.")
-    if any(process.state == "dead" for process in found):
+    if any(process.state in ("dead", "halted") for process in found):
         ctx.exit(EXIT_WRONG)
 
 
@@ -155,7 +156,7 @@ def _table(rows: "list[ProcessStatus]") -> None:
     from rich.console import Console  # noqa: PLC0415 - heavy
     from rich.table import Table  # noqa: PLC0415
 
-    colour = {"ready": "green", "starting": "yellow", "dead": "red"}
+    colour = {"ready": "green", "starting": "yellow", "dead": "red", "halted": "bold red"}
     table = Table("process", "state", "pid", "port", "memory", "up for", "restarts", box=None)
     for row in rows:
         table.add_row(

@@ -190,7 +190,8 @@ def check_recovers(folder: Path, acked: int, tried: int) -> None:
     else:
         assert acked == 0
 
-    with Ledger.open(folder, ORIGIN, SEED) as ledger:
+    # An index made after each append never knows of more than is acknowledged.
+    with Ledger.open(folder, ORIGIN, SEED, at_least=acked) as ledger:
         size = ledger.size
         assert size in {acked, tried}
         assert list(ledger.read(0)) == entries(0, size)
@@ -264,18 +265,57 @@ def test_a_power_cut_at_any_call_loses_nothing_acknowledged(tmp_path: Path) -> N
     pytest.fail("the run never got through")
 
 
+class NoCommitOps(FailingOps):
+    """`FileOps` that write all of an append and fail at its checkpoint."""
+
+    def replace(self, source: Path, target: Path) -> None:
+        del source, target
+        raise OSError(self.code, os.strerror(self.code))
+
+
+@pytest.mark.parametrize("start", [0, 1, 256, 300])
+def test_the_largest_append_torn_at_its_last_step_is_taken_back(tmp_path: Path, start: int) -> None:
+    with Ledger.open(tmp_path, ORIGIN, SEED) as ledger:
+        ledger.append(entries(0, start))
+    ledger = Ledger.open(tmp_path, ORIGIN, SEED, NoCommitOps(100_000, errno.EIO))
+    with ledger, pytest.raises(LedgerError, match="append failed"):
+        ledger.append([b"torn"] * 65_536)
+
+    check_recovers(tmp_path, start, start)
+
+
+def test_an_older_copy_is_refused_before_the_disk_is_asked_to_change_anything(
+    tmp_path: Path,
+) -> None:
+    with Ledger.open(tmp_path, ORIGIN, SEED) as ledger:
+        ledger.append(entries(0, 256))
+        older = ledger.checkpoint
+        ledger.append(entries(256, 44))
+    (tmp_path / "checkpoint").write_bytes(older)
+    ops = FailingOps(0, errno.EIO)
+
+    with pytest.raises(LedgerError, match="older copy of the ledger"):
+        Ledger.open(tmp_path, ORIGIN, SEED, ops, at_least=300)
+
+    assert not ops.has_failed
+    (tmp_path / "vkey").unlink()
+    with pytest.raises(LedgerError, match="older copy of the ledger"):
+        Ledger.open(tmp_path, ORIGIN, SEED, ops, at_least=300)
+    assert not ops.has_failed
+
+
 WRITER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from residency.ledger.files import Ledger
 ledger = Ledger.open(Path(sys.argv[1]), "ledger.eu.example/transfers", bytes(range(32)))
-leaf = (b'{"code":null,"kind":"outcome","record":"t[0]@0#0","result":"gate-refused",'
+leaf = (b'{"code":null,"kind":"outcome","record":"t[0]@%d#0","result":"gate-refused",'
         b'"time":"2026-11-23T16:40Z","topic_id":"a","transfer":null}')
 print(ledger.size, flush=True)
 count = 1
 while True:
-    ledger.append([leaf] * count)
+    ledger.append([leaf % n for n in range(ledger.size, ledger.size + count)])
     print(ledger.size, flush=True)
     count = count * 7 % 311
 """

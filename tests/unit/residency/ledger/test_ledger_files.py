@@ -1,5 +1,6 @@
 """The writer: what it leaves on disk, and what it refuses to open."""
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -192,6 +193,82 @@ def test_an_older_checkpoint_put_back_is_noticed_and_nothing_is_removed(tmp_path
     before = files(tmp_path)
 
     with pytest.raises(LedgerError, match="an older checkpoint was put back"):
+        Ledger.open(tmp_path, ORIGIN, SEED)
+
+    assert files(tmp_path) == before
+
+
+# Sizes at which the older checkpoint's own tiles are all still there
+@pytest.mark.parametrize(
+    ("older", "size"), [(256, 300), (512, 712), (65_536, 65_791), (0, 300), (0, 3000)]
+)
+def test_an_older_checkpoint_is_refused_where_the_caller_knows_of_more(
+    tmp_path: Path, older: int, size: int
+) -> None:
+    with Ledger.open(tmp_path, ORIGIN, SEED) as ledger:
+        ledger.append(entries(older))
+        checkpoint = ledger.checkpoint
+        ledger.append(entries(size - older, older))
+    (tmp_path / "checkpoint").write_bytes(checkpoint)
+    (tmp_path / "checkpoint.new").write_bytes(b"draft")
+    before = files(tmp_path)
+
+    with pytest.raises(LedgerError) as caught:
+        Ledger.open(tmp_path, ORIGIN, SEED, at_least=older + 1)
+
+    text = str(caught.value)
+    assert text.startswith(f"{tmp_path}: the checkpoint has {older} leaves, but {older + 1} ")
+    assert "an older copy of the ledger was put back" in text
+    assert "nothing was removed" in text
+    assert "restore the newer files, or start a new ledger under another key" in text
+    assert files(tmp_path) == before
+
+
+def test_an_older_copy_of_the_whole_folder_is_refused(tmp_path: Path) -> None:
+    live, copy = tmp_path / "live", tmp_path / "copy"
+    with Ledger.open(live, ORIGIN, SEED) as ledger:
+        ledger.append(entries(3))
+        shutil.copytree(live, copy)
+        ledger.append(entries(4, 3))
+    before = files(copy)
+
+    with pytest.raises(LedgerError, match="has 3 leaves, but 7 "):
+        Ledger.open(copy, ORIGIN, SEED, at_least=7)
+
+    assert files(copy) == before
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_ledger_that_is_gone_is_not_started_again(tmp_path: Path, is_there: bool) -> None:
+    folder = tmp_path / "ledger"
+    if is_there:
+        folder.mkdir()
+
+    with pytest.raises(LedgerError, match="there is no checkpoint, so 0 leaves, but 3 "):
+        Ledger.open(folder, ORIGIN, SEED, at_least=3)
+
+    assert folder.exists() == is_there
+    assert not is_there or not list(folder.iterdir())
+
+
+def test_a_ledger_with_what_the_caller_knows_of_or_more_opens(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path, ORIGIN, SEED) as ledger:
+        ledger.append(entries(300))
+
+    for at_least in (0, 1, 299, 300):
+        Ledger.open(tmp_path, ORIGIN, SEED, at_least=at_least).close()
+
+
+def test_more_than_one_append_beyond_the_head_is_not_removed(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path, ORIGIN, SEED) as ledger:
+        empty = ledger.checkpoint
+        ledger.append(entries(65_536))
+        ledger.append([b"one more"])
+    (tmp_path / "checkpoint").write_bytes(empty)
+    (tmp_path / "checkpoint.new").write_bytes(b"draft")
+    before = files(tmp_path)
+
+    with pytest.raises(LedgerError, match=r"more than one append can leave.*nothing was removed"):
         Ledger.open(tmp_path, ORIGIN, SEED)
 
     assert files(tmp_path) == before

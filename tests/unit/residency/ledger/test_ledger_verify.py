@@ -2,12 +2,14 @@
 
 import dataclasses
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from residency.ledger.errors import LedgerError
 from residency.ledger.files import Ledger
+from residency.ledger.history import History
 from residency.ledger.leaves import OutcomeLeaf, TransferLeaf
 from residency.ledger.note import Signer
 from residency.ledger.proof import Proof, ProofError, check_proof, make_proof
@@ -95,7 +97,7 @@ def test_a_change_to_any_tile_of_a_ledger_with_levels_is_found(tmp_path: Path) -
 
 def test_a_change_to_a_full_tile_above_the_leaves_is_found(tmp_path: Path) -> None:
     with Ledger.open(tmp_path, ORIGIN, SEED) as ledger:
-        ledger.append([outcome(0, None).to_bytes()] * 65_536)
+        ledger.append([outcome(n, None).to_bytes() for n in range(65_536)])
     tile = tmp_path / "tile/1/000"
     tile.write_bytes(tile.read_bytes()[:-1] + b"x")
 
@@ -148,6 +150,85 @@ def test_an_outcome_without_its_transfer_is_a_problem(
     (problem,) = verify(make(tmp_path, batch), None).problems
 
     assert problem.startswith(f"leaf {leaf}: an outcome of eu.commerce.orders.v1[0]@")
+
+
+@pytest.mark.parametrize(
+    ("batch", "problem"),
+    [
+        (
+            [transfer(0), transfer(1), transfer(0)],
+            "leaf 2: a transfer of {0}, which has one already: leaf 0",
+        ),
+        (
+            [transfer(0), outcome(0, 0), transfer(0)],
+            "leaf 2: a transfer of {0}, which has one already: leaf 0",
+        ),
+        (
+            [transfer(0), transfer(0), outcome(0, 1)],  # an outcome answers the later one
+            "leaf 1: a transfer of {0}, which has one already: leaf 0",
+        ),
+        (
+            [transfer(0), transfer(1), outcome(0, 0), outcome(1, 1), outcome(0, 0)],
+            "leaf 4: an outcome of {0}, which has one already: leaf 2",
+        ),
+        (
+            [outcome(0, None), outcome(1, None), outcome(0, None)],
+            "leaf 2: an outcome of {0}, which has one already: leaf 0",
+        ),
+        (
+            [transfer(0), outcome(0, 0), outcome(0, None)],
+            "leaf 2: an outcome of {0}, which has one already: leaf 1",
+        ),
+        (
+            [transfer(0), outcome(0, None)],
+            "leaf 1: the gate refused {0}, which has a transfer: leaf 0",
+        ),
+        (
+            [outcome(0, None), transfer(0)],
+            "leaf 1: a transfer of {0}, which the gate refused: leaf 0",
+        ),
+    ],
+)
+def test_a_record_has_one_transfer_and_one_outcome(
+    tmp_path: Path, batch: list[TransferLeaf | OutcomeLeaf], problem: str
+) -> None:
+    report = verify(make(tmp_path, batch), str(LOG))
+
+    assert report.problems == (problem.format(record(0)),)
+
+
+def test_a_record_is_told_from_its_namesakes_and_from_its_resend(tmp_path: Path) -> None:
+    names = [
+        record(0),
+        record(1),
+        dataclasses.replace(record(0), topic_id="B"),
+        dataclasses.replace(record(0), output=1),
+        dataclasses.replace(record(0), resend=1),
+    ]
+    transfers = [dataclasses.replace(transfer(0), record=name) for name in names]
+    outcomes = [dataclasses.replace(outcome(0, n), record=name) for n, name in enumerate(names)]
+
+    assert verify(make(tmp_path, [*transfers, *outcomes]), None).problems == ()
+
+
+def test_a_record_is_held_to_once_across_bundles(tmp_path: Path) -> None:
+    folder = make(tmp_path, many(600), [transfer(3)], [outcome(n, n) for n in range(600) if n != 3])
+
+    assert verify(folder, None).problems == (
+        f"leaf 600: a transfer of {record(3)}, which has one already: leaf 3",
+    )
+
+
+def test_what_a_record_was_costs_little_memory() -> None:
+    history, count = History(), 20_000
+    tracemalloc.start()
+    for index in range(count):
+        assert list(history.check(index, transfer(index))) == []
+        assert list(history.check(count + index, outcome(index, index))) == []
+
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held / count < 160  # bytes; the names themselves would take more
 
 
 def test_an_outcome_of_a_recreated_topics_namesake_is_a_problem(tmp_path: Path) -> None:
