@@ -113,7 +113,7 @@ def provision(login: Login, region: str, passwords: Mapping[str, str], topics_fi
     known = read_json(topics_file)
     write_json(topics_file, generations(known, described))
     for service in passwords:
-        _patiently("offsets", partial(_offsets, admin, login, region, service))
+        _patiently("offsets", partial(_offsets, admin, login, region, service, described))
 
 
 def _patiently(what: str, act: Callable[[], T]) -> T:
@@ -215,26 +215,42 @@ def generations(
     return table
 
 
-def _offsets(admin: AdminClient, login: Login, region: str, service: str) -> None:
-    """Commit offset 0 where a group has none: the workers refuse to guess (reset=error)."""
+def _offsets(
+    admin: AdminClient,
+    login: Login,
+    region: str,
+    service: str,
+    described: Mapping[str, tuple[str, int]],
+) -> None:
+    """Commit the log start where a group has no offset: the workers refuse to guess (reset=error).
+
+    Not 0: retention may have deleted the first records already.
+    """
     rights = topics.rights(region, service)
     if rights.group is None:
         return
     places = [
         TopicPartition(topic, partition)
         for topic in rights.read
-        for partition in range(topics.PARTITIONS)
+        for partition in range(described[topic][1])
     ]
     # Not AdminClient.list_consumer_group_offsets: with it (librdkafka 2.16) `up` crashed twice on
     # brokers just started, in rd_kafka_cgrp_op without a group, as its answer's handler calls it.
     reader = Consumer({**login.config(), "group.id": rights.group})
     try:
         found = reader.committed(places, timeout=REQUEST_S)
+        lacking = [_earliest(reader, place) for place in found if place.offset < 0]
     finally:
         reader.close()
-    lacking = [
-        TopicPartition(place.topic, place.partition, 0) for place in found if place.offset < 0
-    ]
     if lacking:
         change = [ConsumerGroupTopicPartitions(rights.group, lacking)]
         _done(admin.alter_consumer_group_offsets(change, request_timeout=REQUEST_S))
+
+
+def _earliest(reader: Consumer, place: TopicPartition) -> TopicPartition:
+    """Return *place* at the first offset its partition still has."""
+    marks = reader.get_watermark_offsets(place, timeout=REQUEST_S)
+    if marks is None:  # librdkafka's way to say that the time is up
+        msg = f"no log start of {place.topic}[{place.partition}]"
+        raise TimeoutError(msg)
+    return TopicPartition(place.topic, place.partition, marks[0])

@@ -22,6 +22,8 @@ from schemas.errors import SetupError
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 MAX_LOG_BYTES = 16 * 1024 * 1024  # at start; the previous log is kept as NAME.log.1
 POLL_S = 0.05
+# a worker says: going on could move data that must stay; a person must look
+HALTED = 4  # exit code
 START_TICK = 19  # proc(5): starttime is field 22, the 20th after the process name
 
 # What a child sees of the caller's environment: nobody's credentials.

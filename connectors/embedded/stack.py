@@ -2,10 +2,9 @@
 
 import random
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,19 +14,14 @@ from connectors.embedded.broker import ADMIN, Broker
 from connectors.embedded.files import exclusive, private_dir
 from connectors.embedded.kafka_admin import Login
 from connectors.embedded.launch import Launch
-from connectors.embedded.ports import PortError, answers, choose
+from connectors.embedded.ports import answers, choose
 from connectors.embedded.postgres import SUPERUSER, Server
 from connectors.embedded.processes import ProcessSpec
 from connectors.embedded.services import Passwords, port_names, write_services
 from connectors.embedded.state import ProcessStatus, Wanted
+from connectors.embedded.waiting import side_by_side, wait_until_ready
 from residency.topics import SERVICES
 from schemas.errors import SetupError
-
-READY_S = 120.0  # until a process answers; a broker needs 3-4 s on a quiet machine
-RESTARTS = 2  # more than this while starting: it will not come up
-POLL_S = 0.1
-LOG_TAIL_BYTES = 16 * 1024  # what the last few tries wrote
-TAKEN = ("Address already in use", "could not bind", "address already in use")  # in a log
 
 Progress = Callable[[str, str], None]  # (step, state); called from several threads
 
@@ -51,14 +45,16 @@ class Stack:
         self.home = home.absolute()
         self.regions = tuple(regions)
         self._cancelled = threading.Event()
+        self._ups = 0
 
     def up(self, launch: Launch, progress: Progress = quiet) -> bool:
         """Start what does not run yet, wait until all is ready, return whether anything started.
 
-        Whatever interrupts it, it leaves nothing running that it started itself.
+        Whatever interrupts it, it leaves nothing running that it started itself. What had halted
+        starts again: a person decided.
 
         Raises:
-            SetupError: Another `up` runs, other regions run, or something does not start.
+            SetupError: Another `up` runs, other regions run, or something does not start or halts.
 
         """
         if not self.regions:
@@ -71,12 +67,14 @@ class Stack:
                 return False
             was_running = was_running and self._adopt(progress)  # it may be dying: look again
             before = states.read_wanted(self.home)
+            self._ups = before.ups + 1
             try:
                 self._start(launch, progress, is_running=was_running)
             except BaseException:
                 self._cancelled.set()
                 if was_running:
-                    states.write_wanted(self.home, before)  # the supervisor stops the rest
+                    # the supervisor stops the rest; not an older count: it would start the halted
+                    states.write_wanted(self.home, replace(before, ups=self._ups))
                 else:
                     progress("stack", "stopping")
                     self._halt()
@@ -150,13 +148,15 @@ class Stack:
         secrets = write_services(self.home, self.regions, ports, apps)
         if is_running:
             base = [spec for spec in wanted.processes if spec.stage == 0]
+            kept = [spec for spec in wanted.processes if spec.stage > 1]  # they go on meanwhile
         else:
             # remembered before anything starts
-            states.write_wanted(self.home, Wanted(self.regions, ports))
+            states.write_wanted(self.home, Wanted(self.regions, ports, ups=self._ups))
+            kept = []
             base = self._prepare(lib, ports, secrets, progress)
         later = launch.specs(self.regions, ports)
         org = [spec for spec in later if spec.stage == 1]
-        self._want([*base, *org], ports)
+        self._want([*base, *org, *(spec for spec in later if spec in kept)], ports)
         if not is_running:
             states.start_supervisor(self.home)
         tasks = [partial(self._region_up, r, ports, secrets[r], progress) for r in self.regions]
@@ -218,8 +218,9 @@ class Stack:
     def _want(
         self, specs: Sequence[ProcessSpec], ports: Mapping[str, int], *, is_complete: bool = False
     ) -> None:
-        wanted = Wanted(self.regions, ports, tuple(specs), is_complete=is_complete)
-        states.write_wanted(self.home, wanted)
+        states.write_wanted(
+            self.home, Wanted(self.regions, ports, tuple(specs), is_complete, self._ups)
+        )
 
     def _region_up(
         self, region: str, ports: Mapping[str, int], secret: Passwords, progress: Progress
@@ -246,49 +247,10 @@ class Stack:
         progress(spec.name, "ready")
 
     def _all(self, tasks: Iterable[Callable[[], None]]) -> None:
-        """Run *tasks* side by side; the first that fails, or Ctrl-C, ends the others."""
-        todo = list(tasks)
-        pool = ThreadPoolExecutor(max_workers=max(1, len(todo)))
-        try:
-            futures = [pool.submit(task) for task in todo]
-            for future in futures:
-                future.result()
-        except BaseException:
-            self._cancelled.set()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        side_by_side(tasks, self._cancelled)
 
     def _until(self, name: str, is_ready: Callable[[], bool]) -> None:
-        """Wait until a process is ready.
-
-        Raises:
-            SetupError: It keeps ending, the supervisor ended, or the time is up.
-
-        """
-        deadline = time.monotonic() + READY_S
-        before = states.restarts(self.home, name)
-        while not is_ready():
-            if self._cancelled.wait(POLL_S):
-                msg = f"{name}: no longer waited for"
-                raise SetupError(msg)
-            if states.supervisor(self.home) is None:
-                msg = f"the supervisor ended; see {self.home / 'logs' / 'supervisor.log'}"
-                raise SetupError(msg)
-            if states.restarts(self.home, name) - before > RESTARTS:
-                raise self._why(name)
-            if time.monotonic() > deadline:
-                msg = f"{name} is not ready after {READY_S:.0f} s; see `homeport logs {name}`"
-                raise SetupError(msg)
-
-    def _why(self, name: str) -> SetupError:
-        path = self.home / "logs" / f"{name}.log"
-        tail = path.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace")
-        if any(text in tail for text in TAKEN):
-            msg = f"{name}: another program took its port just now; run `homeport up` again"
-            return PortError(msg)
-        msg = f"{name} ended {RESTARTS + 1} times; see `homeport logs {name}` ({path})"
-        return SetupError(msg)
+        wait_until_ready(self.home, name, is_ready, self._ups, self._cancelled)
 
     def _halt(self) -> list[str]:
         """Stop the supervisor, then by pid whatever outlived it; return the names."""

@@ -21,7 +21,7 @@ from connectors.embedded.processes import ProcessSpec, Running
 from connectors.embedded.supervisor import NAME, STACK, WANTED
 from schemas.errors import SetupError
 
-State = Literal["ready", "starting", "dead"]
+State = Literal["ready", "starting", "dead", "halted"]
 PROBE_S = 2.0
 SUPERVISOR_S = 20.0  # until a new supervisor says it is there
 HTTP_OK = 200
@@ -36,6 +36,7 @@ class Wanted:
         ports: By name; kept after `down` so that the next `up` uses the same.
         processes: In the order they start.
         is_complete: Whether an `up` got to its end.
+        ups: Counts the runs of `up`; what halted in an earlier one starts again.
 
     """
 
@@ -43,6 +44,7 @@ class Wanted:
     ports: Mapping[str, int] = field(default_factory=dict)
     processes: tuple[ProcessSpec, ...] = ()
     is_complete: bool = False
+    ups: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class ProcessStatus:
         name: Such as ``eu-kafka``.
         region: Its region, or None for what serves all.
         pid: None when it does not run.
-        state: Ready, starting, or dead.
+        state: Ready, starting, dead, or halted: not started again until the next `up`.
         port: Where it listens on 127.0.0.1, or None.
         rss_bytes: Its resident memory, its children's included.
         uptime_s: Seconds since it started.
@@ -79,6 +81,7 @@ def read_wanted(home: Path) -> Wanted:
         document.get("ports", {}),
         tuple(ProcessSpec.from_json(row) for row in document.get("processes", ())),
         document.get("is_complete", False),
+        document.get("ups", 0),
     )
 
 
@@ -89,6 +92,7 @@ def write_wanted(home: Path, wanted: Wanted) -> None:
         "ports": dict(wanted.ports),
         "processes": [spec.to_json() for spec in wanted.processes],
         "is_complete": wanted.is_complete,
+        "ups": wanted.ups,
     }
     write_json(home / WANTED, document)
 
@@ -121,11 +125,16 @@ def restarts(home: Path, name: str) -> int:
     return int(document.get("restarts", {}).get(name, 0))
 
 
+def halted(home: Path) -> dict[str, int]:
+    """Return what halted and stays stopped, by name: the run of `up` in which it did."""
+    return dict(read_json(home / STACK).get("halted", {}))
+
+
 def clear(home: Path) -> None:
     """Say that nothing runs and nothing should; keep the ports."""
     wanted = read_wanted(home)
     if wanted.processes or wanted.is_complete:
-        write_wanted(home, Wanted(wanted.regions, wanted.ports))
+        write_wanted(home, Wanted(wanted.regions, wanted.ports, ups=wanted.ups))
     (home / STACK).unlink(missing_ok=True)
 
 
@@ -198,16 +207,25 @@ def status(home: Path) -> list[ProcessStatus]:
     _, children = _stack(home)
     by_name = {child.name: child for child in children if child.is_alive}
     counts = read_json(home / STACK).get("restarts", {})
+    stopped = halted(home)
     rows = [
-        _row(spec, by_name.get(spec.name), counts.get(spec.name, 0)) for spec in wanted.processes
+        _row(
+            spec,
+            by_name.get(spec.name),
+            counts.get(spec.name, 0),
+            "halted" if spec.name in stopped else "dead",
+        )
+        for spec in wanted.processes
     ]
     keeper = _row(ProcessSpec(NAME, ()), supervisor(home), 0)
     return [*rows, keeper]
 
 
-def _row(spec: ProcessSpec, running: Running | None, count: int) -> ProcessStatus:
+def _row(
+    spec: ProcessSpec, running: Running | None, count: int, otherwise: State = "dead"
+) -> ProcessStatus:
     if running is None:
-        return ProcessStatus(spec.name, spec.region, None, "dead", spec.port, None, None, count)
+        return ProcessStatus(spec.name, spec.region, None, otherwise, spec.port, None, None, count)
     state: State = "ready" if is_ready(spec) else "starting"
     rss, uptime = _usage(running.pid, with_children=spec.name != NAME)  # those have rows
     return ProcessStatus(spec.name, spec.region, running.pid, state, spec.port, rss, uptime, count)

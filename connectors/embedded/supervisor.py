@@ -2,8 +2,10 @@
 
 Two files, one writer each: ``wanted.json`` is what should run (written by ``up`` and ``down``),
 ``stack.json`` is what runs (written here, before anything else can depend on it). Ends on SIGTERM
-and then stops its children, workers first. If it is killed, the kernel sends each child its stop
-signal, and the next ``up`` or ``down`` ends what is left by ``stack.json``.
+and then stops its children, workers first. A child that ends with ``processes.HALTED`` stays
+stopped until the next ``up``: a person must look first. If the supervisor is killed, the kernel
+sends each child its stop signal, and the next ``up`` or ``down`` ends what is left by
+``stack.json``.
 """
 
 import contextlib
@@ -20,7 +22,7 @@ from typing import Any
 
 from connectors.embedded import processes
 from connectors.embedded.files import exclusive, private_dir, read_json, write_json
-from connectors.embedded.processes import ProcessSpec, Running
+from connectors.embedded.processes import HALTED, ProcessSpec, Running
 
 log = logging.getLogger("homeport.supervisor")
 
@@ -28,6 +30,7 @@ NAME = "supervisor"
 WANTED, STACK = "wanted.json", "stack.json"
 POLL_S = 0.1
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.5, 10.0
+MAX_DOUBLINGS = 16  # far above the most; 2**1024 is too large for a float
 STOP_S = 90.0  # for all stages together, before somebody may kill the supervisor
 STEADY_S = 30.0  # a process that ran this long starts its back-off anew
 
@@ -44,6 +47,12 @@ class Child:
     started_at: float = 0.0  # monotonic
     start_at: float = 0.0  # monotonic: not before
     is_wanted: bool = True  # else its end is what we asked for
+    halted_in: int | None = None  # the run of `up` in which it halted
+
+
+def backoff_s(failures: int) -> float:
+    """Return how long to wait before the next start, in seconds, after *failures* in a row."""
+    return min(BACKOFF_FIRST_S * (1 << min(failures, MAX_DOUBLINGS)), BACKOFF_MAX_S)
 
 
 class Supervisor:
@@ -54,6 +63,7 @@ class Supervisor:
         self._home = home
         self._children: dict[str, Child] = {}
         self._wanted_stamp: tuple[int, int] | None = None
+        self._ups = 0  # the run of `up` that wrote what is wanted
         self._stopping = False
 
     def run(self) -> None:
@@ -83,21 +93,24 @@ class Supervisor:
         if stamp == self._wanted_stamp:
             return
         self._wanted_stamp = stamp
-        specs = {
-            document["name"]: ProcessSpec.from_json(document)
-            for document in read_json(path).get("processes", [])
-        }
+        wanted = read_json(path)
+        specs = {row["name"]: ProcessSpec.from_json(row) for row in wanted.get("processes", [])}
         gone = [child for name, child in self._children.items() if specs.get(name) != child.spec]
         self._stop(gone)
         for child in gone:
             del self._children[child.spec.name]
         for name, spec in specs.items():
             self._children.setdefault(name, Child(spec))
+        if (ups := wanted.get("ups", 0)) != self._ups:
+            self._ups = ups
+            for child in self._children.values():  # a person decided
+                child.halted_in = None
         self._record()
 
     def _start_due(self, now: float) -> None:
         for child in self._children.values():
-            if child.popen is None and child.start_at <= now and child.is_wanted:
+            is_due = child.start_at <= now and child.halted_in is None
+            if child.popen is None and is_due and child.is_wanted:
                 self._start(child, now)
 
     def _start(self, child: Child, now: float) -> None:
@@ -133,7 +146,12 @@ class Supervisor:
                 os.killpg(child.popen.pid, signal.SIGKILL)
             code = child.popen.wait()
             child.popen, child.running = None, None
-            if child.is_wanted:
+            if child.is_wanted and code == HALTED:
+                child.halted_in = self._ups
+                log.error(
+                    "%s: halted; see its log, mend the cause, then `homeport up`", child.spec.name
+                )
+            elif child.is_wanted:
                 log.warning("%s: ended with %d", child.spec.name, code)
                 child.restarts += 1
                 self._delay(child, time.monotonic())
@@ -142,7 +160,7 @@ class Supervisor:
     def _delay(self, child: Child, now: float) -> None:
         if now - child.started_at > STEADY_S:
             child.failures = 0
-        wait_s = min(BACKOFF_FIRST_S * 2**child.failures, BACKOFF_MAX_S)
+        wait_s = backoff_s(child.failures)
         child.failures += 1
         child.start_at = now + wait_s
         log.info("%s: starts again in %.1f s", child.spec.name, wait_s)
@@ -173,6 +191,11 @@ class Supervisor:
                 )
             ),
             "restarts": {c.spec.name: c.restarts for c in self._children.values() if c.restarts},
+            "halted": {
+                child.spec.name: child.halted_in
+                for child in self._children.values()
+                if child.halted_in is not None
+            },
             "processes": [asdict(c.running) for c in self._children.values() if c.running],
         }
         write_json(self._home / STACK, document)

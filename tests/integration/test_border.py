@@ -48,7 +48,7 @@ QUARANTINE_HEADERS = [
 ]  # fmt: skip
 MINIMAL_HEADERS = [
     headers.RECORD, headers.TOPIC_ID, headers.OBJECT, headers.VERSION, headers.PLAN,
-    headers.KEYS, headers.BASIS, headers.TRACEPARENT,
+    headers.KEYS, headers.BASIS, headers.RELEASE, headers.TRACEPARENT,
 ]  # fmt: skip
 # a plan is missing only when nobody approved one; the other two are egress's
 UNREACHABLE = {Reason.NO_APPROVED_PLAN, Reason.SCANNER, Reason.REJECTED}
@@ -437,7 +437,7 @@ def test_two_borders_share_the_partitions_and_the_count_still_adds_up(
 def test_a_second_border_of_one_slot_fences_the_first(stack: Stack, line: Line) -> None:
     places = line.send([Sent(ORDERS, wire(one("OrderPlaced")))])
     settings = load_settings(stack.home, "eu", "border")
-    zombie = Border(settings, telemetry("border", "eu", None, {}), 0)
+    zombie = Border(settings, telemetry("border", "eu", None, {}))
     halt = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         crashed = pool.submit(zombie.run, halt)

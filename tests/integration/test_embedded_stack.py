@@ -44,6 +44,27 @@ def ours(home: Path) -> list[int]:
     ]
 
 
+# A worker that is healthy until its home says otherwise.
+WORKER = """
+import http.server, json, os, pathlib, sys, threading, time
+
+class Health(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+service, sign = map(pathlib.Path, sys.argv[1:])
+if sign.exists():
+    sys.exit(4)
+port = json.loads(service.read_text())["health_port"]
+server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Health)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+while not sign.exists():
+    time.sleep(0.05)
+os._exit(4)
+"""
+
+
 @pytest.fixture(scope="module")
 def one(new_home: NewHome) -> Stack:
     """One region of its own, to be killed and stopped."""
@@ -192,6 +213,63 @@ def test_workers_that_do_not_start_leave_the_rest_as_it_was(one: Stack) -> None:
 
     assert state.alive(one.home) == before
     assert one.is_running()
+
+
+def test_a_worker_that_halts_waits_for_a_person_and_the_rest_goes_on(one: Stack) -> None:
+    sign = one.home / "halt-border"
+
+    def worker(region: str, service: str) -> tuple[str, ...]:
+        path = str(service_file(one.home, region, service))
+        return (sys.executable, "-c", WORKER, path, str(one.home / f"halt-{service}"))
+
+    launch = Launch(worker=worker, services=("border", "vault"))
+    one.up(launch)
+    others = [process for process in state.alive(one.home) if process.name != "uk-border"]
+
+    sign.touch()
+    deadline = time.monotonic() + 30
+    while not state.halted(one.home):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    found = homeport("status", "--json", "--home", str(one.home))
+    table = homeport("status", "--home", str(one.home))
+    started = time.monotonic()
+    with pytest.raises(SetupError, match=r"uk-border halted; see \S+/logs/uk-border\.log, mend"):
+        one.up(launch)
+    took_s = time.monotonic() - started
+    state_after = {row.name: row.state for row in one.status()}
+    sign.unlink()
+
+    assert one.up(launch) is True
+    assert one.is_running()
+    assert one.up(launch) is False
+    assert found.returncode == 1
+    rows = {row["name"]: row["state"] for row in json.loads(found.stdout)["processes"]}
+    assert rows.pop("uk-border") == "halted"
+    assert set(rows.values()) == {"ready"}
+    assert table.returncode == 1
+    assert "halted" in table.stdout
+    assert took_s < 15
+    assert state_after["uk-border"] == "halted"
+    assert set(others) < set(state.alive(one.home))
+    assert "uk-border" in one.down()
+    assert ours(one.home) == []
+
+
+def test_a_first_up_whose_worker_halts_fails_at_once_and_leaves_nothing(one: Stack) -> None:
+    one.down()
+    code = "import sys, time; sys.exit(4) if sys.argv[1] == 'vault' else time.sleep(600)"
+    broken = Launch(
+        worker=lambda _region, service: (sys.executable, "-c", code, service),
+        services=("border", "vault"),  # border is never ready, and waited for first
+    )
+    started = time.monotonic()
+
+    with pytest.raises(SetupError, match="uk-vault halted"):
+        one.up(broken)
+
+    assert time.monotonic() - started < 60
+    assert ours(one.home) == []
 
 
 def test_the_command_line_speaks_json_and_exit_codes(one: Stack) -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from connectors.embedded import processes, state
-from connectors.embedded.processes import ProcessSpec, Running, start_tick
+from connectors.embedded.processes import HALTED, ProcessSpec, Running, start_tick
 from connectors.embedded.state import Wanted, read_wanted, start_supervisor, write_wanted
+from connectors.embedded.supervisor import backoff_s
 from schemas.errors import SetupError
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
@@ -26,6 +27,7 @@ STUBBORN = (
     "-c",
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)",
 )
+HALTING = (sys.executable, "-c", f"raise SystemExit({HALTED})")
 WITH_CHILD = (
     sys.executable,
     "-c",
@@ -92,6 +94,67 @@ def test_a_program_that_is_not_there_neither_stops_the_others_nor_spins(home: Pa
 
     tries = (home / "logs" / "supervisor.log").read_text().count("gone: cannot start")
     assert 1 <= tries <= 2 + (time.monotonic() - start_at)
+
+
+def test_the_wait_before_a_restart_doubles_up_to_the_most_however_often_it_failed() -> None:
+    waits_s = [backoff_s(failures) for failures in (0, 1, 2, 3, 4, 5, 5000)]
+
+    assert waits_s == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+
+
+def test_a_child_that_halts_stays_stopped_and_the_others_go_on(home: Path) -> None:
+    start(home, ProcessSpec("one", SLEEP))
+    one = child(home, "one")
+
+    want(home, ProcessSpec("one", SLEEP), ProcessSpec("halting", HALTING))
+
+    assert eventually(lambda: "halting" in state.halted(home))
+    time.sleep(1.5)  # a restart would come after 0.5 s
+    log = (home / "logs" / "supervisor.log").read_text()
+    assert log.count("halting: started") == 1
+    assert log.count("ERROR halting: halted; see its log, mend the cause, then `homeport up`") == 1
+    assert {row.name: row.state for row in state.status(home)} == {
+        "one": "ready",
+        "halting": "halted",
+        "supervisor": "ready",
+    }
+    assert state.restarts(home, "halting") == 0
+    assert child(home, "one") == one
+
+
+def test_a_halted_child_starts_again_with_the_next_up_only(home: Path) -> None:
+    halting = ProcessSpec("halting", HALTING)
+    write_wanted(home, Wanted(processes=(halting,), ups=1))
+    start_supervisor(home)
+    assert eventually(lambda: state.halted(home) == {"halting": 1})
+
+    write_wanted(home, Wanted(processes=(halting, ProcessSpec("one", SLEEP)), ups=1))
+    assert eventually(lambda: child(home, "one") is not None)
+    time.sleep(0.5)
+    same_up = (home / "logs" / "supervisor.log").read_text().count("halting: started")
+    write_wanted(home, Wanted(processes=(halting, ProcessSpec("one", SLEEP)), ups=2))
+
+    assert eventually(lambda: state.halted(home) == {"halting": 2})
+    next_up = (home / "logs" / "supervisor.log").read_text().count("halting: started")
+    assert (same_up, next_up) == (1, 2)
+
+
+def test_a_child_that_halts_while_it_is_stopped_is_not_halted(home: Path) -> None:
+    code = (
+        "import signal, sys, time\n"
+        f"signal.signal(signal.SIGTERM, lambda *_: sys.exit({HALTED}))\n"
+        "print('set', flush=True)\n"
+        "time.sleep(600)"
+    )
+    start(home, ProcessSpec("polite", (sys.executable, "-c", code)))
+    log = home / "logs" / "polite.log"
+    assert eventually(lambda: log.read_text() == "set\n")
+
+    want(home)
+
+    assert eventually(lambda: child(home, "polite") is None)
+    assert state.halted(home) == {}
+    assert "halted" not in (home / "logs" / "supervisor.log").read_text()
 
 
 def test_sigterm_ends_higher_stages_first_and_leaves_nothing(home: Path) -> None:
@@ -203,7 +266,7 @@ def test_children_do_not_inherit_the_callers_secrets() -> None:
 
 def test_what_is_wanted_survives_the_file(tmp_path: Path) -> None:
     spec = ProcessSpec("eu-kafka", ("java", "-x"), env={"A": "b"}, region="eu", port=5, stage=1)
-    wanted = Wanted(("eu",), {"eu-kafka": 5}, (spec,), is_complete=True)
+    wanted = Wanted(("eu",), {"eu-kafka": 5}, (spec,), is_complete=True, ups=3)
 
     write_wanted(tmp_path, wanted)
 
