@@ -17,15 +17,14 @@ import click
 from residency.regions import load_regions
 from streams.cli import EXIT_ENVIRONMENT, EXIT_WRONG
 from streams.cli.options import home_option, json_option
+from streams.cli.processes import gateways, show_table
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from connectors.embedded.state import ProcessStatus
 
 FOLLOW_S = 0.2
 TAIL_BYTES = 256 * 1024  # the last lines of a log lie within
-MIB = 1024 * 1024
 COUNT = re.compile(r"\d+/\d+")
 
 Report = Callable[[str, str], None]
@@ -91,11 +90,14 @@ def up(home: Path, regions: tuple[str, ...], *, as_json: bool, without_workers: 
             "started": has_started,
             "regions": list(regions),
             "processes": [asdict(process) for process in found],
+            "gateways": gateways(home, found),
         }
         click.echo(json.dumps(document))
         return
     verb = "is up" if has_started else "was up already"
     click.echo(f"The stack {verb}: {len(found)} processes; see `homeport status`.", err=True)
+    for region, url in gateways(home, found).items():
+        click.echo(f"Publish {region} events to {url}/events", err=True)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -142,33 +144,18 @@ def status(ctx: click.Context, home: Path, *, as_json: bool) -> None:
 
     found = Stack(home).status()
     if as_json:
-        document = {"home": str(home.absolute()), "processes": [asdict(row) for row in found]}
+        document = {
+            "home": str(home.absolute()),
+            "processes": [asdict(row) for row in found],
+            "gateways": gateways(home, found),
+        }
         click.echo(json.dumps(document))
     elif found:
-        _table(found)
+        show_table(found, gateways(home, found))
     else:
-        click.echo("Nothing runs in this home; start it with `homeport up`.")
+        click.echo(f"Nothing runs in {home}; start it with `homeport up`.")
     if any(process.state in ("dead", "halted") for process in found):
         ctx.exit(EXIT_WRONG)
-
-
-def _table(rows: "list[ProcessStatus]") -> None:
-    from rich.console import Console  # noqa: PLC0415 - heavy
-    from rich.table import Table  # noqa: PLC0415
-
-    colour = {"ready": "green", "starting": "yellow", "dead": "red", "halted": "bold red"}
-    table = Table("process", "state", "pid", "port", "memory", "up for", "restarts", box=None)
-    for row in rows:
-        table.add_row(
-            row.name,
-            f"[{colour[row.state]}]{row.state}[/]",
-            str(row.pid or "-"),
-            str(row.port or "-"),
-            "-" if row.rss_bytes is None else f"{row.rss_bytes // MIB} MiB",
-            "-" if row.uptime_s is None else f"{row.uptime_s:.0f} s",
-            str(row.restarts),
-        )
-    Console().print(table)
 
 
 @click.command()
@@ -192,6 +179,9 @@ def logs(home: Path, name: str | None, lines: int, *, follow: bool) -> None:
     if name is not None and name not in files:
         known = ", ".join(files) or "none; run `homeport up`"
         msg = f"no log of {name!r}; there are: {known}"
+        raise click.UsageError(msg)
+    if not files:
+        msg = f"no logs in {home}; run `homeport up` first"
         raise click.UsageError(msg)
     chosen = {name: files[name]} if name is not None else files
     ends = {}
