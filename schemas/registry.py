@@ -136,6 +136,22 @@ class Registry:
             raise KeyError(subject)
         return versions[-1]
 
+    def event(self, subject: str, version: object = None) -> EventSchema:
+        """Return one version of an event's schema; the newest if *version* is None.
+
+        Raises:
+            KeyError: No event has this subject, or it has no such version. The argument is
+                the subject or the version, whichever is not known.
+
+        """
+        known = {s.version: s for s in self.versions(subject) if s.domain != MINIMAL}
+        if not known:
+            raise KeyError(subject)
+        wanted = max(known) if version is None else version
+        if type(wanted) is not int or wanted not in known:  # True would be 1
+            raise KeyError(version)
+        return known[wanted]
+
     def raw(self) -> tuple[EventSchema, ...]:
         """Return the schemas of events, without those of minimal records."""
         return tuple(schema for schema in self.schemas if schema.domain != MINIMAL)

@@ -18,7 +18,7 @@ from schemas.codec import encode
 from schemas.errors import QuarantineError, Reason
 from schemas.events import Coordinates, RawEvent
 from schemas.plainjson import from_plain
-from schemas.registry import EventSchema, Registry, load_registry
+from schemas.registry import Registry, load_registry
 
 TECHNICAL = {"External_Id__c", "Base_Version__c"}  # coordinates, not content
 MALFORMED: Mapping[str, Any] = {
@@ -59,7 +59,7 @@ class DryRun:
         """
         try:
             event = orjson.loads(line)
-            schema = self._schema(event)
+            schema = self.registry.event(event["type"], event.get("schemaversion"))
             value = encode(schema, from_plain(schema, event["data"]))
         except (orjson.JSONDecodeError, QuarantineError, LookupError, TypeError):
             return deepcopy(dict(MALFORMED))
@@ -80,18 +80,6 @@ class DryRun:
             told = {"reason": error.reason.value, "path": error.path}
             return {"minimal": [], "decisions": decisions, "quarantine": told}
         return {"minimal": minimal, "decisions": decisions, "quarantine": None}
-
-    def _schema(self, event: Mapping[str, Any]) -> EventSchema:
-        versions = {
-            s.version: s
-            for s in self.registry.versions(event["type"])
-            if s.domain in topics.DOMAINS
-        }
-        version = event.get("schemaversion")
-        wanted = max(versions) if version is None and versions else version
-        if type(wanted) is not int:  # True would be 1
-            raise LookupError
-        return versions[wanted]
 
 
 def _shown(fields: Mapping[str, Any]) -> dict[str, Any]:

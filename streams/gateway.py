@@ -265,15 +265,12 @@ class Gateway:
         return schema, source, event_id, data
 
     def _schema(self, kind: str, version: object) -> EventSchema:
-        versions = {
-            s.version: s for s in self._registry.versions(kind) if s.domain in topics.DOMAINS
-        }
-        if not versions:
-            raise Refusal(400, "unknown-type", path="type")
-        wanted = max(versions) if version is None else version
-        if type(wanted) is not int or wanted not in versions:  # True would be 1
-            raise Refusal(400, "unknown-schema-version", path="schemaversion")
-        return versions[wanted]
+        try:
+            return self._registry.event(kind, version)
+        except KeyError as unknown:
+            if unknown.args == (kind,):
+                raise Refusal(400, "unknown-type", path="type") from None
+            raise Refusal(400, "unknown-schema-version", path="schemaversion") from None
 
     def _check_residence(self, data: Mapping[str, Any]) -> None:
         residence = data["customer"]["residence"]
