@@ -12,6 +12,7 @@ from streams.cli import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_USAGE, EXIT_WRO
 
 ROOT = Path(__file__).parents[2]
 SUITES = ("unit", "standard", "integration", "fault")
+LONG_TIMEOUT_S = 3_600  # for one test; the short form's limit stands in pyproject.toml
 NEEDED = ("pytest", "pytest_timeout", "hypothesis")
 LONG = "HOMEPORT_LONG"  # read by tests/conftest.py
 # pytest's exit codes; 5 is "collected nothing", which here means a mistyped path or -k
@@ -64,7 +65,7 @@ def test(
     import pytest  # noqa: PLC0415 - a development tool; the command must explain its absence
 
     targets = absolute(paths, Path.cwd()) if paths else folders(ROOT, suites or SUITES)
-    code = int(pytest.main(arguments(targets, expression)))
+    code = int(pytest.main(arguments(targets, expression, is_long=is_long)))
     click.get_current_context().exit(EXIT_CODES.get(code, EXIT_WRONG))
 
 
@@ -111,7 +112,8 @@ def folders(root: Path, suites: Sequence[str]) -> list[str]:
     return [str(folder) for folder in chosen]
 
 
-def arguments(targets: Sequence[str], expression: str | None) -> list[str]:
+def arguments(targets: Sequence[str], expression: str | None, *, is_long: bool) -> list[str]:
     """Return pytest's arguments; its settings come from this checkout, wherever we are."""
     select = [] if expression is None else ["-k", expression]
-    return ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *select, *targets]
+    limit = [f"--timeout={LONG_TIMEOUT_S}"] if is_long else []
+    return ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *limit, *select, *targets]
