@@ -41,6 +41,7 @@ class Outcome:
 
     Attributes:
         surplus: Rows in the org beyond one per external id.
+        unwell: Processes that crashed or did not answer while the demo ran, and how.
         blind: Where the leak search's self-test did not find what it had planted.
 
     """
@@ -50,6 +51,7 @@ class Outcome:
     surplus: int
     leaks: Sequence[Leak]
     blind: Sequence[str]
+    unwell: Sequence[str]
     ledgers: Mapping[str, Report]
     rows: int
     canaries: int
@@ -105,6 +107,7 @@ class Outcome:
             found.append("raw is not with records + nothing to send + quarantined")
         if sum(one.border.minimal for one in c) != sum(one.settled for one in c):
             found.append("minimal is not delivered + superseded + rejected + gate-refused")
+        found += [f"{what}; see `homeport logs`" for what in self.unwell]
         if self.surplus:
             found.append(f"{self.surplus} surplus rows in the org")
         found += [
@@ -161,6 +164,11 @@ class Demo:
         rows = list(self._org().rows())
         # Read again: what came after everything had seemed settled would show in the sums.
         counts = {region: o.counts().since(before[region]) for region, o in observers.items()}
+        unwell = [
+            f"{p.name} is {p.state}, started again {p.restarts} times"
+            for p in stack.status()
+            if p.restarts or p.state != "ready"
+        ]
         self.on_step("evidence", "searching for leaks")
         if self.keep:
             time.sleep(EXPORT_WAIT_S)
@@ -176,6 +184,7 @@ class Demo:
             surplus=surplus_rows(rows),
             leaks=leaks,
             blind=blind,
+            unwell=unwell,
             ledgers=ledgers(self.home, self.regions),
             rows=len(rows),
             canaries=len(canaries),
