@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from connectors.kafka import headers
 from connectors.kafka.config import MAX_MESSAGE_BYTES
-from connectors.kafka.errors import named
+from connectors.kafka.errors import FatalWatch, named
 from connectors.kafka.record import Record, read
 from connectors.kafka.topology import TopicInfo, check_topic_ids, load_topics
 from residency import topics
@@ -80,7 +80,7 @@ class Border:
         self._book = PlanBook.load(region, keys, datetime.now(UTC).date())
         self._release = release_digest()
         self._tallies: dict[tuple[str, int], Tally] = {}
-        self._fatal: KafkaError | None = None
+        self._watch = FatalWatch()
         self._is_ready = False
 
     def health(self) -> Mapping[str, Any]:
@@ -106,9 +106,7 @@ class Border:
             consumer.subscribe(list(raw_topics), on_assign=self._assigned, on_revoke=self._revoked)
             while not halt.is_set():
                 messages = consumer.consume(BATCH, POLL_S)
-                if self._fatal is not None:
-                    msg = f"Kafka: {self._fatal.name()}; the worker starts afresh"
-                    raise RetriableError(msg)
+                self._watch.check()
                 if messages:
                     self._carry(consumer, producer, messages)
         finally:
@@ -138,14 +136,9 @@ class Border:
                 enable_auto_commit=False,
                 auto_offset_reset="error",  # a lost offset must not mean "start somewhere"
                 isolation_level="read_committed",
-                error_cb=self._on_error,
+                error_cb=self._watch,
             )
         )
-
-    def _on_error(self, error: KafkaError) -> None:
-        if error.fatal():
-            self._fatal = error
-        LOG.warning("Kafka: %s", error.name())
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for found in consumer.committed(partitions, API_TIMEOUT_S):

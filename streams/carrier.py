@@ -144,11 +144,12 @@ class Carrier:
         found = Sorted()
         seen: dict[RecordId, bytes] = {}
         for arrival in batch:
-            if arrival.record.id in seen and seen[arrival.record.id] == arrival.record.value:
+            if arrival.record.id in seen:
+                if seen[arrival.record.id] != arrival.record.value:
+                    msg = f"{arrival.record.id}: twice on the minimal topic, with other bytes"
+                    raise HaltError(msg)
                 continue
-            if seen.setdefault(arrival.record.id, arrival.record.value) != arrival.record.value:
-                msg = f"{arrival.record.id}: twice on the minimal topic, with other bytes"
-                raise HaltError(msg)
+            seen[arrival.record.id] = arrival.record.value
             entry = known.get(arrival.record.id)
             if entry is not None and entry.result == GATE_REFUSED:
                 continue

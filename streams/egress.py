@@ -22,7 +22,7 @@ from tenacity import (
 )
 
 from connectors.kafka import headers
-from connectors.kafka.errors import named
+from connectors.kafka.errors import FatalWatch, named
 from connectors.kafka.record import Record, read
 from connectors.kafka.topology import check_topic_ids, load_topics
 from connectors.postgres.egress_store import EgressStore
@@ -59,7 +59,7 @@ class Egress:
         self._signals = signals
         self._topic = topics.minimal(settings.region)
         self._counts: dict[str, int] = {}
-        self._fatal: KafkaError | None = None
+        self._watch = FatalWatch()
         self._is_ready = False
         self._positions: dict[int, int] = {}  # partition -> next offset
         self._commit_again_at = 0.0
@@ -124,7 +124,7 @@ class Egress:
                 enable_auto_commit=False,
                 auto_offset_reset="error",
                 isolation_level="read_committed",
-                error_cb=self._on_error,
+                error_cb=self._watch,
             )
         )
         try:
@@ -136,20 +136,13 @@ class Egress:
             self._is_ready = True
             while not halt.is_set():
                 messages = consumer.consume(BATCH, POLL_S)
-                if self._fatal is not None:
-                    msg = f"Kafka: {self._fatal.name()}; the worker starts afresh"
-                    raise RetriableError(msg)
+                self._watch.check()
                 if messages:
                     self._carry(carrier, consumer, messages, halt)
                 elif time.monotonic() > self._commit_again_at:
                     self._commit(consumer)
         finally:
             consumer.close()
-
-    def _on_error(self, error: KafkaError) -> None:
-        if error.fatal():
-            self._fatal = error
-        LOG.warning("Kafka: %s", error.name())
 
     def _committed(self, consumer: Consumer, partitions: int) -> list[TopicPartition]:
         wanted = [TopicPartition(self._topic, n) for n in range(partitions)]

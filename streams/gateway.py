@@ -18,7 +18,7 @@ from aiohttp import web
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connectors.kafka.config import MAX_MESSAGE_BYTES
-from connectors.kafka.errors import name_of
+from connectors.kafka.errors import FatalWatch, name_of
 from connectors.kafka.headers import Headers
 from residency import topics
 from residency.keys import secret
@@ -28,7 +28,7 @@ from residency.telemetry.setup import Telemetry, telemetry
 from residency.telemetry.trace import inject
 from residency.tokens import normalise
 from schemas.codec import encode
-from schemas.errors import HaltError, RetriableError
+from schemas.errors import HaltError
 from schemas.plainjson import from_plain
 from schemas.registry import EventSchema, load_registry
 from schemas.scalars import PlainJsonError
@@ -85,15 +85,11 @@ class Publisher:
 
     def __init__(self, config: Mapping[str, object]) -> None:
         """Connect; a thread of its own serves the deliveries."""
-        self.fatal: KafkaError | None = None  # after one, the producer never works again
-        self._producer = Producer({**config, "error_cb": self._on_error})
+        self.watch = FatalWatch()
+        self._producer = Producer({**config, "error_cb": self.watch})
         self._halt = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="deliveries", daemon=True)
         self._thread.start()
-
-    def _on_error(self, error: KafkaError) -> None:
-        if error.fatal():
-            self.fatal = error
 
     def _serve(self) -> None:
         while not self._halt.is_set():
@@ -169,9 +165,7 @@ class Gateway:
         await runner.setup()
         await web.TCPSite(runner, self._settings.http_host, self._settings.http_port).start()
         while not halt.is_set():
-            if self._publisher.fatal is not None:
-                msg = f"Kafka: {self._publisher.fatal.name()}; the worker starts afresh"
-                raise RetriableError(msg)
+            self._publisher.watch.check()
             await asyncio.sleep(0.1)
         await runner.cleanup()
         left = await asyncio.to_thread(self._publisher.close)

@@ -351,6 +351,13 @@ def test_one_record_twice_in_a_batch_with_other_bytes_halts(world: World) -> Non
     world.die()
 
 
+def test_one_record_twice_in_a_batch_with_the_same_bytes_is_sent_once(world: World) -> None:
+    assert world.egress().carry([BATCH[0], BATCH[0]]) == {"accepted": 1}
+
+    assert len(world.org.sent) == 1
+    world.die()
+
+
 def test_an_older_version_than_the_accepted_row_is_superseded_and_not_sent(world: World) -> None:
     carrier = world.egress()
     carrier.carry([review(9, "M-1", rating=5)])
