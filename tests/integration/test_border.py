@@ -26,7 +26,7 @@ from connectors.kafka import headers
 from connectors.kafka.record import Record, read
 from connectors.kafka.topology import load_topics
 from residency import topics
-from residency.keys import TokenKeys, token_keys
+from residency.keys import token_keys
 from residency.plan.approved import approved_digests
 from residency.plan.book import MAX_VALUE_BYTES, PlanBook
 from residency.telemetry.setup import telemetry
@@ -35,7 +35,7 @@ from schemas.errors import HaltError, Reason, RetriableError
 from schemas.events import Coordinates, MinimalRecord, RawEvent
 from schemas.plainjson import from_plain
 from schemas.registry import load_registry
-from streams.border import Border, decide
+from streams.border import Border
 from streams.demo.generate import Publication, Shop
 from streams.demo.observe import Observer
 from streams.settings import load_settings
@@ -47,8 +47,8 @@ QUARANTINE_HEADERS = [
     headers.RECORD, headers.TOPIC_ID, headers.REASON, headers.PATH, headers.PLAN,
 ]  # fmt: skip
 MINIMAL_HEADERS = [
-    headers.RECORD, headers.TOPIC_ID, headers.OBJECT, headers.VERSION, headers.PLAN,
-    headers.KEYS, headers.BASIS, headers.RELEASE, headers.TRACEPARENT,
+    headers.RECORD, headers.VERSION, headers.TOPIC_ID, headers.OBJECT, headers.PLAN, headers.KEYS,
+    headers.BASIS, headers.RELEASE, headers.TRACEPARENT,
 ]  # fmt: skip
 # a plan is missing only when nobody approved one; the other two are egress's
 UNREACHABLE = {Reason.NO_APPROVED_PLAN, Reason.SCANNER, Reason.REJECTED}
@@ -466,16 +466,3 @@ def test_a_recreated_topic_halts_the_border_before_it_reads(
 
     assert line.made() == []
     assert line.tally == Tally()
-
-
-def test_a_decision_is_one_of_three_and_counts_once() -> None:
-    """In memory: with no approved plan there is only quarantine."""
-    book = PlanBook("eu", {}, TokenKeys("eu", b"i" * 32, b"a" * 32), load_registry())
-    raw = RawEvent(Coordinates(ORDERS, 0, 7), "id", 1, wire(one("OrderPlaced")))
-
-    decided = decide(book, raw)
-
-    assert decided.crossing is None
-    assert decided.quarantine is not None
-    assert decided.quarantine.reason is Reason.NO_APPROVED_PLAN
-    assert decided.tally == Tally(quarantined=1)
