@@ -17,10 +17,11 @@ from connectors.kafka.errors import named
 from connectors.kafka.headers import Headers, Stamp
 from connectors.kafka.topology import TopicInfo, check_topic_ids, load_topics
 from residency import topics
-from residency.keys import token_keys
+from residency.keys import secret, token_keys
 from residency.plan.book import PlanBook
 from residency.plan.model import Plan
 from residency.release import release_digest
+from residency.seal import BORDER, Seal
 from residency.telemetry.setup import Telemetry, telemetry
 from schemas.errors import QuarantineError, Reason
 from schemas.events import RawBatch
@@ -46,6 +47,7 @@ class Border:
         }
         keys = token_keys(settings.folder / "keys", region)
         self._book = PlanBook.load(region, keys, datetime.now(UTC).date())
+        self._seal = Seal(secret(settings.folder / "keys", BORDER))
         self._release = release_digest()
         self._limit = QuarantineLimit(settings.quarantine_limit)
         self._hop = Hop(settings.kafka.librdkafka(), self._route(), self, signals)
@@ -103,9 +105,10 @@ class Border:
     def refuse(
         self, record: str, topic: str, error: QuarantineError, value: bytes
     ) -> tuple[bytes | None, Headers]:
-        """Return value and headers of a record's entry in quarantine."""
+        """Return value, sealed, and headers of a record's entry in quarantine."""
         # Kafka may refuse an oversize value; named, it lies where it lay
-        kept = None if error.reason is Reason.OVERSIZE else value
+        oversize = error.reason is Reason.OVERSIZE
+        kept = None if oversize else self._seal.close(record, error.reason, value)
         return kept, headers.for_quarantine(
             record, self._topics[topic].id, error.reason, error.path, error.plan
         )

@@ -26,9 +26,10 @@ from connectors.kafka import headers
 from connectors.kafka.record import Record, read
 from connectors.kafka.topology import load_topics
 from residency import topics
-from residency.keys import token_keys
+from residency.keys import secret, token_keys
 from residency.plan.approved import approved_digests
 from residency.plan.book import MAX_VALUE_BYTES, PlanBook
+from residency.seal import BORDER, Seal
 from residency.telemetry.setup import telemetry
 from schemas.codec import encode
 from schemas.errors import HaltError, Reason, RetriableError
@@ -292,7 +293,13 @@ def test_every_record_ends_exactly_once(stack: Stack, line: Line) -> None:
     assert line.tally == Tally(sent=1, nothing=1, quarantined=len(sent) - 2, minimal=1)
 
 
-def test_a_quarantined_record_is_kept_whole_and_named(stack: Stack, line: Line) -> None:
+def opened(stack: Stack, record: Record) -> bytes:
+    """Return what a record in quarantine holds, with the region's key."""
+    seal = Seal(secret(stack.home / "eu" / "keys", BORDER))
+    return seal.open(record.key.decode(), text(record, headers.REASON), record.value)
+
+
+def test_a_quarantined_record_is_kept_whole_sealed_and_named(stack: Stack, line: Line) -> None:
     email_as_sku = next(e for e in publications() if e.trap == "email-as-sku")
     sent = Sent(ORDERS, wire(email_as_sku), headers=[("x-customer", b"zucanary")])
 
@@ -302,9 +309,12 @@ def test_a_quarantined_record_is_kept_whole_and_named(stack: Stack, line: Line) 
 
     (record,) = line.made()
     assert record.at.topic == topics.quarantine("eu")
-    assert record.value == sent.value
+    assert sent.value is not None
+    assert sent.value[5:] not in record.value
+    assert opened(stack, record) == sent.value
     assert record.key == str(at).encode()
     assert names_of(record) == QUARANTINE_HEADERS
+    assert text(record, headers.PLAN) in approved_digests("eu")
     assert text(record, headers.PATH) == "items[0].sku"
     assert text(record, headers.TOPIC_ID) == load_topics(stack.home, "eu")[ORDERS].id
 
