@@ -22,14 +22,18 @@ from residency.plan.book import PlanBook
 from residency.plan.model import Plan
 from residency.release import release_digest
 from residency.seal import BORDER, Seal
+from residency.telemetry.names import MAX_PARTITIONS
 from residency.telemetry.setup import Telemetry, telemetry
-from schemas.errors import QuarantineError, Reason
-from schemas.events import RawBatch
-from streams.hop import Hop, Route, Verdict
+from schemas.errors import HaltError, QuarantineError, Reason
+from schemas.events import Coordinates, RawBatch
+from streams.duties import Route
+from streams.hop import Hop
 from streams.limit import QuarantineLimit
+from streams.place import Verdict
 from streams.settings import Settings
 
 LOG = logging.getLogger("homeport.border")
+MAX_SAID = 20  # wrong-region records named in the log, per batch; quarantine lists them all
 
 
 class Border:
@@ -52,6 +56,8 @@ class Border:
         self._limit = QuarantineLimit(settings.quarantine_limit)
         self._hop = Hop(settings.kafka.librdkafka(), self._route(), self, signals)
         self._is_ready = False
+        self._decided = 0
+        self._counted = {"received": 0, "sent": 0}
 
     def _route(self) -> Route:
         region = self._settings.region
@@ -66,8 +72,17 @@ class Border:
         )
 
     def health(self) -> Mapping[str, Any]:
-        """Return whether this worker works, and on how many partitions."""
-        return {"ready": self._is_ready, "partitions": len(self._hop.places)}
+        """Return whether this worker works, on how many partitions, and how far behind it is."""
+        hop = self._hop
+        return {
+            "ready": self._is_ready,
+            "partitions": len(hop.places),
+            "decided": self._decided,
+            "lag": sum(hop.lag().values()),
+            "fetched": hop.reading.fetched,
+            "unsent": hop.writing.unsent,
+            "round_trip_ms": round(1_000 * hop.writing.round_trip_s, 1),
+        }
 
     def run(self, halt: threading.Event) -> None:
         """Carry records over until *halt*."""
@@ -91,7 +106,11 @@ class Border:
         """
         verdicts = self._book.minimise_batch(batch, lambda topic: self._topics[topic].generation)
         refused = sum(isinstance(verdict, QuarantineError) for verdict in verdicts)
-        self._limit.note(len(verdicts), refused)
+        try:
+            self._limit.note(len(verdicts), refused)
+        except HaltError:
+            self._signals.recorder.add("homeport.alerts", 1, kind="quarantine-limit")
+            raise
         return verdicts
 
     def stamp(self, topic: str, plan: Plan) -> Sequence[Headers]:
@@ -135,7 +154,42 @@ class Border:
         minimal = sum(rows * n for rows, n in made.items())
         recorder.add("homeport.records", minimal, stage="border", outcome="minimal")
         recorder.add("homeport.records", made[0], stage="border", outcome="nothing")
+        if Reason.WRONG_REGION in refused:
+            self._alert(batch, verdicts)
+        self._decided += len(batch)
         self.after_batch(len(batch))
+
+    def _alert(self, batch: RawBatch, verdicts: Sequence[Verdict]) -> None:
+        """Say that records lie in a region that is not theirs: data has crossed already."""
+        found = [
+            Coordinates(batch.topics[n], batch.partitions[n], batch.offsets[n])
+            for n, verdict in enumerate(verdicts)
+            if isinstance(verdict, QuarantineError) and verdict.reason is Reason.WRONG_REGION
+        ]
+        self._signals.recorder.add("homeport.alerts", len(found), kind="wrong-region")
+        for at in found[:MAX_SAID]:
+            LOG.error("%s: of another region; see who published it here", at)
+        if len(found) > MAX_SAID:
+            LOG.error("and %d more of this batch", len(found) - MAX_SAID)
+
+    def observed(self) -> None:
+        """Export what Kafka's clients say of themselves."""
+        recorder, hop = self._signals.recorder, self._hop
+        read, wrote = hop.reading, hop.writing
+        for direction, records, waiting, stats in (
+            ("received", read.received, read.fetched, read),
+            ("sent", wrote.sent, wrote.unsent, wrote),
+        ):
+            labels = {"stage": "border", "direction": direction}
+            recorder.add("homeport.kafka.records", records - self._counted[direction], **labels)
+            self._counted[direction] = records
+            recorder.set("homeport.kafka.queue", waiting, **labels)
+            recorder.set("homeport.kafka.round_trip", stats.round_trip_s, **labels)
+        domains = {topics.raw(self._settings.region, domain): domain for domain in topics.DOMAINS}
+        for (topic, partition), lag in hop.lag().items():
+            if partition < MAX_PARTITIONS:
+                labels = {"domain": domains[topic], "partition": str(partition)}
+                recorder.set("homeport.kafka.lag", lag, **labels)
 
 
 def build(settings: Settings) -> Border:

@@ -10,123 +10,34 @@ for every record of a region: what happens once per record stands in `_records`.
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, cast
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
-from connectors.kafka.config import MAX_MESSAGE_BYTES, dotted
+from connectors.kafka.clients import (
+    API_TIMEOUT_S,
+    Listeners,
+    member,
+    send,
+    transactional_producer,
+)
 from connectors.kafka.errors import FatalWatch, named
 from connectors.kafka.headers import Headers, of_minimal
 from connectors.kafka.record import check, headers_of
-from residency.plan.book import Crossed
-from residency.plan.model import Plan
+from connectors.kafka.stats import Stats, parse
 from residency.telemetry.setup import Telemetry
 from residency.telemetry.trace import inject, link_from
 from schemas.errors import QuarantineError
 from schemas.events import RawBatch, row_version
+from streams.duties import Duties, Route
+from streams.place import Batch, Place, Verdict
 from streams.tally import Tally
 
 LOG = logging.getLogger("homeport.hop")
 BATCH = 2_000  # records; a transaction costs about 5 ms however many it carries
 POLL_S = 0.05  # how long an idle worker waits before it looks whether to stop
-TRANSACTION_TIMEOUT_MS = 5_000  # how long a dead worker's transaction can hide records
-SESSION_TIMEOUT_MS = 6_000
-MAX_POLL_MS = 120_000  # a batch takes well under a second, two stuck calls to Kafka a minute
-API_TIMEOUT_S = 30.0
 MAX_LINKS = 128  # of a batch's span to the spans that published its records
-# Bounds on memory, whatever the broker does: what is fetched ahead, what waits to be sent.
-FETCH_QUEUE_KIB = 16_384
-FETCH_QUEUE_RECORDS = 5 * BATCH  # per partition
-FETCH_BYTES = 8 * 2**20  # of one answer; a single larger record is still fetched
-SEND_QUEUE_KIB = 65_536
-FULL_WAIT_S = 0.1  # for the broker to take some of a full queue
-
-Verdict: TypeAlias = Crossed | QuarantineError
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a hop's records come from and go to, and as whom it takes part.
-
-    Attributes:
-        generations: Source topics, each with its generation: the high part of row versions.
-        target: Topic of what is made.
-        quarantine: Topic of what cannot be decided.
-        group: Consumer group; its workers share the partitions.
-        member: ``group.instance.id``, stable per slot: a restart is no rebalance.
-        transactional: ``transactional.id``, stable per slot: a restart fences its zombie.
-        max_poll_ms: A worker that takes longer over a batch is no member any more.
-
-    """
-
-    generations: Mapping[str, int]
-    target: str
-    quarantine: str
-    group: str
-    member: str
-    transactional: str
-    max_poll_ms: int = MAX_POLL_MS
-
-
-class Duties(Protocol):
-    """What a hop is for."""
-
-    def decide(self, batch: RawBatch) -> Sequence[Verdict]:
-        """Return a verdict per record, in order. Nothing is open yet: raising is clean."""
-        ...
-
-    def stamp(self, topic: str, plan: Plan) -> Sequence[Headers] | None:
-        """Return per output of *plan* the headers all its records share; None: no headers."""
-        ...
-
-    def refuse(
-        self, record: str, topic: str, error: QuarantineError, value: bytes
-    ) -> tuple[bytes | None, Headers]:
-        """Return value and headers of a quarantined record's entry."""
-        ...
-
-    def assigned(self, partitions: int) -> None:
-        """Take note of how many partitions are this worker's now."""
-        ...
-
-    def committed(self, batch: RawBatch, verdicts: Sequence[Verdict], seconds: float) -> None:
-        """Take note of a batch that is committed, and how long it took."""
-        ...
-
-    def aborted(self) -> None:
-        """Take note of a transaction that was not committed."""
-        ...
-
-
-@dataclass(slots=True, eq=False)
-class Place:
-    """A partition that is ours, up to what is committed.
-
-    Attributes:
-        at: ``topic[partition]@``: what every record id of it starts with.
-        version: Row version of its offset 0.
-        next: Offset of the first record not yet committed.
-        tally: What became of the records before that.
-
-    """
-
-    topic: str
-    partition: int
-    at: str
-    version: int
-    next: int
-    tally: Tally
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Raw records, each with its place."""
-
-    raw: RawBatch
-    places: Sequence[Place] = field(repr=False)
 
 
 class Hop:
@@ -142,11 +53,26 @@ class Hop:
         self._signals = signals
         self._watch = FatalWatch()
         self._places: dict[tuple[str | None, int | None], Place] = {}
+        self.reading = Stats()
+        self.writing = Stats()
 
     @property
     def places(self) -> Sequence[Place]:
         """The partitions that are ours."""
         return list(self._places.values())
+
+    def lag(self) -> dict[tuple[str, int], int]:
+        """Return how many records of each of our partitions are not yet committed.
+
+        A few seconds old, as librdkafka's statistics are; a partition of which nothing was
+        fetched yet is not in it.
+        """
+        ends = self.reading.ends
+        return {
+            where: max(0, ends[where] - place.next)
+            for place in self.places
+            if (where := (place.topic, place.partition)) in ends
+        }
 
     def run(self, halt: threading.Event) -> None:
         """Carry records over until *halt*; the batch in hand is finished first.
@@ -157,8 +83,17 @@ class Hop:
 
         """
         with named("hop"):
-            producer = self._producer()
-            consumer = self._consumer()
+            route, watch = self._route, self._watch
+            producer = transactional_producer(
+                self._client, route.transactional, Listeners(self._wrote, watch)
+            )
+            consumer = member(
+                self._client,
+                route.group,
+                route.member,
+                route.max_poll_ms,
+                Listeners(self._read, watch),
+            )
             try:
                 consumer.subscribe(
                     list(self._route.generations),
@@ -169,37 +104,6 @@ class Hop:
                     self._step(consumer, producer)
             finally:
                 consumer.close()
-
-    def _producer(self) -> Producer:
-        extra = dotted(
-            transactional_id=self._route.transactional,
-            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-            linger_ms=5,
-            compression_type="lz4",
-            message_max_bytes=MAX_MESSAGE_BYTES,
-            queue_buffering_max_kbytes=SEND_QUEUE_KIB,
-        )
-        producer = Producer({**self._client, **extra})
-        producer.init_transactions(API_TIMEOUT_S)  # fences a zombie of this slot
-        return producer
-
-    def _consumer(self) -> Consumer:
-        extra = dotted(
-            group_id=self._route.group,
-            group_instance_id=self._route.member,
-            partition_assignment_strategy="cooperative-sticky",
-            session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=1_500,
-            max_poll_interval_ms=self._route.max_poll_ms,
-            enable_auto_commit=False,
-            auto_offset_reset="error",  # a lost offset must not mean "start somewhere"
-            isolation_level="read_committed",
-            queued_max_messages_kbytes=FETCH_QUEUE_KIB,
-            queued_min_messages=FETCH_QUEUE_RECORDS,
-            fetch_max_bytes=FETCH_BYTES,
-            error_cb=self._watch,
-        )
-        return Consumer({**self._client, **extra})
 
     # Kafka calls these two inside consume(), and no transaction is open there: a batch that
     # was begun is committed before partitions go.
@@ -225,11 +129,20 @@ class Hop:
         LOG.info("gave %d partitions back", len(partitions))
         self._duties.assigned(len(self._places))
 
+    def _read(self, statistics: str) -> None:
+        self.reading = parse(statistics)
+        self._duties.observed()
+
+    def _wrote(self, statistics: str) -> None:
+        self.writing = parse(statistics)
+        self._duties.observed()
+
     def _step(self, consumer: Consumer, producer: Producer) -> None:
         """Carry what is there: one record when it is quiet, a full batch under load."""
         messages = consumer.consume(1, POLL_S)
         if messages:  # never wait to fill a batch: that would be latency for nothing
             messages += consumer.consume(BATCH - 1, 0)
+        producer.poll(0)  # its errors and statistics
         self._watch.check()
         batch = self._ours(messages)
         if len(batch.raw):
@@ -268,7 +181,7 @@ class Hop:
         """Decide a batch, then commit its records, its offsets and its count as one."""
         started = time.monotonic()
         verdicts = self._duties.decide(batch.raw)
-        after = _after(batch, verdicts)
+        after = batch.after(verdicts)
         offsets = [
             TopicPartition(place.topic, place.partition, offset, tally.to_metadata())
             for place, (offset, tally) in after.items()
@@ -278,7 +191,7 @@ class Hop:
             producer.begin_transaction()
             try:
                 for topic, value, key, headers in self._records(batch, verdicts, trace):
-                    _send(producer, topic, value, key, headers)
+                    send(producer, topic, value, key, headers)
                 producer.send_offsets_to_transaction(
                     offsets, consumer.consumer_group_metadata(), API_TIMEOUT_S
                 )
@@ -327,36 +240,3 @@ class Hop:
         error = exc.args[0] if isinstance(exc, KafkaException) else None
         if error is None or error.txn_requires_abort():
             producer.abort_transaction(API_TIMEOUT_S)
-
-
-def _after(batch: Batch, verdicts: Sequence[Verdict]) -> dict[Place, tuple[int, Tally]]:
-    """Return, per place of the batch, the next offset and the count up to there."""
-    made = [-1 if isinstance(v, QuarantineError) else len(v.rows) for v in verdicts]
-    tallies = {place: place.tally for place in batch.places}
-    for (place, minimal), n in Counter(zip(batch.places, made, strict=True)).items():
-        tallies[place] = tallies[place].plus(_share(minimal, n))
-    last = dict(zip(batch.places, batch.raw.offsets, strict=True))
-    return {place: (offset + 1, tallies[place]) for place, offset in last.items()}
-
-
-def _share(minimal: int, n: int) -> Tally:
-    """Return the count of *n* records that became *minimal* records each; -1: quarantine."""
-    if minimal < 0:
-        return Tally(quarantined=n)
-    return Tally(sent=n, minimal=minimal * n) if minimal else Tally(nothing=n)
-
-
-def _send(
-    producer: Producer, topic: str, value: bytes | None, key: bytes, headers: Headers | None
-) -> None:
-    """Queue a record; wait where the broker is slower than we are, so that memory stays bounded."""
-    while True:
-        try:
-            if headers is None:
-                producer.produce(topic, value, key)
-            else:
-                producer.produce(topic, value, key, headers=headers)
-        except BufferError:
-            producer.poll(FULL_WAIT_S)
-        else:
-            return
