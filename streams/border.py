@@ -98,20 +98,8 @@ class Border:
         """Do nothing; called once a batch of *count* raw records is committed."""
 
     def decide(self, batch: RawBatch) -> Sequence[Verdict]:
-        """Return what becomes of each record.
-
-        Raises:
-            HaltError: Too many of the last records cannot be decided.
-
-        """
-        verdicts = self._book.minimise_batch(batch, lambda topic: self._topics[topic].generation)
-        refused = sum(isinstance(verdict, QuarantineError) for verdict in verdicts)
-        try:
-            self._limit.note(len(verdicts), refused)
-        except HaltError:
-            self._signals.recorder.add("homeport.alerts", 1, kind="quarantine-limit")
-            raise
-        return verdicts
+        """Return what becomes of each record."""
+        return self._book.minimise_batch(batch, lambda topic: self._topics[topic].generation)
 
     def stamp(self, topic: str, plan: Plan) -> Sequence[Headers]:
         """Return the headers that all minimal records of *topic* under *plan* share."""
@@ -142,7 +130,12 @@ class Border:
         self._signals.recorder.add("homeport.transactions", 1, stage="border", end="aborted")
 
     def committed(self, batch: RawBatch, verdicts: Sequence[Verdict], seconds: float) -> None:
-        """Count a batch."""
+        """Count a batch.
+
+        Raises:
+            HaltError: Too many of the last records went to quarantine.
+
+        """
         recorder = self._signals.recorder
         recorder.add("homeport.transactions", 1, stage="border", end="committed")
         recorder.record("homeport.batch.duration", seconds, stage="border")
@@ -158,6 +151,11 @@ class Border:
             self._alert(batch, verdicts)
         self._decided += len(batch)
         self.after_batch(len(batch))
+        try:
+            self._limit.note(len(batch), refused.total())
+        except HaltError:
+            recorder.add("homeport.alerts", 1, kind="quarantine-limit")
+            raise
 
     def _alert(self, batch: RawBatch, verdicts: Sequence[Verdict]) -> None:
         """Say that records lie in a region that is not theirs: data has crossed already."""

@@ -54,8 +54,11 @@ class QuarantineLimit:
     def note(self, total: int, quarantined: int) -> None:
         """Take in a batch of *total* records of which *quarantined* go to quarantine.
 
+        Call it once the batch is committed: a person can then look at what is wrong, and a
+        worker that is started again does not meet the same batch.
+
         Raises:
-            HaltError: More than the policy allows; the batch must not be committed.
+            HaltError: More than the policy allows.
 
         """
         self._batches.append((total, quarantined))
@@ -68,9 +71,9 @@ class QuarantineLimit:
         policy, found = self._policy, self._quarantined
         if found > policy.at_least and found > policy.share * self._total:
             msg = (
-                f"{found} of the last {self._total} records cannot go on; nothing of this batch "
-                "was committed. See why with `homeport quarantine list`, mend the cause (often a "
-                "plan to approve), then run `homeport up`: it goes on where it stopped, and "
-                "`homeport quarantine retry` sends what is in quarantine by then"
+                f"{found} of the last {self._total} records went to quarantine. See why with "
+                "`homeport quarantine list`, mend the cause (often a plan to approve), then run "
+                "`homeport up`: it goes on where it stopped, and `homeport quarantine retry` "
+                "decides again what lies there"
             )
             raise HaltError(msg)

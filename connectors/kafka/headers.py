@@ -15,7 +15,7 @@ Headers = list[tuple[str, str | bytes | None]]  # as confluent-kafka types them
 RECORD, TOPIC_ID, OBJECT = "homeport-record", "homeport-topic-id", "homeport-object"
 VERSION, PLAN, KEYS = "homeport-version", "homeport-plan", "homeport-keys"
 BASIS, RELEASE = "homeport-basis", "homeport-release"
-REASON, PATH = "homeport-reason", "homeport-path"
+REASON, PATH, SETTLED = "homeport-reason", "homeport-path", "homeport-settled"
 TRACEPARENT = "traceparent"
 
 
@@ -65,6 +65,11 @@ def for_quarantine(
     """Return the headers of a quarantined record: why, where from, under which plan."""
     texts = {RECORD: record, TOPIC_ID: topic_id, REASON: reason, PATH: path or "", PLAN: plan or ""}
     return _encoded(texts)
+
+
+def for_settled(record: str, topic_id: str, plan: str, how: str) -> Headers:
+    """Return the headers of what settles a quarantined record: ``sent`` or ``nothing``."""
+    return _encoded({RECORD: record, TOPIC_ID: topic_id, PLAN: plan, SETTLED: how})
 
 
 def _encoded(texts: dict[str, str]) -> Headers:
