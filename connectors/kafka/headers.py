@@ -13,6 +13,7 @@ Headers = list[tuple[str, str | bytes | None]]  # as confluent-kafka types them
 
 RECORD, TOPIC_ID, OBJECT = "homeport-record", "homeport-topic-id", "homeport-object"
 VERSION, PLAN, KEYS = "homeport-version", "homeport-plan", "homeport-keys"
+DELETES = "homeport-deletes"  # there only on a record that deletes its row
 BASIS, RELEASE = "homeport-basis", "homeport-release"
 REASON, PATH = "homeport-reason", "homeport-path"
 TRACEPARENT = "traceparent"
@@ -31,6 +32,7 @@ def for_minimal(
         KEYS: str(record.keys),
         BASIS: ",".join(basis),
         RELEASE: release,
+        **({DELETES: "true"} if record.deletes else {}),
     }
     return _encoded(texts, trace)
 
@@ -77,6 +79,7 @@ def minimal_record(headers: dict[str, str], key: bytes, value: bytes, where: str
             plan=headers[PLAN],
             keys=int(headers[KEYS]),
             value=value,
+            deletes=headers.get(DELETES) == "true",
         )
     except (KeyError, ValueError):
         msg = f"{where}: not written by our border; see who else may write to this topic"
