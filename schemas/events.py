@@ -134,6 +134,7 @@ class MinimalRecord:
         plan: SHA-256 of the plan that made it, hex.
         keys: Version of the token keys used.
         value: Confluent wire format.
+        deletes: The row is to be deleted; *value* says so too, and nothing else.
 
     """
 
@@ -145,6 +146,7 @@ class MinimalRecord:
     plan: str
     keys: int
     value: bytes = field(repr=False)
+    deletes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

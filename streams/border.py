@@ -105,7 +105,15 @@ class Border:
         """Return the headers that all minimal records of *topic* under *plan* share."""
         keys, topic_id = self._book.keys_version(plan), self._topics[topic].id
         return [
-            Stamp(topic_id, output.object, plan.digest, keys, output.basis, self._release).encoded()
+            Stamp(
+                topic_id,
+                output.object,
+                plan.digest,
+                keys,
+                output.basis,
+                self._release,
+                output.deletes,
+            ).encoded()
             for output in plan.outputs
         ]
 

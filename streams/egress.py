@@ -110,9 +110,7 @@ class Egress:
     def _preflight(self, client: OrgClient, halt: threading.Event) -> None:
         """Compare the org with what we write, before the first record is read."""
         objects = {
-            schema.object: [f["name"] for f in schema.avro["fields"] if f["name"] != "cleared"]
-            for schema in load_registry()
-            if schema.object is not None
+            schema.object: schema.columns for schema in load_registry() if schema.object is not None
         }
         problems = self._retrying(halt)(preflight, client, objects)
         if problems:

@@ -14,6 +14,7 @@ Headers = list[tuple[str, str | bytes | None]]  # as confluent-kafka types them
 
 RECORD, TOPIC_ID, OBJECT = "homeport-record", "homeport-topic-id", "homeport-object"
 VERSION, PLAN, KEYS = "homeport-version", "homeport-plan", "homeport-keys"
+DELETES = "homeport-deletes"  # there only on a record that deletes its row
 BASIS, RELEASE = "homeport-basis", "homeport-release"
 REASON, PATH, SETTLED = "homeport-reason", "homeport-path", "homeport-settled"
 TRACEPARENT = "traceparent"
@@ -30,6 +31,7 @@ class Stamp:
         keys: Version of the token keys.
         basis: W3C DPV ids of the transfer bases.
         release: Digest of the code.
+        deletes: The records delete their rows.
 
     """
 
@@ -39,6 +41,7 @@ class Stamp:
     keys: int
     basis: tuple[str, ...]
     release: str
+    deletes: bool = False
 
     def encoded(self) -> Headers:
         """Return them ready to send; `of_minimal` puts each record's own in front."""
@@ -50,6 +53,7 @@ class Stamp:
                 KEYS: str(self.keys),
                 BASIS: ",".join(self.basis),
                 RELEASE: self.release,
+                **({DELETES: "true"} if self.deletes else {}),
             }
         )
 
@@ -105,6 +109,7 @@ def minimal_record(headers: dict[str, str], key: bytes, value: bytes, where: str
             plan=headers[PLAN],
             keys=int(headers[KEYS]),
             value=value,
+            deletes=headers.get(DELETES) == "true",
         )
     except (KeyError, ValueError):
         msg = f"{where}: not written by our border; see who else may write to this topic"
