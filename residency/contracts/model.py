@@ -31,6 +31,7 @@ class FieldSource:
         clear: Empty the field.
         identity: With *path*: the external id namespace whose token is sent.
         country: With *path*: the leaf that says which country's rules a generaliser uses.
+        at: With *path*: the leaf with the event's time, for generalisers relative to it.
         otherwise: What to do where the policy gives less than the contract asks for, or
             the schema version has no such path.
 
@@ -43,6 +44,7 @@ class FieldSource:
     clear: bool = False
     identity: str | None = None
     country: str | None = None
+    at: str | None = None
     otherwise: Literal["refuse", "omit"] = "refuse"
 
     @model_validator(mode="after")
@@ -51,8 +53,8 @@ class FieldSource:
         if sum(source is not None for source in given) != 1:
             msg = "give exactly one of path, count, constant, region, clear"
             raise ValueError(msg)
-        if self.path is None and (self.identity or self.country):
-            msg = "identity and country go with path"
+        if self.path is None and (self.identity or self.country or self.at):
+            msg = "identity, country and at go with path"
             raise ValueError(msg)
         return self
 

@@ -6,12 +6,13 @@ from datetime import date, timedelta
 from typing import Any
 
 from residency.contracts.model import Contract, FieldSource, Output
-from residency.generalise import GENERALISERS
-from residency.plan.kinds import kind_of
+from residency.generalise import generaliser
+from residency.generalise.numbers import SCALE
+from residency.normalise import NORMALISER
+from residency.plan.kinds import kind_of, scale_of
 from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan, leaf_path, parse_path
 from residency.policy.packs import Certification, Destination
 from residency.policy.rules import Action, Decision, Rule, decide
-from residency.tokens import NORMALISER
 from schemas.errors import SetupError
 from schemas.registry import EventSchema, Leaf, Registry
 
@@ -196,11 +197,18 @@ class _Compiler:
         path = source.path or ""
         parse_path(path)
         leaf = self._leaves.get(leaf_path(path))
-        if leaf is None or (source.country and leaf_path(source.country) not in self._leaves):
-            return f"the schema has no leaf {path if leaf is None else source.country!r}"
+        if leaf is None:
+            return f"the schema has no leaf {path!r}"
         decision, kind = self._decisions[leaf.path], kind_of(leaf.avro)
         made = FieldPlan(
-            name, to, "path", path, action=decision.action, country=source.country, range=limits
+            name,
+            to,
+            "path",
+            path,
+            action=decision.action,
+            country=source.country,
+            at=source.at,
+            range=limits,
         )
         match decision.action:
             case Action.DROP | Action.LABEL:
@@ -209,9 +217,26 @@ class _Compiler:
             case Action.TOKENISE:
                 return self._tokenised(made, leaf, source.identity, kind)
             case Action.GENERALISE:
-                return _generalised(made, decision.how or "", kind)
+                return self._beside(made) or _generalised(made, decision.how or "", leaf)
             case Action.KEEP:
                 return _kept(made, leaf, source.identity, kind)
+
+    def _beside(self, made: FieldPlan) -> str | None:
+        """Return what is wrong with the paths that a generaliser reads beside the value.
+
+        It tells something of them, so they have to be leaves that the policy keeps.
+        """
+        for path, kind in ((made.country, "string"), (made.at, "timestamp-millis")):
+            leaf = self._leaves.get(leaf_path(path or ""))
+            if path is None:
+                continue
+            if leaf is None:
+                return f"the schema has no leaf {path!r}"
+            if kind_of(leaf.avro) != kind:
+                return f"{path} is {kind_of(leaf.avro)}, and a generaliser reads {kind} there"
+            if self._decisions[leaf.path].action is not Action.KEEP:
+                return f"a generaliser tells something of {path}, and the policy does not keep it"
+        return None
 
     def _tokenised(
         self, made: FieldPlan, leaf: Leaf, identity: str | None, kind: str
@@ -225,10 +250,15 @@ def _misfit(to: str) -> str:
     return f"the minimal field is {to}"
 
 
-def _generalised(made: FieldPlan, how: str, kind: str) -> FieldPlan | str:
-    generaliser = GENERALISERS[how]
-    if kind not in generaliser.takes or generaliser.output != made.to:
-        return f"{how} makes {generaliser.output} of {'/'.join(generaliser.takes)}, not {made.to}"
+def _generalised(made: FieldPlan, how: str, leaf: Leaf) -> FieldPlan | str:
+    way, kind = generaliser(how), kind_of(leaf.avro)
+    if kind not in way.takes or way.output != made.to:
+        return f"{how} makes {way.output} of {'/'.join(way.takes)}, not {made.to} of {kind}"
+    if kind == "decimal" and scale_of(leaf.avro) != SCALE:
+        return f"{how} reads amounts of scale {SCALE}; {leaf.path} has {scale_of(leaf.avro)}"
+    lacking = [need for need in way.needs if getattr(made, need) is None]
+    if lacking:
+        return f"{how} needs {' and '.join(lacking)} beside the path of {leaf.path}"
     return replace(made, how=how)
 
 

@@ -18,3 +18,10 @@ def kind_of(avro: Any) -> str:  # noqa: ANN401, an Avro schema is JSON
         logical = avro.get("logicalType")
         return logical if logical in LOGICAL else kind_of(avro["type"])
     return "long" if avro == "int" else str(avro)
+
+
+def scale_of(avro: Any) -> int:  # noqa: ANN401, an Avro schema is JSON
+    """Return the scale of a decimal leaf, nullable or not."""
+    if isinstance(avro, list):
+        return next(scale_of(branch) for branch in avro if branch != "null")
+    return int(avro.get("scale", 0))
