@@ -84,7 +84,9 @@ def field_plans(rng: Random, leaf: Leaf, name: str) -> Iterator[FieldPlan]:
         if not ("[]" in before and "{}" in before):
             yield FieldPlan(name, "long", "count", keyed(rng, before), **limits)
         if "{}" not in leaf.path and kind in {"long", "decimal", "timestamp-millis"}:
-            how = rng.choice(("sum", "min", "max"))
+            how = rng.choice(
+                ("min", "max") if kind == "timestamp-millis" else ("sum", "min", "max")
+            )
             bounded = {**kept, "range": (-(10**14), 10**14) if how == "sum" else bounds}
             every = f"{placed(rng, before)}[]{after}"
             yield FieldPlan(name, KEPT[kind], how, every, **bounded)
