@@ -53,6 +53,7 @@ class Hop:
         self._signals = signals
         self._watch = FatalWatch()
         self._places: dict[tuple[str | None, int | None], Place] = {}
+        self._has_moved = False  # partitions, inside the last consume()
         self.reading = Stats()
         self.writing = Stats()
 
@@ -119,6 +120,7 @@ class Hop:
                 tally=Tally.from_metadata(found.metadata),
             )
         consumer.incremental_assign(partitions)
+        self._has_moved = True
         LOG.info("assigned %d partitions", len(partitions))
         self._duties.assigned(len(self._places))
 
@@ -126,6 +128,7 @@ class Hop:
         for gone in partitions:
             self._places.pop((gone.topic, gone.partition), None)
         consumer.incremental_unassign(partitions)
+        self._has_moved = True
         LOG.info("gave %d partitions back", len(partitions))
         self._duties.assigned(len(self._places))
 
@@ -144,6 +147,11 @@ class Hop:
             messages += consumer.consume(BATCH - 1, 0)
         producer.poll(0)  # its errors and statistics
         self._watch.check()
+        failed = next((m for m in messages if m.error() is not None), None)
+        if failed is not None:
+            consumer.poll(POLL_S)  # a fatal error's own name comes by the watch, maybe later
+            self._watch.check()
+            check(failed)
         batch = self._ours(messages)
         if len(batch.raw):
             first = messages[:MAX_LINKS]
@@ -157,19 +165,14 @@ class Hop:
         its records were taken out: they are its next owner's, from the committed offset on.
         """
         known = self._places
-        for message in messages:
-            if message.error() is not None:
-                check(message)
         places = [known.get((m.topic(), m.partition())) for m in messages]
         offsets = cast("list[int]", [m.offset() for m in messages])
-        stale = [
+        if self._has_moved or any(
             place is None or offset < place.next
             for place, offset in zip(places, offsets, strict=True)
-        ]
-        if any(stale):
-            return self._ours(
-                [m for m, is_stale in zip(messages, stale, strict=True) if not is_stale]
-            )
+        ):
+            self._has_moved = False
+            return self._ours(_first_of_each(messages, places, offsets))
         owned = cast("list[Place]", places)
         values = cast("list[bytes]", [m.value() or b"" for m in messages])
         topics, partitions = [p.topic for p in owned], [p.partition for p in owned]
@@ -240,3 +243,19 @@ class Hop:
         error = exc.args[0] if isinstance(exc, KafkaException) else None
         if error is None or error.txn_requires_abort():
             producer.abort_transaction(API_TIMEOUT_S)
+
+
+def _first_of_each(
+    messages: Sequence[Message], places: Sequence[Place | None], offsets: Sequence[int]
+) -> list[Message]:
+    """Return the messages of places that are ours, not committed yet, each offset once.
+
+    A partition that was taken and given back is read again from its committed offset.
+    """
+    following: dict[Place, int] = {}
+    kept = []
+    for message, place, offset in zip(messages, places, offsets, strict=True):
+        if place is not None and offset >= following.get(place, place.next):
+            following[place] = offset + 1
+            kept.append(message)
+    return kept
