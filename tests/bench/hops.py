@@ -50,6 +50,10 @@ class ClockedHop(Hop):
 
     shares: Shares
 
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        super()._assigned(consumer, partitions)
+        self.shares.mark = time.thread_time()
+
     def _carry(self, consumer: Any, producer: Any, batch: Batch, links: Sequence[Any]) -> None:
         self.shares.to("consume")
         super()._carry(consumer, producer, batch, links)
@@ -166,7 +170,6 @@ class MeteredBorder(Border):
         super().assigned(partitions)
         if partitions and not self._meter.records:
             self._meter.start()
-            self.shares.mark = time.thread_time()
 
     def after_batch(self, count: int) -> None:
         """Take note of a commit."""
