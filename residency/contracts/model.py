@@ -37,6 +37,7 @@ class FieldSource:
         clear: Empty the field.
         identity: With *path*: the external id namespace whose token is sent.
         country: With *path*: the leaf that says which country's rules a generaliser uses.
+        at: With *path*: the leaf with the event's time, for generalisers relative to it.
         otherwise: What to do where the policy gives less than the contract asks for, or
             the schema version has no such path.
 
@@ -52,6 +53,7 @@ class FieldSource:
     clear: bool = False
     identity: str | None = None
     country: str | None = None
+    at: str | None = None
     otherwise: Literal["refuse", "omit"] = "refuse"
 
     @model_validator(mode="after")
@@ -61,8 +63,8 @@ class FieldSource:
         if len([source for source in given if source is not None]) != 1:
             msg = "give exactly one of path, count, sum, min, max, constant, region, clear"
             raise ValueError(msg)
-        if self.path is None and (self.identity or self.country):
-            msg = "identity and country go with path"
+        if self.path is None and (self.identity or self.country or self.at):
+            msg = "identity, country and at go with path"
             raise ValueError(msg)
         return self
 

@@ -6,11 +6,11 @@ from datetime import date, timedelta
 from typing import Any
 
 from residency.contracts.model import Contract, FieldSource, Output
+from residency.normalise import NORMALISER
 from residency.plan.fields import Decided, Target, make_field
 from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan, leaf_path
 from residency.policy.packs import Certification, Destination
 from residency.policy.rules import Action, Decision, Rule, decide
-from residency.tokens import NORMALISER
 from schemas.errors import SetupError
 from schemas.registry import EventSchema, Leaf, Registry
 

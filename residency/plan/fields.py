@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from residency.contracts.model import FieldSource
-from residency.generalise import GENERALISERS
+from residency.generalise import generaliser
+from residency.generalise.numbers import SCALE
 from residency.plan.kinds import digits, kind_of
 from residency.plan.model import Each, FieldPlan, leaf_path, parse_path
 from residency.policy.rules import Action, Decision
@@ -135,11 +136,17 @@ def _from_path(
     if Each() in parse_path(path):
         return f"{path} is many values; name a position, or use count, sum, min or max"
     found = leaves.get(leaf_path(path))
-    if found is None or (source.country and leaf_path(source.country) not in leaves):
-        return f"the schema has no leaf {path if found is None else source.country!r}"
+    if found is None:
+        return f"the schema has no leaf {path!r}"
     leaf, decision, kind = found.leaf, found.decision, kind_of(found.leaf.avro)
     made = FieldPlan(
-        target.name, target.kind, "path", path, action=decision.action, country=source.country
+        target.name,
+        target.kind,
+        "path",
+        path,
+        action=decision.action,
+        country=source.country,
+        at=source.at,
     )
     match decision.action:
         case Action.DROP | Action.LABEL:
@@ -147,7 +154,8 @@ def _from_path(
         case Action.TOKENISE:
             return _tokenised(made, target, leaf, source.identity, kind)
         case Action.GENERALISE:
-            return _generalised(replace(made, range=target.range), decision.how or "", kind)
+            generalised = _generalised(replace(made, range=target.range), decision.how or "", leaf)
+            return _beside(made, leaves) or generalised
         case Action.KEEP:
             return _kept(made, target, leaf, kind, source.identity)
 
@@ -165,10 +173,33 @@ def _tokenised(
     return replace(made, identity=identity is not None, domain=identity or leaf.category)
 
 
-def _generalised(made: FieldPlan, how: str, kind: str) -> FieldPlan | str:
-    generaliser = GENERALISERS[how]
-    if kind not in generaliser.takes or generaliser.output != made.to:
-        return f"{how} makes {generaliser.output} of {'/'.join(generaliser.takes)}, not {made.to}"
+def _beside(made: FieldPlan, leaves: Mapping[str, Decided]) -> str | None:
+    """Return what is wrong with the paths that a generaliser reads beside the value.
+
+    It tells something of them, so they have to be leaves that the policy keeps.
+    """
+    for path, kind in ((made.country, "string"), (made.at, "timestamp-millis")):
+        if path is None:
+            continue
+        found = leaves.get(leaf_path(path))
+        if found is None:
+            return f"the schema has no leaf {path!r}"
+        if kind_of(found.leaf.avro) != kind:
+            return f"{path} is {kind_of(found.leaf.avro)}, and a generaliser reads {kind} there"
+        if found.decision.action is not Action.KEEP:
+            return f"a generaliser tells something of {path}, and the policy does not keep it"
+    return None
+
+
+def _generalised(made: FieldPlan, how: str, leaf: Leaf) -> FieldPlan | str:
+    way, kind = generaliser(how), kind_of(leaf.avro)
+    if kind not in way.takes or way.output != made.to:
+        return f"{how} makes {way.output} of {'/'.join(way.takes)}, not {made.to} of {kind}"
+    if kind == "decimal" and digits(leaf.avro)[1] != SCALE:
+        return f"{how} reads amounts of scale {SCALE}; {leaf.path} has {digits(leaf.avro)[1]}"
+    lacking = [need for need in way.needs if getattr(made, need) is None]
+    if lacking:
+        return f"{how} needs {' and '.join(lacking)} beside the path of {leaf.path}"
     return replace(made, how=how)
 
 

@@ -104,6 +104,8 @@ class FieldPlan:
             what is counted, added up or compared.
         action: What is done with the leaf; None for constants and the like.
         domain: Token domain: an identity's name, or the leaf's category.
+        country: The leaf with the country that the leaf belongs to, for generalisers.
+        at: The leaf with the event's time, for generalisers.
         pattern: A kept text must match it.
         range: A number must lie in it, both ends included; in whole units.
         scale: Digits after the point, of the leaf as of the field; decimals only.
@@ -120,6 +122,7 @@ class FieldPlan:
     identity: bool = False
     domain: str | None = None
     country: str | None = None
+    at: str | None = None
     pattern: str | None = None
     range: tuple[int, int] | None = None
     scale: int | None = None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from residency.generalise import GENERALISERS
+from residency.generalise import Context, generaliser
 from residency.plan.model import Each, FieldPlan, MapKey, OutputPlan, Plan, Step, parse_path
 from residency.policy.rules import Action
 from residency.tokens import Tokeniser
@@ -39,6 +39,9 @@ def strip(
     """
     if event.schema_id != plan.schema_id:
         msg = f"{event.raw.at}: plan for schema {plan.schema_id}, event of {event.schema_id}"
+        raise HaltError(msg)
+    if tokeniser.normaliser != plan.normaliser:
+        msg = f"{event.raw.at}: plan of normaliser {plan.normaliser}, not {tokeniser.normaliser}"
         raise HaltError(msg)
     return tuple(
         _record(event, plan, number, tokeniser, registry) for number in range(len(plan.outputs))
@@ -119,7 +122,8 @@ def _act(
             return tokeniser.attribute(domain, value)
         case Action.GENERALISE:
             country = look_up(event, field.country) if field.country else None
-            return GENERALISERS[field.how or ""].apply(value, country)
+            at = look_up(event, field.at) if field.at else None
+            return generaliser(field.how or "").apply(value, Context(country, at))
         case Action.KEEP:
             return _keep(field, value)
         case _:

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "plan": ("streams.cli.plan", "plan", "Show, lint and approve what may leave a region."),
     "explain": ("streams.cli.plan", "explain", "Say which rule and law decide one field."),
     "ledger": ("streams.cli.ledger", "ledger", "Verify a ledger, show entries, prove one."),
+    "quarantine": ("streams.cli.quarantine", "quarantine", "Show what could not go on; retry it."),
     "sandbox": ("streams.cli.sandbox", "sandbox", "Run the local Salesforce test org alone."),
 }
 
