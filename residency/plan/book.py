@@ -6,10 +6,12 @@ from datetime import date
 from typing import NamedTuple
 
 from residency import topics
-from residency.contracts.model import Contract, load_contract
+from residency.contracts.model import Contract
+from residency.contracts.read import load_contract
 from residency.keys import TokenKeys
 from residency.plan.approved import approved_digests
-from residency.plan.compile import PlanError, Policy, compile_plan
+from residency.plan.compile import Policy, compile_plan
+from residency.plan.faults import Fault, PlanError
 from residency.plan.model import Plan
 from residency.plan.strip import look_up, strip
 from residency.policy.packs import CENTRAL, load_destination, load_packs
@@ -39,18 +41,27 @@ def compile_all(
         PlanError: With the problems of all schemas at once.
 
     """
-    registry, contract = registry or load_registry(), contract or load_contract()
+    plans, faults = compile_each(
+        region, on, registry or load_registry(), contract or load_contract()
+    )
+    if faults:
+        raise PlanError(faults)
+    return plans
+
+
+def compile_each(
+    region: str, on: date, registry: Registry, contract: Contract
+) -> tuple[tuple[Plan, ...], tuple[Fault, ...]]:
+    """Return the plans of the schemas that have one, and what keeps the others from it."""
     policy = load_policy(region, on)
     plans: list[Plan] = []
-    problems: list[str] = []
+    faults: list[Fault] = []
     for schema in registry.raw():
         try:
             plans.append(compile_plan(schema, contract, policy, registry))
         except PlanError as exc:
-            problems += exc.problems
-    if problems:
-        raise PlanError(problems)
-    return tuple(plans)
+            faults += exc.faults
+    return tuple(plans), tuple(faults)
 
 
 @dataclass(frozen=True)

@@ -94,10 +94,23 @@ def make_field(
     return made if source.clear or to == "string" else target.misfit
 
 
+def rests_on(field: FieldPlan, leaves: Mapping[str, Decided]) -> list[Decided]:
+    """Return the leaves of which the field tells something: what it is made of and made with."""
+    if field.path is None:
+        return []
+    if field.source == "count":
+        return [one for one in _inside(field.path, leaves) if one.decision.action is Action.KEEP]
+    return [leaves[leaf_path(p)] for p in (field.path, field.country, field.at) if p is not None]
+
+
+def _inside(array: str, leaves: Mapping[str, Decided]) -> list[Decided]:
+    """Return the leaves of an array's elements."""
+    return [one for at, one in leaves.items() if at.startswith(leaf_path(array) + "[]")]
+
+
 def _counted(target: Target, path: str, leaves: Mapping[str, Decided]) -> FieldPlan | str:
     """Return the plan of an array's length: the array is one of which something is kept."""
-    parse_path(path)
-    inside = [one for at, one in leaves.items() if at.startswith(leaf_path(path) + "[]")]
+    inside = _inside(path, leaves)
     if not inside:
         return f"the schema has no array {path!r}"
     if not any(one.decision.action is Action.KEEP for one in inside):
@@ -139,23 +152,15 @@ def _from_path(
     if found is None:
         return f"the schema has no leaf {path!r}"
     leaf, decision, kind = found.leaf, found.decision, kind_of(found.leaf.avro)
-    made = FieldPlan(
-        target.name,
-        target.kind,
-        "path",
-        path,
-        action=decision.action,
-        country=source.country,
-        at=source.at,
-    )
+    made = FieldPlan(target.name, target.kind, "path", path, action=decision.action)
     match decision.action:
         case Action.DROP | Action.LABEL:
             return _not_given(found, path)
         case Action.TOKENISE:
             return _tokenised(made, target, leaf, source.identity, kind)
         case Action.GENERALISE:
-            generalised = _generalised(replace(made, range=target.range), decision.how or "", leaf)
-            return _beside(made, leaves) or generalised
+            made = replace(made, country=source.country, at=source.at, range=target.range)
+            return _beside(made, leaves) or _generalised(made, decision.how or "", leaf)
         case Action.KEEP:
             return _kept(made, target, leaf, kind, source.identity)
 
@@ -184,6 +189,8 @@ def _beside(made: FieldPlan, leaves: Mapping[str, Decided]) -> str | None:
         found = leaves.get(leaf_path(path))
         if found is None:
             return f"the schema has no leaf {path!r}"
+        if Each() in parse_path(path):
+            return f"{path} is many values; name a position"
         if kind_of(found.leaf.avro) != kind:
             return f"{path} is {kind_of(found.leaf.avro)}, and a generaliser reads {kind} there"
         if found.decision.action is not Action.KEEP:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from residency.contracts.model import Contract, FieldSource, Output
 from residency.keys import TokenKeys
-from residency.plan.compile import PlanError, Policy, compile_plan
+from residency.plan.compile import Policy, compile_plan
+from residency.plan.faults import PlanError
 from residency.plan.model import Each, MapKey, Plan, Step, leaf_path, parse_path
 from residency.plan.strip import find_all, look_up, strip
 from residency.policy.packs import Destination
