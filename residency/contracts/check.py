@@ -72,8 +72,8 @@ def _unmatched(source: FieldSource, versions: list[EventSchema]) -> Iterator[str
     wanted = source.paths if source.otherwise == "omit" else source.beside
     for path in wanted:
         found = leaf_path(path)
-        is_array = path == source.count and any(leaf.startswith(f"{found}[]") for leaf in leaves)
-        if found not in leaves and not is_array:
+        is_array = any(leaf.startswith(f"{found}[]") for leaf in leaves)
+        if not (is_array if path == source.count else found in leaves):
             yield path
 
 

@@ -16,7 +16,7 @@ from schemas.errors import SetupError
 
 CONTRACTS_FOLDER = Path(__file__).parent
 EXTERNAL_ID = "External_Id__c"
-_AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
+_WHERE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
 class BadContractError(SetupError):
@@ -100,9 +100,9 @@ class _Reading:
         try:
             parsed = _FILE.validate_python(tomllib.loads(text))
         except tomllib.TOMLDecodeError as exc:
-            told = str(exc)
-            line = _AT_LINE.search(told)
-            self._fault(f"{file}:{line[1] if line else 1}", f"not TOML: {_AT_LINE.sub('', told)}")
+            where = _WHERE.search(str(exc))
+            line = where[1] if where and where[1] else len(text.splitlines())
+            self._fault(f"{file}:{line}", f"not TOML: {_WHERE.sub('', str(exc))}")
             return
         except ValidationError as exc:
             for error in exc.errors():

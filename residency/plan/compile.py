@@ -8,7 +8,7 @@ from typing import Any
 from residency.contracts.model import Contract, FieldSource, Output
 from residency.normalise import NORMALISER
 from residency.plan.faults import Fault, PlanError
-from residency.plan.fields import Decided, Target, make_field, rests_on
+from residency.plan.fields import Decided, Shortfall, Target, make_field, rests_on
 from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan
 from residency.policy.packs import Certification, Destination
 from residency.policy.rules import Action, Decision, Rule, decide
@@ -166,7 +166,7 @@ class _Compiler:
             return None
         made = make_field(Target.read(target), source, self._decided)
         if isinstance(made, str):
-            if source.otherwise == "refuse":
+            if source.otherwise == "refuse" or not isinstance(made, Shortfall):
                 self._fault(output, name, made)
             return None
         return made

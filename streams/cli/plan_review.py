@@ -178,12 +178,11 @@ def _compiled() -> list[PlanJson]:
 
 def _read(path: Path) -> list[PlanJson]:
     try:
-        rows = orjson.loads(path.read_bytes())
+        found = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError):
-        rows = None
-    rows = [rows] if isinstance(rows, dict) else rows
-    known = isinstance(rows, list) and all({"region", "schema_id"} <= set(row) for row in rows)
-    if not known:
+        found = None
+    rows = [row for row in (found if isinstance(found, list) else [found]) if isinstance(row, dict)]
+    if not rows or not all({"region", "schema_id"} <= row.keys() for row in rows):
         msg = f"{path.name} holds no plans; write it with: homeport plan show --region R --json"
         raise click.UsageError(msg)
     return [{k: v for k, v in row.items() if k not in {"digest", "approved"}} for row in rows]

@@ -299,6 +299,30 @@ def test_a_source_that_cannot_be_met_says_why(name: str, source: FieldSource, to
     assert told in problem
 
 
+@pytest.mark.parametrize(
+    ("name", "source", "is_passed_over"),
+    [
+        ("Long__c", FieldSource(sum="lines[].dose", otherwise="omit"), True),
+        ("Long__c", FieldSource(count="pills", otherwise="omit"), True),
+        ("Long__c", FieldSource(path="nowhere", otherwise="omit"), True),
+        ("Money__c", FieldSource(path="id", otherwise="omit"), True),
+        ("Money__c", FieldSource(path="lines[0].quantity", otherwise="omit"), False),
+        ("Long__c", FieldSource(path="lines[].quantity", otherwise="omit"), False),
+        ("Text__c", FieldSource(count="lines", otherwise="omit"), False),
+        ("Nowhere__c", FieldSource(clear=True, otherwise="omit"), False),
+    ],
+)
+def test_omit_passes_over_what_policy_or_schema_lack_and_over_no_mistake(
+    name: str, source: FieldSource, is_passed_over: bool
+) -> None:
+    try:
+        fields = compiled({name: source}).outputs[0].fields
+    except PlanError:
+        fields = None
+
+    assert fields == (() if is_passed_over else None)
+
+
 def test_wider_digits_are_fine_where_a_range_bounds_them() -> None:
     assert made("Money__c", FieldSource(path="wide"), event(None, wide=b"\x7b")) == Decimal("1.23")
 
