@@ -65,7 +65,10 @@ def _laid_out(value: Any, indent: str) -> str:  # noqa: ANN401, JSON is Any
     if isinstance(value, list):
         lines = [inner + _laid_out(one, inner) for one in value]
         return "[\n" + ",\n".join(lines) + f"\n{indent}]"
-    lines = [f'{inner}"{key}": {_laid_out(value[key], inner)}' for key in sorted(value)]
+    lines = [
+        f"{inner}{json.dumps(key, ensure_ascii=False)}: {_laid_out(value[key], inner)}"
+        for key in sorted(value)
+    ]
     return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
 
 

@@ -13,7 +13,7 @@ from residency.contracts.model import Contract, FieldSource, Output
 from residency.keys import TokenKeys
 from residency.plan.compile import Policy, compile_plan
 from residency.plan.faults import PlanError
-from residency.plan.model import Each, MapKey, Plan, Step, leaf_path, parse_path
+from residency.plan.model import Each, FieldPlan, MapKey, Plan, Step, leaf_path, parse_path
 from residency.plan.strip import find_all, look_up, strip
 from residency.policy.packs import Destination
 from residency.policy.rules import Action, Rule
@@ -380,3 +380,86 @@ def test_looking_up_never_fails_and_finds_the_first_of_all(value: Any, path: str
     assert None not in found
     if Each() not in parse_path(path):
         assert found == [one for one in [look_up(value, path)] if one is not None]
+
+
+NAMES = st.sampled_from(["Long__c", "Money__c", "Fine__c", "Bare__c", "At__c", "Text__c", "No__c"])
+LEAVES = [leaf.path for leaf in EVENT.leaves]
+REACHES = st.sampled_from(
+    [*LEAVES, *(path.replace("[]", "[0]").replace("{}", "{a}") for path in LEAVES), "lines", "no"]
+)
+AGGREGATES = st.sampled_from(["path", "count", "sum", "min", "max"])
+SOURCES = st.one_of(
+    st.builds(
+        lambda how, path, otherwise: FieldSource(
+            **{how: path.replace("{}", "{b}"), "otherwise": otherwise}
+        ),
+        AGGREGATES,
+        REACHES,
+        st.sampled_from(["refuse", "omit"]),
+    ),
+    st.builds(FieldSource, constant=st.just("x")),
+    st.just(FieldSource(region=True)),
+    st.just(FieldSource(clear=True)),
+)
+
+
+def alone(name: str, source: FieldSource) -> tuple[tuple[FieldPlan, ...], tuple[str, ...]]:
+    """Return what one mapping compiles to, or its problems."""
+    try:
+        return compiled({name: source}).outputs[0].fields, ()
+    except PlanError as exc:
+        return (), exc.problems
+
+
+@given(st.dictionaries(NAMES, SOURCES))
+def test_a_contract_compiles_or_tells_the_problems_of_every_mapping_in_it(
+    fields: dict[str, FieldSource],
+) -> None:
+    each = [alone(name, source) for name, source in fields.items()]
+    made = [field for plans, _ in each for field in plans]
+    told = [problem for _, problems in each for problem in problems]
+
+    try:
+        found = compiled(fields).outputs[0].fields, ()
+    except PlanError as exc:
+        found = (), exc.problems
+
+    wanted = ((), tuple(told)) if told else (tuple(sorted(made, key=lambda f: f.name)), ())
+    assert found == wanted
+
+
+@given(st.dictionaries(NAMES, SOURCES), st.data())
+def test_what_compiles_is_carried_out_or_quarantined_by_its_format_alone(
+    fields: dict[str, FieldSource], data: st.DataObject
+) -> None:
+    good = {name: source for name, source in fields.items() if not alone(name, source)[1]}
+    lines = data.draw(st.lists(st.fixed_dictionaries(LINE_VALUES), max_size=2))
+    values = event(lines, notes=data.draw(st.dictionaries(st.sampled_from("ab"), st.text("aB"))))
+
+    sent: dict[str, Any] = {}
+    reason = None
+    try:
+        sent = decode(REGISTRY, recorded(compiled(good), values).value)[1]
+    except QuarantineError as exc:
+        reason = exc.reason
+
+    assert reason in {None, Reason.FORMAT}
+    assert {name for name, value in sent.items() if value is not None} <= {
+        "External_Id__c",
+        "Base_Version__c",
+        "cleared",
+        "deleted",
+        *good,
+    }
+
+
+LINE_VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "quantity": st.none() | st.integers(-(2**63), 2**63 - 1),
+    "price": st.none() | st.binary(min_size=1, max_size=9),
+    "fine": st.binary(min_size=1, max_size=9),
+    "at": st.none() | st.integers(0, 10**12),
+    "sku": st.text(max_size=4),
+    "on": st.booleans(),
+    "dose": st.integers(0, 9),
+    "parts": st.lists(st.integers(-(2**63), 2**63 - 1), max_size=3),
+}
