@@ -125,7 +125,12 @@ def _rows(plan: PlanJson) -> dict[str, Row]:
 
 
 def _of_rows(old: Row, new: Row) -> Direction:
-    """Return the direction of a leaf or a field: what is there more, or by a looser action."""
+    """Return the direction of a leaf or a field: what is there more, or by a looser action.
+
+    A field that is made of something else lets that out, which it did not before.
+    """
+    if old and new and any(old.get(key) != new.get(key) for key in ("source", "path")):
+        return Direction.LOOSENED
     was, now = _looseness(old), _looseness(new)
     if was == now:
         return Direction.CHANGED

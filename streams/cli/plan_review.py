@@ -2,11 +2,12 @@
 
 import io
 import json
+import re
 import subprocess
 import tarfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -40,6 +41,7 @@ __all__ = ["plan"]
 
 ROOT = Path(__file__).parents[2]
 APPROVED, HERE = "approved", "."
+_PLACE = re.compile(r"([\w.-]+\.toml):(\d+): ")
 Folder = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -93,10 +95,16 @@ def _problems(folder: Path, org: Path) -> list[str]:
         plans += compiled
         faults += found
     faults += org_faults(contract, plans, registry, read_org(org))
-    problems = contract_problems(contract, registry) + merged(faults)
+    problems = sorted(contract_problems(contract, registry) + merged(faults), key=_place)
     if folder == CONTRACTS_FOLDER:
         problems += _unapproved(plans)
     return problems
+
+
+def _place(problem: str) -> tuple[str, int]:
+    """Return file and line of a problem, to sort by; those without come last."""
+    found = _PLACE.match(problem)
+    return (found[1], int(found[2])) if found else ("~", 0)
 
 
 def _unapproved(plans: Sequence[Plan]) -> list[str]:
@@ -140,16 +148,26 @@ def diff(before: str, after: str, as_json: bool) -> None:
         told = {"loosened": is_loosened, "changes": [asdict(change) for change in found]}
         click.echo(orjson.dumps(told).decode())
     else:
-        for change in found:
-            _print(change)
+        for alike in _alike(found):
+            _print(alike)
         click.echo(_summary(found), err=True)
     raise SystemExit(1 if is_loosened else 0)
 
 
-def _print(change: Change) -> None:
-    where = f"{change.region} {change.subject} ({change.schema_id})"
-    click.echo(f"{change.direction.upper():<9}  {where} {change.what}")
-    click.echo(f"           {change.before or 'nothing'} -> {change.after or 'nothing'}")
+def _alike(found: Sequence[Change]) -> list[list[Change]]:
+    """Return the changes in groups that differ in region and version of the event alone."""
+    groups: dict[Change, list[Change]] = {}
+    for change in found:
+        groups.setdefault(replace(change, region="", schema_id=0), []).append(change)
+    return list(groups.values())
+
+
+def _print(alike: Sequence[Change]) -> None:
+    one = alike[0]
+    regions = ", ".join(dict.fromkeys(change.region for change in alike))
+    ids = ", ".join(dict.fromkeys(str(change.schema_id) for change in alike))
+    click.echo(f"{one.direction.upper():<9}  {one.subject} ({ids}) in {regions}: {one.what}")
+    click.echo(f"           {one.before or 'nothing'} -> {one.after or 'nothing'}")
 
 
 def _summary(found: Sequence[Change]) -> str:

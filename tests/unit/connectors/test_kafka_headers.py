@@ -16,8 +16,11 @@ def record(*, deletes: bool = False) -> MinimalRecord:
 
 
 def sent(one: MinimalRecord) -> dict[str, str]:
-    made = headers.for_minimal(one, ("b",), "release", None)
-    return headers.texts((key, value) for key, value in made if isinstance(value, bytes))
+    stamp = headers.Stamp(
+        one.id.topic_id, one.object, one.plan, one.keys, ("b",), "release", one.deletes
+    )
+    made = headers.of_minimal(str(one.id), one.version, stamp.encoded())
+    return headers.texts((k, v.encode() if isinstance(v, str) else v or b"") for k, v in made)
 
 
 @pytest.mark.parametrize("deletes", [True, False])
