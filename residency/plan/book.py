@@ -8,10 +8,12 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 from residency import topics
-from residency.contracts.model import Contract, load_contract
+from residency.contracts.model import Contract
+from residency.contracts.read import load_contract
 from residency.keys import TokenKeys
 from residency.plan.approved import approved_digests
-from residency.plan.compile import PlanError, Policy, compile_plan
+from residency.plan.compile import Policy, compile_plan
+from residency.plan.faults import Fault, PlanError
 from residency.plan.model import Plan
 from residency.plan.strip import look_up, strip
 from residency.plan.walk.accelerator import IS_ACCELERATED
@@ -52,18 +54,27 @@ def compile_all(
         PlanError: With the problems of all schemas at once.
 
     """
-    registry, contract = registry or load_registry(), contract or load_contract()
+    plans, faults = compile_each(
+        region, on, registry or load_registry(), contract or load_contract()
+    )
+    if faults:
+        raise PlanError(faults)
+    return plans
+
+
+def compile_each(
+    region: str, on: date, registry: Registry, contract: Contract
+) -> tuple[tuple[Plan, ...], tuple[Fault, ...]]:
+    """Return the plans of the schemas that have one, and what keeps the others from it."""
     policy = load_policy(region, on)
     plans: list[Plan] = []
-    problems: list[str] = []
+    faults: list[Fault] = []
     for schema in registry.raw():
         try:
             plans.append(compile_plan(schema, contract, policy, registry))
         except PlanError as exc:
-            problems += exc.problems
-    if problems:
-        raise PlanError(problems)
-    return tuple(plans)
+            faults += exc.faults
+    return tuple(plans), tuple(faults)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "worker": ("streams.cli.worker", "worker", "Run one service of one region in front."),
     "dry-run": ("streams.cli.dryrun", "dry_run", "Say what would leave, without Kafka or network."),
     "schema": ("streams.cli.schema", "schema", "Check the Avro schemas, their tags and ids."),
-    "plan": ("streams.cli.plan", "plan", "Show, lint and approve what may leave a region."),
+    "plan": ("streams.cli.plan_review", "plan", "Show, lint, compare and approve what may leave."),
     "explain": ("streams.cli.plan", "explain", "Say which rule and law decide one field."),
     "ledger": ("streams.cli.ledger", "ledger", "Verify a ledger, show entries, prove one."),
     "quarantine": ("streams.cli.quarantine", "quarantine", "Show what could not go on; retry it."),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from residency.contracts.model import load_contract
+from residency.contracts.read import load_contract
 from residency.generalise import generaliser
 from residency.keys import TokenKeys
 from residency.plan.book import PlanBook, compile_all
