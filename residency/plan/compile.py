@@ -1,5 +1,6 @@
 """Compile contract and policy for one schema into a plan, or say everything that is wrong."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -9,7 +10,9 @@ from residency.contracts.model import Contract, FieldSource, Output
 from residency.generalise import GENERALISERS
 from residency.plan.kinds import kind_of
 from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan, leaf_path, parse_path
-from residency.policy.packs import Certification, Destination
+from residency.policy.destinations import Destination
+from residency.policy.limits import Limits
+from residency.policy.packs import load_limits
 from residency.policy.rules import Action, Decision, Rule, decide
 from residency.tokens import NORMALISER
 from schemas.errors import SetupError
@@ -47,6 +50,7 @@ class Policy:
     rules: tuple[Rule, ...]
     destination: Destination
     on: date
+    limits: Limits = dataclasses.field(default_factory=load_limits)  # if forgotten, they hold
 
 
 def compile_plan(
@@ -97,10 +101,7 @@ class _Compiler:
 
     def _decide(self, leaf: Leaf) -> Decision:
         policy = self._policy
-        decision = decide(policy.rules, leaf.category, policy.destination.id, policy.on)
-        held = {certificate.scheme for certificate in self._certificates()}
-        lacking = any(r.requires is not None and r.requires not in held for r in decision.rules)
-        return Decision(Action.DROP, None, decision.rules) if lacking else decision
+        return decide(policy.rules, leaf.category, policy.destination, policy.on, policy.limits)
 
     def _expiries(self, outputs: Sequence[OutputPlan]) -> Iterator[date]:
         leaves = [
@@ -111,10 +112,8 @@ class _Compiler:
         ]
         used = {rule for leaf in leaves for rule in self._decisions[leaf.path].rules}
         policy = self._policy
+        # A rule's last day is here that of all it rests on: certificates, sets, overrides.
         yield from (rule.valid_to for rule in used if rule.valid_to is not None)
-        for scheme in {rule.requires for rule in used}:
-            held = [c.valid_to for c in self._certificates() if c.scheme == scheme]
-            yield from [max(held)] if held else []  # a renewal is a new row beside the old one
         # A rule that comes into force later may be stricter: compile and approve again then.
         yield from (
             rule.valid_from - timedelta(days=1)
@@ -123,13 +122,6 @@ class _Compiler:
             and rule.valid_from > policy.on
             and any(rule.covers(leaf.category) for leaf in leaves)
         )
-
-    def _certificates(self) -> list[Certification]:
-        """Return the destination's certificates in force on the policy's day."""
-        policy = self._policy
-        return [
-            c for c in policy.destination.certifications if c.valid_from <= policy.on <= c.valid_to
-        ]
 
     def _output(self, output: Output) -> OutputPlan:
         minimal = self._registry.minimal(output.object)
