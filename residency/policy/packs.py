@@ -147,7 +147,7 @@ def read_pack(
 
 
 def _named(row: Placed[Rule], pack: str) -> Placed[Rule]:
-    return replace(row, value=replace(row.value, pack=pack))
+    return Placed(replace(row.value, pack=pack), row.file, row.at)
 
 
 def placed_rows(
