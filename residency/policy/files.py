@@ -26,6 +26,8 @@ SINGLE = {
     "retired": "policy/retired_ids.toml",
 }
 _AT_LINE = re.compile(r"\(at line (\d+)")
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|#.*")
+_BARE_NO = re.compile(r"(?<![\w-])NO(?![\w-])", re.IGNORECASE)
 UNQUOTED = 'a bare word in a list of codes: YAML 1.1 reads NO as false; write "NO", in quotes'
 T = TypeVar("T")
 
@@ -83,9 +85,10 @@ class PolicyFile:
             return tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as exc:
             at = _AT_LINE.search(str(exc))
-            end = self.text.count("\n") + 1
-            line = int(at[1]) if at else end
-            findings.append(Finding(self.name, line, "syntax", f"not TOML: {exc}"))
+            line = int(at[1]) if at else max(1, len(self.text.splitlines()))
+            bare = _BARE_NO.search(_QUOTED.sub("", self.text.splitlines()[line - 1]))
+            kind, told = ("unquoted-no", UNQUOTED) if bare else ("syntax", f"not TOML: {exc}")
+            findings.append(Finding(self.name, line, kind, told))
             return {}
 
     def row(self, row: object, at: Keys, kind: type[T], findings: list[Finding]) -> T | None:

@@ -130,24 +130,24 @@ def read_pack(
     file: PolicyFile, name: str, bases: frozenset[str], findings: list[Finding]
 ) -> Pack | None:
     """Return what of a pack can be read; the rest becomes findings. None: not even its head."""
+    already = len(findings)
     table = dict(file.table(findings))
-    rows = table.pop("rule", [])
-    if not table and findings:
+    if len(findings) > already:
         return None  # not TOML, and said so
+    rows = table.pop("rule", [])
     head = file.row(table, (), Head, findings)
     if head is None:
         return None
     if head.pack != name:
         told = f"says it is pack {head.pack!r}; a pack has the name of its file"
         findings.append(file.finding(("pack",), "bad-row", told))
-    placed = tuple(_named(p, name) for p in placed_rows(file, rows, "rule", Rule, findings))
+    read = tuple(placed_rows(file, rows, "rule", Rule, findings))
+    told = "`pack` is not a row's to say: the pack is its file's"
+    findings += [row.finding("pack", "unknown-key", told) for row in read if row.value.pack]
+    placed = tuple(Placed(replace(row.value, pack=name), file, row.at) for row in read)
     findings += [finding for row in placed for finding in _row_faults(row, bases)]
     findings += _repeated(placed)
     return Pack(Placed(head, file, ()), placed)
-
-
-def _named(row: Placed[Rule], pack: str) -> Placed[Rule]:
-    return Placed(replace(row.value, pack=pack), row.file, row.at)
 
 
 def placed_rows(
