@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -102,7 +103,7 @@ class PolicyFile:
                 told = f"unknown key {key!r}; have {', '.join(sorted(known))}"
                 findings.append(self.finding((*at, key), "unknown-key", told))
         try:
-            value = TypeAdapter(kind).validate_python(row)
+            value: T = _reader(kind).validate_python(row)
         except ValidationError as exc:
             findings += [self._invalid(at, error["loc"], error["msg"]) for error in exc.errors()]
             return None
@@ -111,6 +112,11 @@ class PolicyFile:
     def _invalid(self, at: Keys, where: Keys, message: str) -> Finding:
         name = ".".join(str(part) for part in where)
         return self.finding((*at, *where), "bad-row", f"{name}: {message}")
+
+
+@cache
+def _reader(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _without_booleans(row: object, at: Keys) -> tuple[object, list[Keys]]:
