@@ -103,7 +103,7 @@ class PolicyFile:
                 told = f"unknown key {key!r}; have {', '.join(sorted(known))}"
                 findings.append(self.finding((*at, key), "unknown-key", told))
         try:
-            value: T = _reader(kind).validate_python(row)
+            value: T = _reader(kind).validate_python(row)  # type: ignore[arg-type]  # a class hashes
         except ValidationError as exc:
             findings += [self._invalid(at, error["loc"], error["msg"]) for error in exc.errors()]
             return None
