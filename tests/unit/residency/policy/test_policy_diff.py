@@ -1,28 +1,18 @@
 """A change of policy is told per decision, and what lets more out is told as loosened."""
 
-import shutil
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from residency.policy.diff import Change, Direction, changes, moves
-from residency.policy.files import PACKS, ROOT, SINGLE, files_at, shipped_files
+from residency.policy.files import PACKS, ROOT, files_at, shipped_files
 from residency.policy.rulebook import load_rulebook
 
 ON = date(2026, 11, 23)
 SHIPPED = load_rulebook(shipped_files())
 KNOWN = frozenset({"user.contact.email", "user.device.ip_address", "user.sensor"})
 LOOSENED, TIGHTENED, GROUNDS = Direction
-
-
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """Return a folder with a copy of the whole shipped policy."""
-    for name in (PACKS, *SINGLE.values()):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if name == PACKS else shutil.copy)(ROOT / name, tmp_path / name)
-    return tmp_path
 
 
 def swap(file: Path, old: str, new: str) -> None:

@@ -36,15 +36,6 @@ valid_from = 2026-02-05
 BASIS = 'basis = "eu-gdpr:A45-3"'
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """Return a folder with a copy of the whole shipped policy."""
-    for name in (PACKS, *SINGLE.values()):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if name == PACKS else shutil.copy)(ROOT / name, tmp_path / name)
-    return tmp_path
-
-
 def findings(folder: Path, on: date = ON) -> tuple[Finding, ...]:
     return lint(files_at(folder), on, categories(), USED)
 
