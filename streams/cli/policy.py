@@ -1,8 +1,10 @@
 """``homeport policy``: lint, compare and show what privacy officers write."""
 
 import subprocess
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,7 @@ def policy() -> None:
 @policy.command()
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @on_option
-@click.option("--all", "is_all", is_flag=True, help="Print notes about guard rows, too.")
+@click.option("--all", "is_all", is_flag=True, help="Print each note on a line of its own.")
 @json_option
 def lint(paths: tuple[Path, ...], on: datetime | None, is_all: bool, as_json: bool) -> None:
     """Report everything that is wrong, at once, each with file and line.
@@ -63,7 +65,7 @@ def lint(paths: tuple[Path, ...], on: datetime | None, is_all: bool, as_json: bo
 
     A row that matches no field of any schema is a problem if it permits something. If it
     drops, it is a note and fails nothing: complete packs guard categories before a schema
-    uses them.
+    uses them. Notes are told by line numbers alone, unless --all asks for each.
 
     \b
     Examples: homeport policy lint
@@ -86,11 +88,18 @@ def lint(paths: tuple[Path, ...], on: datetime | None, is_all: bool, as_json: bo
     if as_json:
         _print_json({"on": day, "problems": _plain(problems), "notes": _plain(notes)})
     else:
-        for finding in (*problems, *notes) if is_all else problems:
-            click.echo(str(finding))
-        hidden = "" if is_all or not notes else "; --all prints them"
-        click.echo(f"{len(problems)} problem(s), {len(notes)} note(s){hidden}", err=True)
+        for line in (*map(str, problems), *(map(str, notes) if is_all else _grouped(notes))):
+            click.echo(line)
+        click.echo(f"{len(problems)} problem(s), {len(notes)} note(s)", err=True)
     raise SystemExit(1 if problems else 0)
+
+
+def _grouped(notes: list[Finding]) -> Iterator[str]:
+    """Yield a line per file and kind of note, with the lines it is about."""
+    ordered = sorted(notes, key=lambda note: (note.file, note.kind, note.line))
+    for (file, kind), group in groupby(ordered, key=lambda note: (note.file, note.kind)):
+        lines = ", ".join(str(note.line) for note in group)
+        yield f"{file}: note: {kind}, lines {lines}; --all says more"
 
 
 def _plain(findings: list[Finding]) -> list[dict[str, Any]]:
