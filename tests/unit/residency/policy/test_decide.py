@@ -106,6 +106,13 @@ def test_drop_is_stricter_than_tokenise_than_generalise_than_label_than_keep() -
     assert [a.value for a in STRICTNESS] == ["drop", "tokenise", "generalise", "label", "keep"]
 
 
+def test_a_row_that_drops_is_cited_as_it_is_written() -> None:
+    """No limit adds a reason to it: a special category, a country or a certificate it lacks."""
+    drop = rule(HEALTH, Action.DROP, pack="p", requires="ISO")
+
+    assert decided([drop], HEALTH, Limits(special=(SPECIAL,), sets=(ADEQUATE,))).rules == (drop,)
+
+
 def test_a_category_no_rule_speaks_about_is_dropped() -> None:
     told = decided([rule("user.name", Action.KEEP, pack="p")], "user.contact.email")
 
