@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from residency.policy.packs import generaliser_named
 from residency.policy.rulebook import Rulebook
-from residency.policy.rules import STRICTNESS, Action, Decision
+from residency.policy.rules import STRICTNESS, Action, Decision, Rule
 
 
 class Direction(StrEnum):
@@ -94,6 +94,28 @@ def moves(before: Rulebook, after: Rulebook) -> tuple[Move, ...]:
         if (home := old.get(code)) != (to := new.get(code))
     ]
     return tuple(sorted(found, key=lambda m: tuple(Direction).index(m.direction)))
+
+
+def id_faults(before: Rulebook, after: Rulebook) -> tuple[str, ...]:
+    """Return each id that ledgers cite and that is gone or means something else now."""
+    old, new = ({r.value.id: r.value for r in book.rows()} for book in (before, after))
+    retired = {row.value.id for row in after.retired}
+    faults = []
+    for name, rule in sorted(old.items()):
+        now = new.get(name)
+        if now is None and name not in retired:
+            faults.append(
+                f"{name}: gone; put it into retired_ids.toml, so that none takes it again"
+            )
+        elif now is not None and _meaning(now) != _meaning(rule):
+            faults.append(
+                f"{name}: spoke about {rule.category}; ids are never reused, take a new one"
+            )
+    return tuple(faults)
+
+
+def _meaning(rule: Rule) -> tuple[str, str, str]:
+    return rule.pack, rule.category, rule.destination
 
 
 def _homes(book: Rulebook) -> dict[str, str]:

@@ -149,11 +149,18 @@ class Backing:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Everything that bounds the rows of every pack."""
+    """Everything that bounds the rows of every pack.
+
+    Attributes:
+        listed: The transfer bases that rest on a list of countries, whether there is a set
+            for them or not; those that a set names are such, too.
+
+    """
 
     special: tuple[Special, ...] = ()
     overrides: tuple[Override, ...] = ()
     sets: tuple[TransferSet, ...] = ()
+    listed: frozenset[str] = frozenset()
 
     def special_law(self, pack: str, category: str) -> str | None:
         """Return the law under which *category* is special for a pack, or None.
@@ -190,7 +197,7 @@ class Limits:
             any(s.kind is SetKind.INTERNAL and s.entries(country, on) for s in own)
             or any(s.kind is SetKind.UNRESTRICTED for s in named)
             # clauses, rules, consent: it does not rest on a list of countries
-            or basis not in {s.basis for s in self.sets if s.basis is not None}
+            or basis not in self.listed | {s.basis for s in self.sets if s.basis is not None}
         ):
             return Backing()
         return _adequate(named, basis or "", to, on)

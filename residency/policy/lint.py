@@ -28,7 +28,7 @@ def lint(
     findings: list[Finding] = []
     book = read_rulebook(files, findings)
     findings += RowLint(book, on, known, used).findings()
-    findings += LimitLint(book, on, known).findings()
+    findings += LimitLint(files, book, on, known).findings()
     return tuple(sorted(set(findings)))
 
 

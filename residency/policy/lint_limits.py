@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from residency.policy.destinations import Destination
-from residency.policy.files import Finding, Severity
+from residency.policy.files import Finding, PolicyFiles, Severity
 from residency.policy.limits import Override, SetKind, TransferSet
 from residency.policy.packs import Pack, Placed
 from residency.policy.rulebook import Rulebook
@@ -22,6 +22,7 @@ _HAS_BASIS = {SetKind.ADEQUATE, SetKind.UNRESTRICTED}
 class LimitLint:
     """Checks everything but the rows of packs, on a day."""
 
+    files: PolicyFiles
     book: Rulebook
     on: date
     known: frozenset[str]
@@ -35,6 +36,18 @@ class LimitLint:
             yield from self._destination(destination)
         for one in self.book.sets:
             yield from self._set(one)
+        yield from self._special()
+        for override in self.book.overrides:
+            yield from self._override(override)
+        for base in self.book.bases:
+            if not _TERM.fullmatch(base.value.id):
+                told = f"{base.value.id!r} is no term of DPV; one reads eu-gdpr:A45-3"
+                yield base.finding("id", "bad-basis", told)
+
+    def _special(self) -> Iterator[Finding]:
+        if not self.book.special:
+            told = "no [[special]]; without one nothing would be closed"
+            yield self.files.special.finding((), "bad-row", told)
         for special in self.book.special:
             if special.value.category not in self.known:
                 told = f"no category {special.value.category!r} in schemas/categories.toml"
@@ -42,12 +55,6 @@ class LimitLint:
             for name in special.value.laws.keys() - self.book.packs.keys():
                 told = f"{special.value.category}: no pack {name!r}"
                 yield special.finding(("laws", name), "missing-pack", told)
-        for override in self.book.overrides:
-            yield from self._override(override)
-        for base in self.book.bases:
-            if not _TERM.fullmatch(base.value.id):
-                told = f"{base.value.id!r} is no term of DPV; one reads eu-gdpr:A45-3"
-                yield base.finding("id", "bad-basis", told)
 
     def _regions(self) -> Iterator[Finding]:
         owner: dict[str, str] = {}

@@ -1,6 +1,6 @@
 """Read policy packs and destinations from TOML, whole or not at all."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -70,10 +70,16 @@ class Pack:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """A transfer basis that a row may name: the id of a term of the W3C's DPV."""
+    """A transfer basis that a row may name: the id of a term of the W3C's DPV.
+
+    Attributes:
+        listed: It rests on a list of countries, so a transfer set has to back it.
+
+    """
 
     id: str
     title: str
+    listed: bool = False
 
 
 def generaliser_named(how: str) -> Generaliser:
@@ -246,11 +252,21 @@ def load_limits() -> Limits:
         BadPolicyError: A row of them cannot be read: none may be passed over.
 
     """
+    special = _load("special", "special", Special)
+    if not special:
+        msg = f"{SINGLE['special']}: no [[special]]; without one nothing would be closed"
+        raise BadPolicyError(msg)
     return Limits(
-        tuple(p.value for p in _load("special", "special", Special)),
+        tuple(p.value for p in special),
         tuple(p.value for p in _load("overrides", "override", Override)),
         tuple(p.value for p in _load("sets", "set", TransferSet)),
+        listed(load_bases()),
     )
+
+
+def listed(bases: Iterable[Basis]) -> frozenset[str]:
+    """Return the ids of the bases that rest on a list of countries."""
+    return frozenset(basis.id for basis in bases if basis.listed)
 
 
 def _load(name: str, key: str, kind: type[T]) -> tuple[Placed[T], ...]:

@@ -11,6 +11,7 @@ from residency.policy.packs import (
     Basis,
     Pack,
     Placed,
+    listed,
     read_destinations,
     read_pack,
     read_rows,
@@ -49,6 +50,7 @@ class Rulebook:
             tuple(p.value for p in self.special),
             tuple(p.value for p in self.overrides),
             tuple(p.value for p in self.sets),
+            listed(p.value for p in self.bases),
         )
 
     def rows(self) -> tuple[Placed[Rule], ...]:

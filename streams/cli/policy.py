@@ -3,7 +3,7 @@
 import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import click
 import orjson
 
-from residency.policy.diff import Direction, changes, moves, words
+from residency.policy.diff import Direction, changes, id_faults, moves, words
 from residency.policy.files import (
     PACKS,
     ROOT,
@@ -29,11 +29,9 @@ from residency.policy.lint import lint as lint_policy
 from residency.policy.lint import lint_yaml
 from residency.policy.rulebook import Rulebook, load_rulebook
 from residency.policy.rules import Decision
-from residency.regions import load_regions
 from schemas.fieldcheck import categories
 from schemas.registry import load_registry
 from streams.cli.options import json_option
-from streams.cli.plan import today
 
 YAML = {".yaml", ".yml"}
 on_option = click.option(
@@ -126,20 +124,23 @@ def diff(before: str, after: str, on: datetime | None, as_json: bool) -> None:
     Examples: homeport policy diff HEAD
               homeport policy diff main ../proposal/packs
 
-    Exit code 1 if anything is loosened.
+    Exit code 1 if anything is loosened, or an id is gone without being retired or means
+    something else than before.
     """
     day = _day(on)
-    books = [load_rulebook(_files(name)) for name in (before, after)]
-    moved = moves(books[0], books[1])
-    changed = changes(books[0], books[1], day, categories())
+    old, new = (load_rulebook(_files(name)) for name in (before, after))
+    reused, moved = id_faults(old, new), moves(old, new)
+    changed = changes(old, new, day, categories())
     directions = [*(m.direction for m in moved), *(c.direction for c in changed)]
     is_loosened = Direction.LOOSENED in directions
     if as_json:
         jurisdictions = [asdict(move) for move in moved]
         decisions = [asdict(change) for change in changed]
-        told = {"on": day, "loosened": is_loosened}
+        told = {"on": day, "loosened": is_loosened, "ids": reused}
         _print_json({**told, "jurisdictions": jurisdictions, "decisions": decisions})
-        raise SystemExit(1 if is_loosened else 0)
+        raise SystemExit(1 if is_loosened or reused else 0)
+    for fault in reused:
+        click.echo(f"ID         {fault}")
     for move in moved:
         homes = f"{move.before or 'refused'} -> {move.after or 'refused'}"
         click.echo(f"{move.direction.upper():<9}  jurisdiction {move.jurisdiction}: {homes}")
@@ -153,7 +154,7 @@ def diff(before: str, after: str, on: datetime | None, as_json: bool) -> None:
         click.echo(f"           {' -> '.join(rows)}")
     loosened = directions.count(Direction.LOOSENED)
     click.echo(f"{len(directions)} change(s), {loosened} of them loosened", err=True)
-    raise SystemExit(1 if is_loosened else 0)
+    raise SystemExit(1 if is_loosened or reused else 0)
 
 
 def _files(name: str) -> PolicyFiles:
@@ -183,7 +184,7 @@ def _git(*words: str) -> str | None:
 
 
 @policy.command()
-@click.option("--region", type=click.Choice(list(load_regions())), help="Only this region.")
+@click.option("--region", help="Only this region.")
 @click.option("--category", help="Only this category and what lies below it.")
 @on_option
 @json_option
@@ -194,6 +195,9 @@ def show(region: str | None, category: str | None, on: datetime | None, as_json:
     Example: homeport policy show --region eu --category user.contact
     """
     day, book = _day(on), load_rulebook(shipped_files())
+    if region is not None and region not in book.regions:
+        msg = f"no region {region!r}; have {', '.join(book.regions)}"
+        raise click.UsageError(msg)
     wanted = [
         c for c in sorted(categories()) if category is None or f"{c}.".startswith(f"{category}.")
     ]
@@ -251,7 +255,7 @@ def _told(
 
 
 def _day(on: datetime | None) -> date:
-    return today() if on is None else on.date()
+    return datetime.now(UTC).date() if on is None else on.date()
 
 
 def _print_json(document: object) -> None:

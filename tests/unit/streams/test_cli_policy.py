@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from residency.policy.files import PACKS
+from residency.policy.files import PACKS, SINGLE
 
 TOP = Path(__file__).parents[3]
 
@@ -144,8 +144,9 @@ def test_the_other_way_round_the_same_change_is_tightened(copy: Path) -> None:
     assert forth["jurisdictions"][0]["direction"] == "tightened"
 
 
-def test_diff_reads_git_revisions(tmp_path: Path) -> None:
-    """In a clone of its own: this checkout's history is not the test's to rely on."""
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Return a checkout with one commit: this one's history is not a test's to rely on."""
     for package in ("residency", "schemas", "streams", "connectors", "inference"):
         shutil.copytree(TOP / package, tmp_path / package, ignore=shutil.ignore_patterns("__py*"))
     for words in (
@@ -154,23 +155,51 @@ def test_diff_reads_git_revisions(tmp_path: Path) -> None:
         ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x"],
     ):
         subprocess.run(["git", *words], cwd=tmp_path, check=True, capture_output=True)
-    eu = tmp_path / "residency" / PACKS / "us-ca.toml"
-    swap(
-        eu,
-        'email"\ndestination = "salesforce-central"\naction = "tokenise"',
-        'email"\ndestination = "salesforce-central"\naction = "keep"',
-    )
+    return tmp_path
 
-    done = subprocess.run(
-        [sys.executable, "-m", "streams.cli", "policy", "diff", "HEAD"],
-        cwd=tmp_path,
+
+def run_in(checkout: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "streams.cli", "policy", *argv],
+        cwd=checkout,
         capture_output=True,
         text=True,
         check=False,
     )
 
+
+def test_diff_reads_git_revisions(checkout: Path) -> None:
+    swap(
+        checkout / "residency" / PACKS / "us-ca.toml",
+        'email"\ndestination = "salesforce-central"\naction = "tokenise"',
+        'email"\ndestination = "salesforce-central"\naction = "keep"',
+    )
+
+    done = run_in(checkout, "diff", "HEAD")
+
     assert done.returncode == 1, done.stderr
     assert done.stdout.startswith("LOOSENED   us user.contact.email")
+
+
+def test_diff_names_an_id_that_is_gone_and_fails(checkout: Path) -> None:
+    swap(checkout / "residency" / PACKS / "us-ca.toml", '"us-ca-sensor"', '"us-ca-sensors"')
+
+    done = run_in(checkout, "diff", "HEAD")
+
+    assert done.returncode == 1
+    assert done.stdout.startswith("ID         us-ca-sensor: gone; put it into retired_ids.toml")
+
+
+@pytest.mark.parametrize("file", [f"{PACKS}/eu.toml", *SINGLE.values()])
+def test_lint_speaks_even_if_the_shipped_file_is_what_is_broken(checkout: Path, file: str) -> None:
+    broken = checkout / "residency" / file
+    text = broken.read_text()
+    broken.write_text(text + "[oops\n")
+
+    done = run_in(checkout, "lint")
+
+    assert done.returncode == 1
+    assert f"residency/{file}:{text.count(chr(10)) + 1}: syntax" in done.stdout
 
 
 def test_show_tells_rows_laws_and_bases() -> None:

@@ -348,6 +348,14 @@ def test_a_set_speaks_for_its_own_packs_and_a_bar_beats_every_basis(
     assert (told.lack is None) is backed
 
 
+def test_a_basis_that_rests_on_a_list_is_not_backed_by_having_no_list() -> None:
+    to = Destination("org", "US", "x", (CERTIFIED,))
+    limits = Limits(listed=frozenset({"adequacy"}))
+
+    assert limits.backing("p", "adequacy", to, ON).lack is not None
+    assert limits.backing("p", "clauses", to, ON).lack is None
+
+
 @pytest.mark.parametrize("on", [date(2025, 12, 31), date(2027, 1, 2)])
 def test_a_whole_set_counts_only_within_its_dates(on: date) -> None:
     dated = replace(ADEQUATE, valid_from=date(2026, 1, 1), valid_to=date(2027, 1, 1))

@@ -113,6 +113,10 @@ def test_the_united_kingdom_is_adequate_for_the_eu_until_its_decision_ends() -> 
     assert after.action is Action.DROP
 
 
+def test_the_bases_that_rest_on_a_list_are_marked() -> None:
+    assert load_limits().listed == {"eu-gdpr:A45-3", "dpv:DataTransferLegalBasis"}
+
+
 def test_swiss_customers_live_in_region_eu_under_both_laws() -> None:
     eu = load_regions()["eu"]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from residency.policy.diff import Change, Direction, changes, moves
-from residency.policy.files import PACKS, ROOT, files_at, shipped_files
+from residency.policy.diff import Change, Direction, changes, id_faults, moves
+from residency.policy.files import PACKS, ROOT, SINGLE, files_at, shipped_files
 from residency.policy.rulebook import load_rulebook
 
 ON = date(2026, 11, 23)
@@ -160,3 +160,22 @@ def test_a_region_that_goes_is_tightened_and_one_that_comes_is_loosened(copy: Pa
 
     assert [c.direction for c in changes(SHIPPED, without, ON, email)] == [TIGHTENED]
     assert [c.direction for c in changes(without, SHIPPED, ON, email)] == [LOOSENED]
+
+
+def test_an_id_that_goes_is_named_unless_it_is_retired(copy: Path) -> None:
+    swap(copy / PACKS / "us-ca.toml", '"us-ca-sensor"', '"us-ca-sensors"')
+    gone = id_faults(SHIPPED, load_rulebook(files_at(copy)))
+    retired = copy / SINGLE["retired"]
+    retired.write_text(retired.read_text() + '\n[[retired]]\nid = "us-ca-sensor"\nwhy = "x"\n')
+
+    assert [text.split(":")[0] for text in gone] == ["us-ca-sensor"]
+    assert id_faults(SHIPPED, load_rulebook(files_at(copy))) == ()
+
+
+def test_an_id_that_speaks_about_something_else_is_named(copy: Path) -> None:
+    text = row("us-ca", "user.sensor")
+    swap(copy / PACKS / "us-ca.toml", text, text.replace('"user.sensor"', '"user.social"'))
+
+    (told,) = id_faults(SHIPPED, load_rulebook(files_at(copy)))
+
+    assert told.startswith("us-ca-sensor: spoke about user.sensor")

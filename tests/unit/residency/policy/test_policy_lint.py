@@ -490,6 +490,20 @@ def test_a_limit_that_says_nothing_we_can_read_is_on_its_line(
     assert lines == [at + (1 if kind == "bad-row" else 0)]
 
 
+def test_a_list_of_special_categories_without_a_row_is_refused(copy: Path) -> None:
+    (copy / SINGLE["special"]).write_text("")
+
+    assert (SINGLE["special"], 1, "bad-row") in problems(copy)
+
+
+def test_an_adequacy_row_without_any_set_is_unbacked(copy: Path) -> None:
+    (copy / SINGLE["sets"]).write_text("")
+
+    files = {file for file, _, kind in problems(copy) if kind == "unbacked-basis"}
+
+    assert files == {f"{PACKS}/{pack}.toml" for pack in ("eu", "uk", "ch", "us-ca")}
+
+
 def test_every_fault_is_told_in_one_run(copy: Path) -> None:
     faults = [
         (EU, add(copy / EU, id="eu-new", category="user.typo") + 2, "unknown-category"),
