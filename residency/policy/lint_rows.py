@@ -80,6 +80,7 @@ class RowLint:
 
     def _opens_special(self, row: Row, beside: Iterable[Row]) -> Iterator[Finding]:
         rule, limits = row.value, self.book.limits
+        day = max(self.on, rule.valid_from)
         closed = [
             r.value for r in beside if r.value.action is Action.DROP and _contains(r.value, rule)
         ]
@@ -88,7 +89,7 @@ class RowLint:
             for category in self.known
             if rule.covers(category)
             and (law := limits.special_law(rule.pack, category)) is not None
-            and limits.override(rule.id, category, self.on) is None
+            and limits.override(rule.id, category, day) is None
             and not any(drop.covers(category) for drop in closed)
         )
         if opened:

@@ -35,7 +35,10 @@ from streams.cli.options import json_option
 
 YAML = {".yaml", ".yml"}
 on_option = click.option(
-    "--on", type=click.DateTime(["%Y-%m-%d"]), help="The day that counts.  [default: today, UTC]"
+    "--on",
+    metavar="YYYY-MM-DD",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="The day that counts.  [default: today, UTC]",
 )
 
 
@@ -164,7 +167,9 @@ def _files(name: str) -> PolicyFiles:
     path = Path(name)
     if path.exists():
         return files_at(path)
-    listed = _git("ls-tree", "--full-tree", "--name-only", f"{name}:./{PACKS}")
+    is_option = name.startswith("-")  # git would take it for one
+    tree = ("ls-tree", "--full-tree", "--name-only", f"{name}:./{PACKS}")
+    listed = None if is_option else _git(*tree)
     if listed is None:
         msg = f"{name!r} is no folder, no file and no git revision with {ROOT.name}/{PACKS}"
         raise click.UsageError(msg)

@@ -93,7 +93,10 @@ def test_lint_reads_several_paths_and_yaml(copy: Path, tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("argv", [("lint", "nowhere"), ("diff", "nowhere"), ("show", "--on", "x")])
+@pytest.mark.parametrize(
+    "argv",
+    [("lint", "nowhere"), ("diff", "nowhere"), ("diff", "--", "--output=x"), ("show", "--on", "x")],
+)
 def test_a_wrong_word_is_a_usage_error(argv: tuple[str, ...]) -> None:
     assert run(*argv).returncode == 2
 

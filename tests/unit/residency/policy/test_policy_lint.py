@@ -285,6 +285,22 @@ def test_an_override_lets_its_row_open_its_category(copy: Path) -> None:
     assert "special-opened" not in kinds
 
 
+def test_an_override_that_begins_with_its_row_lets_it_open_its_category(copy: Path) -> None:
+    open_row(copy / EU, "user.biometric")
+    text = (copy / EU).read_text()
+    start = text.index('category = "user.biometric"')
+    row = text[start:].replace("2026-02-05", "2027-01-01", 1)
+    (copy / EU).write_text(text[:start] + row)
+    override(copy, valid_to="2027-12-31")
+    swap(
+        copy / OVERRIDES,
+        "valid_from = 2026-01-01\nvalid_to = 2027",
+        "valid_from = 2027-01-01\nvalid_to = 2027",
+    )
+
+    assert "special-opened" not in {kind for _, _, kind in problems(copy)}
+
+
 @pytest.mark.parametrize(
     ("row", "key", "kind"),
     [
