@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 
 from residency.policy.destinations import Destination
@@ -192,6 +192,7 @@ class Limits:
         for barred in (s for s in own if s.kind is SetKind.BARRED):
             if barred.entries(country, on):
                 return Backing(f"{barred.id} bars {country} ({barred.source})")
+        until = _last_day_before_a_bar(own, country, on)
         named = [s for s in own if s.basis == basis]
         if (
             any(s.kind is SetKind.INTERNAL and s.entries(country, on) for s in own)
@@ -199,14 +200,26 @@ class Limits:
             # clauses, rules, consent: it does not rest on a list of countries
             or basis not in self.listed | {s.basis for s in self.sets if s.basis is not None}
         ):
-            return Backing()
-        return _adequate(named, basis or "", to, on)
+            return Backing(until=until)
+        backing = _adequate(named, basis or "", to, on)
+        return Backing(backing.lack, earliest(backing.until, until))
+
+
+def _last_day_before_a_bar(sets: list[TransferSet], country: str, on: date) -> date | None:
+    starts = (
+        max(one.valid_from or date.min, member.valid_from or date.min)
+        for one in sets
+        if one.kind is SetKind.BARRED
+        for member in one.members()
+        if member.country == country
+    )
+    return earliest(*(start - timedelta(days=1) for start in starts if start > on))
 
 
 def _adequate(sets: list[TransferSet], basis: str, to: Destination, on: date) -> Backing:
     found = [(s, m) for s in sets for m in s.entries(to.hosting_country, on)]
     if not found:
-        names = ", ".join(s.id for s in sets) or "no transfer set of this pack"
+        names = ", ".join(s.id for s in sets) or "any transfer set: this pack has none"
         return Backing(f"{basis} to {to.hosting_country} is not backed by {names}")
     lacks, ends = [], []
     for one, member in found:

@@ -348,6 +348,61 @@ def test_a_set_speaks_for_its_own_packs_and_a_bar_beats_every_basis(
     assert (told.lack is None) is backed
 
 
+@pytest.mark.parametrize(
+    ("on", "backed"),
+    [
+        (date(2025, 12, 31), False),
+        (date(2026, 1, 1), True),
+        (date(2026, 12, 31), True),
+        (date(2027, 1, 1), False),
+    ],
+)
+def test_a_set_its_members_and_overrides_hold_from_their_first_to_their_last_day(
+    on: date, backed: bool
+) -> None:
+    span = {"valid_from": date(2026, 1, 1), "valid_to": date(2026, 12, 31)}
+    whole = replace(ADEQUATE, **span)
+    part = replace(ADEQUATE, countries=(), member=(Member("CH", "law", None, *span.values()),))
+    override = replace(OVERRIDE, **span)
+    to = Destination("org", "CH", "x")
+
+    for one in (whole, part):
+        assert (Limits(sets=(one,)).backing("p", "adequacy", to, on).lack is None) is backed
+    assert (Limits(overrides=(override,)).override("opens", HEALTH, on) is not None) is backed
+
+
+def test_a_permission_ends_the_day_before_its_country_is_barred() -> None:
+    bar = TransferSet(
+        "bar", SetKind.BARRED, ("p",), "law", ON, None, ("CH",), valid_from=date(2027, 1, 1)
+    )
+    swiss, british = (Destination("org", country, "x") for country in ("CH", "GB"))
+    limits = Limits(sets=(ADEQUATE, bar))
+
+    assert limits.backing("p", "adequacy", swiss, ON).until == date(2026, 12, 31)
+    assert limits.backing("p", "clauses", swiss, ON).until == date(2026, 12, 31)
+    assert limits.backing("p", "adequacy", british, ON).until == date(2031, 12, 27)
+    assert limits.backing("p", "clauses", swiss, date(2027, 1, 1)).lack is not None
+    assert limits.backing("q", "clauses", swiss, ON).until is None
+
+
+@pytest.mark.parametrize(
+    ("pack", "country", "told"),
+    [
+        ("p", "AU", "adequacy to AU is not backed by set"),
+        ("q", "CH", "adequacy to CH is not backed by any transfer set: this pack has none"),
+        (
+            "p",
+            "US",
+            "adequacy to US is not backed: set asks for a certificate in 'DPF', org has none",
+        ),
+    ],
+)
+def test_what_is_lacking_is_said(pack: str, country: str, told: str) -> None:
+    to = Destination("org", country, "x")
+
+    assert Limits(sets=(ADEQUATE,)).backing(pack, "adequacy", to, ON).lack == told
+
+
 def test_a_basis_that_rests_on_a_list_is_not_backed_by_having_no_list() -> None:
     to = Destination("org", "US", "x", (CERTIFIED,))
     limits = Limits(listed=frozenset({"adequacy"}))
