@@ -201,7 +201,7 @@ class Limits:
             or basis not in self.listed | {s.basis for s in self.sets if s.basis is not None}
         ):
             return Backing(until=until)
-        backing = _adequate(named, basis or "", to, on)
+        backing = _adequate(named, basis, to, on)
         return Backing(backing.lack, earliest(backing.until, until))
 
 
@@ -216,7 +216,7 @@ def _last_day_before_a_bar(sets: list[TransferSet], country: str, on: date) -> d
     return earliest(*(start - timedelta(days=1) for start in starts if start > on))
 
 
-def _adequate(sets: list[TransferSet], basis: str, to: Destination, on: date) -> Backing:
+def _adequate(sets: list[TransferSet], basis: str | None, to: Destination, on: date) -> Backing:
     found = [(s, m) for s in sets for m in s.entries(to.hosting_country, on)]
     if not found:
         names = ", ".join(s.id for s in sets) or "any transfer set: this pack has none"
