@@ -179,3 +179,12 @@ def test_an_id_that_speaks_about_something_else_is_named(copy: Path) -> None:
     (told,) = id_faults(SHIPPED, load_rulebook(files_at(copy)))
 
     assert told.startswith("us-ca-sensor: spoke about user.sensor")
+
+
+def test_a_destination_that_goes_is_tightened_and_one_that_comes_is_loosened(copy: Path) -> None:
+    (copy / "destinations.toml").write_text('[other]\nhosting_country = "US"\nentity = "x"\n')
+    without = load_rulebook(files_at(copy))
+    email = frozenset({"user.contact.email"})
+
+    assert {c.direction for c in changes(SHIPPED, without, ON, email)} == {TIGHTENED}
+    assert {c.direction for c in changes(without, SHIPPED, ON, email)} == {LOOSENED}
