@@ -130,6 +130,25 @@ def test_a_loosening_after_a_tightening_is_a_change_of_its_own(copy: Path) -> No
     ]
 
 
+def test_a_row_that_begins_later_is_told_with_its_day(copy: Path) -> None:
+    text = row("us-ca", "user.contact.email")
+    later = text.replace("us-ca-contact-email", "us-ca-x").replace("2026-02-05", "2027-03-01")
+    later = later.replace('"tokenise"', '"drop"').replace("basis", "# basis")
+    swap(copy / PACKS / "us-ca.toml", text, f"{text}\n[[rule]]\n{later}")
+
+    (told,) = changes(SHIPPED, load_rulebook(files_at(copy)), ON, KNOWN)
+
+    assert (told.direction, told.since) == (TIGHTENED, date(2027, 3, 1))
+
+
+def test_a_certificate_without_an_end_in_sight_changes_nothing(copy: Path) -> None:
+    swap(copy / "destinations.toml", "valid_to = 2036-01-15", "valid_to = 9999-12-31")
+
+    told = changes(SHIPPED, load_rulebook(files_at(copy)), ON, frozenset({"user.contact.email"}))
+
+    assert {(c.direction, c.since) for c in told} == {(LOOSENED, date(2036, 1, 16))}
+
+
 def test_loosened_changes_come_first(copy: Path) -> None:
     changed(copy, "us-ca", "user.device.ip_address", 'generalise"\nhow = "ip-network"', 'tokenise"')
     told = changed(copy, "us-ca", "user.contact.email", '"tokenise"', '"keep"')
@@ -186,5 +205,8 @@ def test_a_destination_that_goes_is_tightened_and_one_that_comes_is_loosened(cop
     without = load_rulebook(files_at(copy))
     email = frozenset({"user.contact.email"})
 
-    assert {c.direction for c in changes(SHIPPED, without, ON, email)} == {TIGHTENED}
-    assert {c.direction for c in changes(without, SHIPPED, ON, email)} == {LOOSENED}
+    gone = changes(SHIPPED, without, ON, email)
+    come = changes(without, SHIPPED, ON, email)
+
+    assert {c.direction for c in gone if c.since == ON} == {TIGHTENED}
+    assert {c.direction for c in come if c.since == ON} == {LOOSENED}
