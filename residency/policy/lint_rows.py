@@ -132,7 +132,7 @@ def _contains(other: Rule, rule: Rule) -> bool:
     return (
         other.destination == rule.destination
         and other.valid_from <= rule.valid_from
-        and (other.valid_to is None or earliest(rule.valid_to, other.valid_to) == rule.valid_to)
+        and earliest(rule.valid_to, other.valid_to) == rule.valid_to
     )
 
 

@@ -160,6 +160,36 @@ def test_a_stricter_row_that_lasts_less_long_kills_nothing(copy: Path) -> None:
     assert problems(copy) == []
 
 
+def test_a_stricter_row_kills_one_that_ends_with_it_or_before(copy: Path) -> None:
+    text = '"user.contact.email"\n'
+    swap(copy / EU, text, text + "valid_to = 2027-06-30\n")
+    add(copy / EU, id="eu-new", category="user.contact.email", more="valid_to = 2027-06-30")
+
+    assert {kind for _, _, kind in problems(copy)} == {"dead-row"}
+
+
+def test_a_stricter_row_for_another_destination_kills_nothing(copy: Path) -> None:
+    org = copy / "destinations.toml"
+    org.write_text(org.read_text() + '\n[other]\nhosting_country = "US"\nentity = "x"\n')
+    add(copy / EU, id="eu-new", category="user.contact.email")
+    swap(copy / EU, text := ROW.format(id="eu-new", category="user.contact.email", action="drop",
+         more=""), text.replace("salesforce-central", "other"))  # fmt: skip
+
+    assert "dead-row" not in {kind for _, _, kind in problems(copy)}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "kinds"), [("ISO 27001", {"unbacked-basis"}), ("EU-US DPF", set[str]())]
+)
+def test_a_certificate_that_a_row_itself_asks_for_must_be_held(
+    copy: Path, scheme: str, kinds: set[str]
+) -> None:
+    text = '"user.contact.email"\n'
+    at = swap(copy / EU, text, f'{text}requires = "{scheme}"\n')
+
+    assert problems(copy) == [(EU, at + 1, kind) for kind in kinds]
+
+
 def test_two_ways_to_generalise_have_no_common_answer(copy: Path) -> None:
     more = f'how = "ip-network"\n{BASIS}'
     at = add(
@@ -404,10 +434,12 @@ def test_a_syntax_error_is_on_its_line_and_hides_no_fault_of_another_file(copy: 
     assert (US, dead + 2, "shadowed-row") in found
 
 
-def test_an_unknown_destination_is_named(copy: Path) -> None:
-    at = swap(copy / EU, '"salesforce-central"', '"salesforce-north"')
+@pytest.mark.parametrize("category", ["user.contact.email", "user.sensor"])  # open, and a drop
+def test_an_unknown_destination_is_named(copy: Path, category: str) -> None:
+    to = f'"{category}"\ndestination = "salesforce-'
+    at = swap(copy / EU, f"{to}central", f"{to}north")
 
-    assert (EU, at, "unknown-destination") in problems(copy)
+    assert (EU, at + 1, "unknown-destination") in problems(copy)
 
 
 @pytest.mark.parametrize(
