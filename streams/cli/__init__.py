@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "schema": ("streams.cli.schema", "schema", "Check the Avro schemas, their tags and ids."),
     "plan": ("streams.cli.plan", "plan", "Show, lint and approve what may leave a region."),
     "explain": ("streams.cli.plan", "explain", "Say which rule and law decide one field."),
+    "keys": ("streams.cli.keys", "keys", "Show and rotate token keys, look tokens up."),
     "ledger": ("streams.cli.ledger", "ledger", "Verify a ledger, show entries, prove one."),
     "sandbox": ("streams.cli.sandbox", "sandbox", "Run the local Salesforce test org alone."),
 }

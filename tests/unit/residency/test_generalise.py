@@ -17,7 +17,7 @@ HOWS = (
     *("year", "age-band:5", "age-band:10", "age-band:18", "timestamp:hour", "timestamp:day"),
     *("postcode-area", "country", "ip-network", "email-domain", "number-band:1"),
     *("number-band:100", "number-band:1000000", "rounded:1", "rounded:10", "rounded:999"),
-    *("last-four", "gender-group"),
+    *("coordinate:0.1", "coordinate:10", "last-four", "gender-group"),
 )
 NOON = int(datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp() * 1000)
 
@@ -109,6 +109,7 @@ def test_every_generaliser_declares_what_comes_out(how: str) -> None:
         ("email-domain", 4, 2.0),
         ("number-band:100", 104, 6.7),
         ("rounded:10", 200_000_000, 27.6),
+        ("coordinate:0.1", 3602, 11.8),
         ("last-four", 10_002, 13.3),
         ("gender-group", 4, 2.0),
     ],
@@ -145,6 +146,7 @@ def test_the_tests_cover_every_generaliser() -> None:
         ("number-band:-5", "whole number"),
         ("number-band:1000001", "whole number"),
         ("number-band:\u0661", "whole number"),
+        ("coordinate:0.01", "one of 0.1, 0.5"),
         ("rounded:0.5", "whole number"),
         ("rounded:", "whole number"),
     ],
@@ -368,6 +370,26 @@ def test_a_rounded_amount_is_near_has_no_false_sign_and_stays_when_rounded_again
         assert value * unscaled >= 0
         assert value % (step * 100) == 0
         assert make(f"rounded:{step}", made) == made
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (52.5163, "52.5"),
+        (-0.1276, "-0.1"),
+        (52.55, "52.6"),
+        (-52.55, "-52.5"),
+        (180.0, "180"),
+        (-180.0, "-180"),
+        (180.01, None),
+        (float("nan"), None),
+        (52, None),  # no double
+    ],
+)
+def test_coordinates_go_to_the_nearest_line(value: Any, line: str | None) -> None:
+    expected = None if line is None else Decimal(line)
+
+    assert amount_of(make("coordinate:0.1", value)) == expected
 
 
 @pytest.mark.parametrize(
