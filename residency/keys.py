@@ -1,8 +1,8 @@
 """The embedded key store: one 0600 file per purpose, made on first use and kept.
 
-A process opens only the purposes it needs (promise 6): the border opens ``tokens``, the
-gateway ``partition``, egress ``ledger`` and ``expected``. In production a KMS stands
-behind the same functions.
+A process opens only the purposes it needs (promise 6): the border opens ``tokens`` and
+``quarantine``, the gateway ``partition``, egress ``ledger``, ``expected`` and
+``quarantine-egress``. In production a KMS stands behind the same functions.
 """
 
 import contextlib
@@ -165,9 +165,10 @@ def rotate(folder: Path, region: str, now: datetime, overlap: timedelta) -> Toke
 
 
 def _attribute(row: dict[str, Any]) -> AttributeKey:
+    version, root = int(row["version"]), bytes.fromhex(row["key"])
     times = [row.get(name) for name in ("valid_from", "overlap_until")]
     since, until = (None if at is None else datetime.fromisoformat(at) for at in times)
-    return AttributeKey(int(row["version"]), bytes.fromhex(row["key"]), since, until)
+    return AttributeKey(version, root, since, until)
 
 
 def _row(key: AttributeKey) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The plans of one region, and the whole way from raw bytes to minimal records."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from residency import topics
 from residency.contracts.model import Contract, load_contract
@@ -16,7 +17,7 @@ from residency.regions import load_regions, region_of
 from residency.tokens import Tokeniser
 from schemas.codec import decode_physical
 from schemas.errors import QuarantineError, Reason
-from schemas.events import ClassifiedEvent, MinimalRecord, RawEvent
+from schemas.events import ClassifiedEvent, Coordinates, MinimalRecord, RawBatch, RawEvent
 from schemas.registry import Registry, load_registry
 
 COUNTRY, SUBDIVISION = "customer.residence.country", "customer.residence.subdivision"
@@ -60,6 +61,24 @@ class Crossing:
     records: tuple[MinimalRecord, ...]
 
 
+class Crossed(NamedTuple):
+    """What may leave of one raw record, as bytes: what the border's hop sends.
+
+    Attributes:
+        plan: What decided; its outputs and `rows` correspond.
+        rows: Per output the external id and the minimal record's value in wire format.
+            Empty: nothing to send.
+
+    """
+
+    plan: Plan
+    rows: tuple[tuple[bytes, bytes], ...]
+
+    def __repr__(self) -> str:
+        """Show how many rows there are, not what they hold."""
+        return f"Crossed({len(self.rows)} rows)"
+
+
 class PlanBook:
     """The approved plans of one region with the keys to carry them out."""
 
@@ -97,10 +116,40 @@ class PlanBook:
         plan = self.plans.get(schema.id)
         if plan is None:
             raise QuarantineError(Reason.NO_APPROVED_PLAN)
-        self._check_residence(values)
         event = ClassifiedEvent(raw, schema.id, values)
         tokeniser = self._tokenisers[plan.destination]
-        return Crossing(plan, strip(event, plan, tokeniser, self._registry))
+        try:
+            self._check_residence(values)
+            return Crossing(plan, strip(event, plan, tokeniser, self._registry))
+        except QuarantineError as error:
+            raise QuarantineError(error.reason, error.path, plan.digest) from None
+
+    def minimise_batch(
+        self, batch: RawBatch, generation_of: Callable[[str], int]
+    ) -> list[Crossed | QuarantineError]:
+        """Return what becomes of each record, in order: what `minimise` says, as bytes.
+
+        Args:
+            batch: Of this region's raw topics.
+            generation_of: Topic name to its generation.
+
+        """
+        verdicts: list[Crossed | QuarantineError] = []
+        columns = zip(batch.topics, batch.partitions, batch.offsets, batch.values, strict=True)
+        for topic, partition, offset, value in columns:
+            at = Coordinates(topic, partition, offset)
+            try:
+                crossing = self.minimise(RawEvent(at, "", generation_of(topic), value))
+            except QuarantineError as error:
+                verdicts.append(error)
+                continue
+            rows = tuple((r.external_id.encode(), r.value) for r in crossing.records)
+            verdicts.append(Crossed(crossing.plan, rows))
+        return verdicts
+
+    def keys_version(self, plan: Plan) -> int:
+        """Return the version of the token keys with which *plan* is carried out."""
+        return self._tokenisers[plan.destination].version
 
     def _check_residence(self, values: Mapping[str, object]) -> None:
         country, subdivision = look_up(values, COUNTRY), look_up(values, SUBDIVISION)

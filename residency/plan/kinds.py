@@ -20,8 +20,10 @@ def kind_of(avro: Any) -> str:  # noqa: ANN401, an Avro schema is JSON
     return "long" if avro == "int" else str(avro)
 
 
-def scale_of(avro: Any) -> int:  # noqa: ANN401, an Avro schema is JSON
-    """Return the scale of a decimal leaf, nullable or not."""
+def digits(avro: Any) -> tuple[int, int]:  # noqa: ANN401, an Avro schema is JSON
+    """Return precision and scale of a decimal, nullable or not; (0, 0) of anything else."""
     if isinstance(avro, list):
-        return next(scale_of(branch) for branch in avro if branch != "null")
-    return int(avro.get("scale", 0))
+        return max(map(digits, avro), default=(0, 0))
+    if not isinstance(avro, dict) or avro.get("logicalType") != "decimal":
+        return 0, 0
+    return avro["precision"], avro.get("scale", 0)

@@ -78,7 +78,9 @@ ORDER: dict[str, Any] = {
 def stripped(values: Mapping[str, Any], schema_id: int = PLACED.id) -> dict[str, Any]:
     """Return the decoded minimal record, fields that are not set left out."""
     (record,) = records(values, schema_id)
-    return {k: v for k, v in decode(REGISTRY, record.value)[1].items() if v not in (None, [])}
+    values = decode(REGISTRY, record.value)[1]
+    assert values.pop("deleted") is False
+    return {k: v for k, v in values.items() if v not in (None, [])}
 
 
 def records(values: Mapping[str, Any], schema_id: int = PLACED.id) -> tuple[MinimalRecord, ...]:
