@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -415,3 +416,64 @@ def test_masks_of_cards(text: str, mask: str) -> None:
 def test_rare_genders_are_not_told() -> None:
     assert make("gender-group", "nonbinary") == UNKNOWN
     assert make("gender-group", "female") == "female"
+
+
+# how -> what is read (as the table shows it), the value, what is beside it, the result as shown
+EXAMPLES: dict[str, tuple[str, Any, Context, str]] = {
+    "year": ("1984-07-02", day("1984-07-02"), Context(), "1984"),
+    "age-band:10": ("1984-07-02", day("1984-07-02"), Context(at=NOON), "40-49"),
+    "timestamp:hour": (
+        "2026-11-25T12:34:56Z",
+        NOON + 2_096_000,
+        Context(),
+        "2026-11-25T12:00:00+00:00",
+    ),
+    "timestamp:day": ("2026-11-25T12:00:00Z", NOON, Context(), "2026-11-25T00:00:00+00:00"),
+    "postcode-area": ("SW1A 1AA in GB", "SW1A 1AA", Context("GB"), "SW1A"),
+    "country": ("1 Rue X, Paris, France", "1 Rue X, Paris, France", Context(), "FR"),
+    "ip-network": ("203.0.113.77", "203.0.113.77", Context(), "203.0.113.0/24"),
+    "email-domain": ("ada@gmail.com", "ada@gmail.com", Context(), "free"),
+    "number-band:100": ("250", 250, Context(), "200 to 300"),
+    "rounded:10": ("123.45", amount("123.45"), Context(), "120"),
+    "coordinate:0.1": ("52.5163", 52.5163, Context(), "52.5"),
+    "last-four": ("4111 1111 1111 1234", "4111 1111 1111 1234", Context(), "****1234"),
+    "gender-group": ("female", "female", Context(), "female"),
+}
+
+
+def table() -> str:
+    """Return the table of docs/generalise.md, as the code has it."""
+    head = "| how | result | reads | makes | needs | results | bits | unknown | example |"
+    rows = [head, "|---" * 9 + "|"]
+    for how, (example, value, context, made) in EXAMPLES.items():
+        way = generaliser(how)
+        assert shown(way, way.apply(value, context)) == made
+        cells = [
+            f"`{how}`",
+            way.says,
+            ", ".join(way.takes),
+            way.output,
+            " and ".join(way.needs) or "-",
+            f"{way.alphabet:,}",
+            f"{way.bits:.1f}",
+            way.unknown or "-",
+            f"`{example}`: `{made}`",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def shown(way: Generaliser, made: Any) -> str:
+    if way.output == "decimal":
+        return f"{amount_of(made):f}"
+    if way.output == "timestamp-millis":
+        return datetime.fromtimestamp(made / 1000, UTC).isoformat()
+    return str(made)
+
+
+def test_the_documentation_lists_every_generaliser_as_it_is() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "generalise.md").read_text(encoding="utf-8")
+    names = {how.partition(":")[0] for how in EXAMPLES}
+
+    assert text.partition("<!-- table -->\n")[2].partition("\n<!-- end")[0] == table()
+    assert names == {form.partition(":")[0] for form in FORMS}
