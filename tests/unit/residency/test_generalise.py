@@ -138,7 +138,7 @@ def test_the_tests_cover_every_generaliser() -> None:
         ("postcode-area:2", "takes no argument"),
         ("age-band", "one of 5, 6, 9"),
         ("age-band:7", "one of 5, 6, 9"),  # 7 does not divide 90
-        ("age-band:1", "one of 5, 6, 9"),  # an age in years is no band
+        ("age-band:1", "one of 5, 6, 9, 10, 15, 18, 30, 45 years"),  # an age in years is no band
         ("age-band:010", "one of 5, 6, 9"),  # one way to write each
         ("timestamp", "one of hour, day"),
         ("timestamp:minute", "one of hour, day"),
@@ -178,7 +178,9 @@ def test_year_reads_days_since_1970(years: int, days: int) -> None:
         ("1936-11-25", "2026-11-25", "90+"),
         ("1850-01-01", "2026-11-25", "90+"),
         ("1849-12-31", "2026-11-25", UNKNOWN),
-        ("1960-01-01", "1969-12-31", UNKNOWN),  # no event of ours is that old
+        ("1960-01-01", "1969-12-31", "5-9"),  # before 1970 days are negative
+        ("2099-12-31", "2099-12-31", "0-4"),
+        ("2099-12-31", "2100-01-01", UNKNOWN),
     ],
 )
 def test_an_age_is_that_on_the_day_of_the_event(born: str, on: str, band: str) -> None:
