@@ -5,7 +5,7 @@ import re
 from base64 import b32encode
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from residency.keys import TokenKeys, derive
@@ -116,6 +116,9 @@ def test_published_vectors_of_hmac_sha256(key: bytes, message: bytes, mac: str) 
 
 
 @given(st.binary(max_size=200), st.lists(st.binary(max_size=200)))
+@example(b"k" * 63, [b"m"])
+@example(b"k" * 64, [b"m"])  # exactly a block: not hashed
+@example(b"k" * 65, [b"m"])
 def test_a_mac_is_that_of_the_standard_library(key: bytes, messages: list[bytes]) -> None:
     expected = [hmac.digest(key, message, "sha256") for message in messages]
     made = Mac(key)
