@@ -329,6 +329,7 @@ def test_classes_of_mail_domains(text: str, kind: str) -> None:
         ("5", UNKNOWN),
         (amount("99.99"), "0 to 100"),
         (amount("-0.01"), "below 0"),
+        (b"\0" * 32, "0 to 100"),
         (b"\0" * 33, UNKNOWN),
         (99.99, "0 to 100"),
         (-0.5, "below 0"),
@@ -393,6 +394,13 @@ def test_coordinates_go_to_the_nearest_line(value: Any, line: str | None) -> Non
     expected = None if line is None else Decimal(line)
 
     assert amount_of(make("coordinate:0.1", value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("grid", "line"), [("0.1", "52.3"), ("0.5", "52.5"), ("1", "52"), ("5", "50"), ("10", "50")]
+)
+def test_a_grid_has_a_line_every_so_many_degrees(grid: str, line: str) -> None:
+    assert amount_of(make(f"coordinate:{grid}", 52.27)) == Decimal(line)
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_a_batch_gives_the_tokens_that_one_by_one_gives(kind: Kind, values: list
     domain = "user.contact.email" if kind == "attribute" else "customer"
 
     raw = [value.encode("utf-8", "surrogatepass") for value in values]
-    macs = maker.macs(kind, domain, [maker.normalised(kind, domain, text) for text in raw])
+    macs = maker.macs(kind, domain, list(map(maker.normal_form(kind, domain), raw)))
 
     prefix = maker.prefix(kind, domain).decode()
     made = [prefix + b32encode(mac).decode().rstrip("=").lower() for mac in macs]
