@@ -204,6 +204,6 @@ def test_a_change_tells_no_more_than_plans_hold() -> None:
         ORDER.subject,
         1002,
         "leaf customer.email",
-        "tokenise (user.contact.email; eu-contact-email)",
-        "keep (user.contact.email; eu-contact-email)",
+        "tokenise (user.contact.email; ch-contact-email, eu-contact-email)",
+        "keep (user.contact.email; ch-contact-email, eu-contact-email)",
     )
