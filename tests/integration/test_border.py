@@ -34,7 +34,7 @@ from residency import topics
 from residency.keys import TokenKeys, secret, token_keys
 from residency.plan.approved import approved_digests
 from residency.plan.book import MAX_VALUE_BYTES, PlanBook
-from residency.seal import BORDER, EGRESS, Seal
+from residency.seal import BORDER, EGRESS, Seal, SealError
 from residency.telemetry.setup import telemetry
 from schemas.codec import encode
 from schemas.errors import HaltError, Reason, RetriableError
@@ -42,9 +42,11 @@ from schemas.events import Coordinates, MinimalRecord, RawBatch, RawEvent, Recor
 from schemas.plainjson import from_plain
 from schemas.registry import load_registry
 from streams.border import Border
+from streams.carrier import Refused
 from streams.demo.generate import Publication, Shop
 from streams.demo.observe import Observer
 from streams.duties import Route
+from streams.egress import Egress
 from streams.limit import LimitPolicy
 from streams.place import Verdict
 from streams.retry import Retry
@@ -840,6 +842,30 @@ def test_a_retry_of_what_egress_refused_sends_that_output_with_the_next_number(
     again = [r for r in line.made() if r.at.topic == topics.minimal("eu")][-1]
     assert (again.key, again.value) == (made.key, made.value)
     assert text(again, headers.RECORD) == f"{at}#0+2"
+
+
+def test_egress_seals_with_a_key_of_its_own_too(stack: Stack, line: Line) -> None:
+    value = wire(one("OrderPlaced"))
+    (at,) = line.send([Sent(ORDERS, value)])
+    minimal = stripped(stack, value, at)
+    settings = load_settings(stack.home, "eu", "egress")
+    keys = stack.home / "eu" / "keys"
+    producer = Producer(settings.kafka.librdkafka())
+    egress = Egress(settings, telemetry("egress", "eu", None, {}))
+
+    egress._quarantine(
+        producer, Seal(secret(keys, EGRESS)), [Refused(minimal, Reason.SCANNER, "Note__c")]
+    )
+
+    (record,) = line.made()
+    assert minimal.value[5:] not in record.value
+    name = str(minimal.id)
+    assert Seal(secret(keys, EGRESS)).open(name, "scanner", record.value) == minimal.value
+    with pytest.raises(SealError):
+        Seal(secret(keys, BORDER)).open(name, "scanner", record.value)
+    assert names_of(record) == QUARANTINE_HEADERS
+    assert text(record, headers.PATH) == "Note__c"
+    assert text(record, headers.PLAN) == minimal.plan
 
 
 def test_show_reveals_a_payload_only_when_asked_and_a_file_is_its_owners_alone(
