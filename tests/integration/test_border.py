@@ -49,6 +49,7 @@ from streams.duties import Route
 from streams.egress import Egress
 from streams.limit import LimitPolicy
 from streams.place import Verdict
+from streams.quarantine import entries
 from streams.retry import Retry
 from streams.settings import load_settings
 from streams.tally import Tally
@@ -853,7 +854,7 @@ def test_egress_seals_with_a_key_of_its_own_too(stack: Stack, line: Line) -> Non
     producer = Producer(settings.kafka.librdkafka())
     egress = Egress(settings, telemetry("egress", "eu", None, {}))
 
-    egress._quarantine(
+    egress._quarantine(  # noqa: SLF001, the whole of egress would need an org
         producer, Seal(secret(keys, EGRESS)), [Refused(minimal, Reason.SCANNER, "Note__c")]
     )
 
@@ -921,3 +922,36 @@ def test_a_retry_wants_to_be_told_exactly_which(stack: Stack, which: list[str]) 
     code, _ = cli(stack, "retry", *which)
 
     assert code == 2
+
+
+def test_what_nobody_of_ours_put_into_quarantine_is_left_out_and_told(
+    stack: Stack, line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    producer = Producer(load_settings(stack.home, "eu", "admin").kafka.librdkafka())
+    producer.produce(topics.quarantine("eu"), b"zucanary", b"zucanary")
+    assert producer.flush(WAIT_S) == 0
+    (record,) = line.made()
+
+    found = entries(load_settings(stack.home, "eu", "admin"))
+
+    assert "zucanary" not in str(found)
+    assert [r.getMessage() for r in caplog.records if r.name == "homeport.quarantine"][-1:] == [
+        f"{record.at}: not written by a worker of ours; who else writes here?"
+    ]
+
+
+def test_without_a_stack_the_tools_say_so_and_exit_with_3(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "streams.cli", "quarantine", "list"]
+    command += ["--region", "eu", "--home", str(tmp_path)]
+
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": str(TOP)},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 3
+    assert b"homeport up" in done.stderr
+    assert done.stdout == b""
