@@ -955,3 +955,37 @@ def test_without_a_stack_the_tools_say_so_and_exit_with_3(tmp_path: Path) -> Non
     assert done.returncode == 3
     assert b"homeport up" in done.stderr
     assert done.stdout == b""
+
+
+class Stuck(Border):
+    """Has read its batch and decides it only when it is told to."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.has_read, self.go_on = threading.Event(), threading.Event()
+
+    def decide(self, batch: RawBatch) -> Sequence[Verdict]:
+        self.has_read.set()
+        self.go_on.wait(WAIT_S)
+        return super().decide(batch)
+
+
+def test_a_zombie_that_wakes_with_a_batch_in_hand_commits_none_of_it(
+    stack: Stack, line: Line
+) -> None:
+    """The worst case: its successor has carried the same records already."""
+    places = line.send([Sent(ORDERS, wire(one("OrderPlaced"))) for _ in range(5)])
+    zombie = Stuck(load_settings(stack.home, "eu", "border"), telemetry("border", "eu", None, {}))
+    with ThreadPoolExecutor(1) as pool:
+        crashed = pool.submit(zombie.run, threading.Event())
+        assert zombie.has_read.wait(WAIT_S)
+        with working(stack):
+            line.settle()
+            zombie.go_on.set()
+            error = crashed.exception(WAIT_S)
+
+    assert isinstance(error, RetriableError), error
+    assert zombie.health()["decided"] == 0
+    assert Counter(raw_of(r) for r in line.made()) == Counter(str(at) for at in places)
+    assert line.tally == Tally(sent=5, minimal=5)
+    assert line.open_transactions() == []
