@@ -21,6 +21,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "schema": ("streams.cli.schema", "schema", "Check the Avro schemas, their tags and ids."),
     "plan": ("streams.cli.plan", "plan", "Show, lint and approve what may leave a region."),
     "explain": ("streams.cli.plan", "explain", "Say which rule and law decide one field."),
+    "noninterference": (
+        "streams.cli.noninterference",
+        "noninterference",
+        "Try, on pairs of events, that regulated values do not show outside.",
+    ),
     "ledger": ("streams.cli.ledger", "ledger", "Verify a ledger, show entries, prove one."),
     "sandbox": ("streams.cli.sandbox", "sandbox", "Run the local Salesforce test org alone."),
 }
