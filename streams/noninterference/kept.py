@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from residency.plan.model import FieldPlan
-from residency.plan.strip import DECIMAL_UNIT
 from residency.regions import load_regions
 from schemas.resolve import Leaf
 from streams.noninterference.patterns import matching
@@ -35,7 +34,7 @@ def kept_values(
         case "int" | "long" if limits:
             return [low, high, *(rng.randint(low, high) for _ in range(GOOD)), low - 1]
         case "bytes" | "fixed" if limits:
-            unit = DECIMAL_UNIT
+            unit = 10 ** avro.get("scale", 0)
             whole = [low * unit, high * unit, *(rng.randint(low, high) for _ in range(GOOD))]
             numbers = [*whole, (high + 1) * unit]
             if kind == "fixed":

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from residency.plan.book import COUNTRY, SUBDIVISION
 from residency.plan.model import FieldPlan, Plan
 
 ELEMENT = re.compile(r"\[\d*\]")
@@ -35,8 +34,9 @@ class Roles:
         return found if general == path else (*found, *self.mapped.get(general, ()))
 
     def is_mapped_below(self, path: str) -> bool:
-        """Return whether a place at or below *path* is made into a field."""
-        return any(_is_below(m, path) or _is_below(m, generic(path)) for m in self.mapped)
+        """Return whether something at or below *path* is made into a field, or counted."""
+        made = (*self.mapped, *self.counted)
+        return any(_is_below(m, path) or _is_below(m, generic(path)) for m in made)
 
     def is_read_below(self, path: str) -> bool:
         """Return whether a generaliser's context lies at or below *path*."""
@@ -48,8 +48,9 @@ class Roles:
         return max((int(n[1]) + 1 for n in numbers if n), default=0)
 
     def is_aggregated(self, path: str) -> bool:
-        """Return whether a field sums up all elements of the array at *path*."""
-        return any(_is_below(m, generic(path) + "[]") for m in self.mapped)
+        """Return whether a field sums up or counts in all elements of the array at *path*."""
+        made = (*self.mapped, *self.counted)
+        return any(_is_below(m, generic(path) + "[]") for m in made)
 
     def keys(self, path: str) -> tuple[str, ...]:
         """Return the keys of the map at *path* that are mapped one by one."""
@@ -92,8 +93,3 @@ def generic(path: str) -> str:
 
 def _is_below(path: str, around: str) -> bool:
     return path == around or (path.startswith(around) and path[len(around)] in ".[{")
-
-
-def is_residence(path: str) -> bool:
-    """Return whether the place says where the customer lives, which selects the region."""
-    return path in {COUNTRY, SUBDIVISION}

@@ -14,12 +14,10 @@ from connectors.embedded.stack import Stack
 from connectors.kafka import headers
 from connectors.kafka.record import Record
 from residency import topics
-from residency.gate.check import Gate
 from residency.keys import token_keys
-from residency.plan.approved import APPROVED_FILE
 from residency.plan.book import PlanBook
 from schemas.codec import decode_physical
-from schemas.errors import HomeportError, RetriableError
+from schemas.errors import RetriableError
 from schemas.events import Coordinates
 from schemas.registry import Registry, load_registry
 from streams.noninterference.compare import Difference, Renaming
@@ -36,6 +34,7 @@ NOTES = (
     "which partition a minimal record lies on: its key, a token, chooses",
     "the order of records from different partitions: whichever was polled first",
     "what a quarantine record holds: the raw record, which stays in the region",
+    "what egress makes of the records: --through core compares the gate and the ledger's leaf",
     "librdkafka's own lines on stderr: it sees no content but bytes to carry",
 )
 
@@ -55,7 +54,6 @@ class Out:
     headers: tuple[tuple[str, bytes], ...] = field(repr=False)
     body: bytes = field(repr=False)
     size: int
-    verdict: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,6 @@ class Theatre:
 
     stage: Stage
     registry: Registry
-    gate: Gate
 
     def out(self, side: Side) -> Iterator[Out]:
         """Yield the records of *side*."""
@@ -81,20 +78,11 @@ class Theatre:
                 headers=told,
                 body=self._body(record, base) if is_minimal else b"",
                 size=len(record.value) if is_minimal else 0,
-                verdict=rename(self._verdict(record, texts)) if is_minimal else "",
             )
 
     def _body(self, record: Record, base: int) -> bytes:
         _, values = decode_physical(self.registry, record.value)
         return repr({**values, VERSION: values[VERSION] - base}).encode()
-
-    def _verdict(self, record: Record, texts: dict[str, str]) -> str:
-        try:
-            made = headers.minimal_record(texts, record.key, record.value, "a record")
-            self.gate.check(made)
-        except HomeportError as error:
-            return f"{type(error).__name__}: {error}"
-        return "passes"
 
 
 def _offset(name: str, starts: Mapping[tuple[str, int], int]) -> int:
@@ -162,8 +150,7 @@ def through(job: Job, home: Path, progress: Progress) -> Report:
             report.add([Difference(f"side {name}", "border", "", what)])
         _cover(report, made, job.pairs)
     if len(sides) == 2:  # noqa: PLR2004
-        gate = Gate.load(job.region, APPROVED_FILE)
-        _Comparison(Theatre(stage, registry, gate), report).run(*sides)
+        _Comparison(Theatre(stage, registry), report).run(*sides)
     progress(job.pairs, report.found.total())
     return report
 
@@ -218,8 +205,6 @@ class _Comparison:
         for one, other in zip(a, b, strict=True):
             reason = dict(one.headers).get(headers.REASON, b"").decode()
             self.report.endings[f"quarantine: {reason}" if reason else "crosses"] += 1
-            if one.verdict:
-                self.report.verdicts[one.verdict.partition(":")[0]] += 1
             self._pair(name, one, other)
 
     def _pair(self, name: str, a: Out, b: Out) -> None:
@@ -230,8 +215,6 @@ class _Comparison:
             self._found(name, "", "value")
         if a.size != b.size:
             self._found(name, "", "size")
-        if not same(a.verdict.encode(), b.verdict.encode()):
-            self._found(name, "", "the gate's verdict")
         if [n for n, _ in a.headers] != [n for n, _ in b.headers]:
             self._found(name, "", "names or order of headers")
             return

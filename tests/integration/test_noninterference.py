@@ -39,7 +39,6 @@ def test_pairs_that_differ_in_regulated_values_only_look_alike(
     assert report.is_fine
     assert report.pairs.total() == pairs
     assert report.endings["crosses"] > 0.7 * pairs
-    assert set(report.verdicts) == {"passes"}
 
 
 class Leak:
