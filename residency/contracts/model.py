@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from schemas.errors import SetupError
 
 CONTRACTS_FOLDER = Path(__file__).parent
+Aggregate = Literal["count", "sum", "min", "max"]
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -24,13 +25,19 @@ class FieldSource:
     """Where one CRM field comes from: exactly one of the sources.
 
     Attributes:
-        path: A leaf of the event, such as ``customer.email`` or ``items[0].sku``.
-        count: An array whose length is sent.
+        path: A leaf of the event, such as ``customer.email``, ``items[0].sku`` or
+            ``attributes{gift}``.
+        count: An array whose length is sent; below another array (``parcels[].items``)
+            the lengths are added up.
+        sum: A leaf below an array, such as ``items[].quantity``: all its values added up.
+        min: Likewise, the lowest of them; with none, the field is emptied.
+        max: Likewise, the highest.
         constant: A fixed text.
         region: The region's id.
         clear: Empty the field.
         identity: With *path*: the external id namespace whose token is sent.
         country: With *path*: the leaf that says which country's rules a generaliser uses.
+        at: With *path*: the leaf with the event's time, for generalisers relative to it.
         otherwise: What to do where the policy gives less than the contract asks for, or
             the schema version has no such path.
 
@@ -38,23 +45,37 @@ class FieldSource:
 
     path: str | None = None
     count: str | None = None
+    sum: str | None = None
+    min: str | None = None
+    max: str | None = None
     constant: str | None = None
     region: bool = False
     clear: bool = False
     identity: str | None = None
     country: str | None = None
+    at: str | None = None
     otherwise: Literal["refuse", "omit"] = "refuse"
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        given = [self.path, self.count, self.constant, self.region or None, self.clear or None]
-        if sum(source is not None for source in given) != 1:
-            msg = "give exactly one of path, count, constant, region, clear"
+        over = [path for _, path in self._aggregates]
+        given = [*over, self.path, self.constant, self.region or None, self.clear or None]
+        if len([source for source in given if source is not None]) != 1:
+            msg = "give exactly one of path, count, sum, min, max, constant, region, clear"
             raise ValueError(msg)
-        if self.path is None and (self.identity or self.country):
-            msg = "identity and country go with path"
+        if self.path is None and (self.identity or self.country or self.at):
+            msg = "identity, country and at go with path"
             raise ValueError(msg)
         return self
+
+    @property
+    def aggregate(self) -> tuple[Aggregate, str] | None:
+        """Return how the values at which path become one, if they do."""
+        return next(((how, path) for how, path in self._aggregates if path is not None), None)
+
+    @property
+    def _aggregates(self) -> tuple[tuple[Aggregate, str | None], ...]:
+        return ("count", self.count), ("sum", self.sum), ("min", self.min), ("max", self.max)
 
 
 @checked_dataclass(frozen=True, config=_STRICT)
@@ -62,7 +83,8 @@ class _Block:
     events: tuple[str, ...]
     object: str
     external_id: FieldSource
-    fields: Mapping[str, FieldSource]
+    fields: Mapping[str, FieldSource] = field(default_factory=dict)
+    deletes: bool = False
 
 
 @checked_dataclass(frozen=True, config=_STRICT)
@@ -79,11 +101,17 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One row that one event writes."""
+    """One row that one event writes, or deletes.
+
+    Attributes:
+        deletes: The event deletes the row; there are no fields then.
+
+    """
 
     object: str
     external_id: FieldSource
     fields: Mapping[str, FieldSource]
+    deletes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +170,12 @@ def _read(path: Path) -> _File:
 
 def _merge(path: Path, event: str, before: Output | None, block: _Block) -> Output:
     if before is None:
-        return Output(block.object, block.external_id, block.fields)
+        return Output(block.object, block.external_id, block.fields, block.deletes)
     if before.external_id != block.external_id:
         msg = f"{path.name}: {event}: two external ids for one {block.object}"
+        raise BadContractError(msg)
+    if before.deletes or block.deletes:
+        msg = f"{path.name}: {event}: a block that deletes {block.object} stands alone"
         raise BadContractError(msg)
     twice = sorted(before.fields.keys() & block.fields.keys())
     if twice:

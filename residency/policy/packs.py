@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from residency.generalise import GENERALISERS
+from residency.generalise import generaliser
 from residency.policy.rules import Action, Rule
 from schemas.errors import SetupError
 
@@ -110,8 +110,11 @@ def _row_faults(pack: Pack) -> list[str]:
         seen.add(rule.id)
         if (rule.action is Action.GENERALISE) != (rule.how is not None):
             faults.append(f"{rule.id}: `how` belongs to `generalise`, and only there")
-        if rule.how is not None and rule.how not in GENERALISERS:
-            faults.append(f"{rule.id}: no generaliser {rule.how!r}; have {', '.join(GENERALISERS)}")
+        if rule.how is not None:
+            try:
+                generaliser(rule.how)
+            except SetupError as exc:
+                faults.append(f"{rule.id}: {exc}")
         if (rule.action is Action.DROP) == (rule.basis is not None):
             faults.append(f"{rule.id}: every action but `drop` needs a transfer `basis`")
     return faults

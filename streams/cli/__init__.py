@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Try, on pairs of events, that regulated values do not show outside.",
     ),
     "ledger": ("streams.cli.ledger", "ledger", "Verify a ledger, show entries, prove one."),
+    "quarantine": ("streams.cli.quarantine", "quarantine", "Show what could not go on; retry it."),
     "sandbox": ("streams.cli.sandbox", "sandbox", "Run the local Salesforce test org alone."),
 }
 

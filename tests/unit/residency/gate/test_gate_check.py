@@ -88,7 +88,7 @@ def encode(target: str, fields: Mapping[str, Any]) -> bytes:
     """Return *fields* in the wire format of *target*'s schema."""
     out = io.BytesIO()
     fastavro.schemaless_writer(
-        out, fastavro.parse_schema(SCHEMAS[target]), {"cleared": [], **fields}
+        out, fastavro.parse_schema(SCHEMAS[target]), {"cleared": [], "deleted": False, **fields}
     )
     return b"\0" + SCHEMAS[target]["homeport.schema-id"].to_bytes(4, "big") + out.getvalue()
 
@@ -269,7 +269,7 @@ def _wire_attacks() -> Mapping[str, bytes]:
         "length of a terabyte": header + b"\x80\x80\x80\x80\x80\x80\x01" + text,
         "no such union branch": header + body[: len(own) + 1] + b"\x06" * 40 + text,
         "broken UTF-8": header + bytes([len(text) * 2 + 2]) + b"\xff" + text + body[35:],
-        "array in a sized block": good[:-1] + b"\1\2\0\0",
+        "array in a sized block": good[:-2] + b"\1\2\0\0" + good[-1:],
         "too long": good + b"Kestrel" * MAX_BYTES,
     }
 
@@ -317,6 +317,7 @@ def test_one_changed_byte_is_refused_or_decodes_to_what_the_grammar_allows(
         io.BytesIO(value[5:]), fastavro.parse_schema(SCHEMAS[target]), None
     )
     cleared = dict.fromkeys(oracle.pop("cleared"))
+    assert oracle.pop("deleted") is False
     assert fields == {n: v for n, v in oracle.items() if v is not None} | cleared
 
 
