@@ -17,7 +17,7 @@ from residency.plan.book import PlanBook
 from schemas.events import Coordinates, RawEvent
 from schemas.registry import load_registry
 from streams.noninterference.compare import Comparer, Difference
-from streams.noninterference.observe import Cross, Decision, interpreters, observe
+from streams.noninterference.observe import GENERATION, Cross, Observer, Seen, interpreters
 from streams.noninterference.pairs import Pair, Source, sources
 from streams.noninterference.report import Report
 
@@ -89,24 +89,43 @@ class Core:
     def _compare(self, source: Source, batch: Sequence[Pair], report: Report) -> None:
         raw_a = [self._raw(source, pair.number, pair.a) for pair in batch]
         raw_b = [self._raw(source, pair.number, pair.b) for pair in batch]
+        before: list[list[Seen]] = []
         for way in self.ways:
-            decided = zip(raw_a, way(self.book, raw_a), way(self.book, raw_b), strict=True)
-            for raw, a, b in decided:
-                report.add(self._pair(source, str(raw.at), a, b, report))
+            sides = [self._seen(way, raw) for raw in (raw_a, raw_b)]
+            for raw, a, b in zip(raw_a, *sides, strict=True):
+                report.add(self.comparer.differences(source.plan.subject, str(raw.at), a, b))
+            for name, seen, reference in zip("AB", sides, before or sides, strict=True):
+                report.add(self._disagreements(source, f"side {name}", reference, seen))
+            before = before or sides
+        for one in before[0]:  # the reference's side A
+            report.endings[one.ending] += 1
+            for record in one.records:
+                report.verdicts[record.verdict.partition(":")[0]] += 1
         report.pairs[_name(source)] += len(batch)
 
-    def _pair(
-        self, source: Source, at: str, a: Decision, b: Decision, report: Report
-    ) -> list[Difference]:
-        one, other = observe(a, self.gate), observe(b, self.gate)
-        report.endings[one.ending] += 1
-        for record in one.records:
-            report.verdicts[record.verdict.partition(":")[0]] += 1
-        return self.comparer.differences(source.plan.subject, at, one, other)
+    def _seen(self, way: Cross, events: Sequence[RawEvent]) -> list[Seen]:
+        observer = Observer(self.book, self.gate)
+        decided = way(self.book, events)
+        return [observer.see(e, decision) for e, decision in zip(events, decided, strict=True)]
+
+    def _disagreements(
+        self, source: Source, side: str, reference: Sequence[Seen], seen: Sequence[Seen]
+    ) -> Iterator[Difference]:
+        """Yield where a way does not see what the reference sees of the very same event."""
+        for one, other in zip(reference, seen, strict=True):
+            if one is not other and _outside(one) != _outside(other):
+                name = one.records[0].name if one.records else "an event that does not cross"
+                yield Difference(name, source.plan.subject, side, "the interpreters disagree")
 
     def _raw(self, source: Source, number: int, value: bytes) -> RawEvent:
         at = Coordinates(topics.raw(self.book.region, source.schema.domain), 0, number)
-        return RawEvent(at, "noninterference", 1, value)
+        return RawEvent(at, "noninterference", GENERATION, value)
+
+
+def _outside(seen: Seen) -> tuple[Any, ...]:
+    """Return what both ways show: egress is asked about one of them alone."""
+    records = tuple((r.name, r.object, r.key, r.value, r.headers) for r in seen.records)
+    return seen.ending, seen.error, records
 
 
 def _name(source: Source) -> str:

@@ -93,14 +93,15 @@ def _source(registry: Registry, plan: Plan, keys: TokenKeys, seed: str) -> Sourc
     pools = Pools(random.Random(seed))
     schema, roles = registry.by_id(plan.schema_id), roles_of(plan)
     kept = COUNTRY in roles.mapped, SUBDIVISION in roles.mapped
+    numbers = {leaf.path: n for n, leaf in enumerate(schema.leaves)}
     shaper = Shaper(
         schema=schema,
         roles=roles,
         tokeniser=Tokeniser(keys, plan.destination),
         pools=pools,
-        residence=Residence(plan.region, pools, rng, kept),
+        residence=Residence(plan.region, pools, rng, kept, numbers.get(COUNTRY, 0)),
         rng=rng,
         seed=seed,
-        numbers={leaf.path: n for n, leaf in enumerate(schema.leaves)},
+        numbers=numbers,
     )
     return Source(schema, plan, roles, Draw(rng, [0] * len(schema.leaves)), shaper.root())

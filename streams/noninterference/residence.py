@@ -9,7 +9,8 @@ from streams.noninterference.draw import Bytes2, Draw
 from streams.noninterference.pools import Pools
 from streams.noninterference.wire import SMALL, sized
 
-HOME_SHARE = 30  # of this many residences, all but two are in the region itself
+HOME_SHARE = 100  # of this many residences, all but one are in the region itself
+AT_FIRST = 5  # the same, until the country has varied: a region may serve one country alone
 SUBDIVISIONS = (None, "CA", "NY", "BY", "SCT", "ZH")
 Home = tuple[str, str | None]  # country, subdivision
 
@@ -18,7 +19,7 @@ class Residence:
     """Where the customers of both sides live."""
 
     def __init__(
-        self, region: str, pools: Pools, rng: random.Random, kept: tuple[bool, bool]
+        self, region: str, pools: Pools, rng: random.Random, kept: tuple[bool, bool], number: int
     ) -> None:
         """Sort homes by what is equal on both sides.
 
@@ -27,6 +28,7 @@ class Residence:
             pools: For what no country is called.
             rng: Chooses among the pools.
             kept: Whether country and subdivision leave as they are.
+            number: Of the country's leaf.
 
         """
         regions = tuple(load_regions().values())
@@ -41,13 +43,15 @@ class Residence:
                 key = (where, kept[0] and country, kept[1] and (subdivision,))
                 groups = own if where == region else other
                 groups.setdefault(key, []).append((country, subdivision))
+        self._number, self._is_kept = number, kept[0]
         self._own = list(own.values())
         self._other = list(other.values())
 
     def homes(self, draw: Draw) -> tuple[Home, Home]:
         """Return both sides' residence; asked twice for one pair, the same."""
         if "residence" not in draw.memo:
-            at_home = draw.rng.random() * HOME_SHARE >= 1
+            is_new = draw.varied[self._number] == 0 and not self._is_kept
+            at_home = draw.rng.random() * (AT_FIRST if is_new else HOME_SHARE) >= 1
             group = draw.pick(self._own if at_home else self._other)
             draw.memo["residence"] = draw.pick(group), draw.pick(group)
         return draw.memo["residence"]  # type: ignore[no-any-return]

@@ -78,7 +78,7 @@ def roles_of(plan: Plan) -> Roles:
 
 def context_paths(field: FieldPlan) -> tuple[str | None, ...]:
     """Return the paths that the field's generaliser reads besides the value, in its order."""
-    return (field.country,)
+    return field.country, field.at
 
 
 def _fields(plan: Plan) -> Iterator[FieldPlan]:

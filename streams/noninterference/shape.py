@@ -1,11 +1,11 @@
 """Turn a schema and its plan into what makes pairs of its events."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from residency.generalise import GENERALISERS
+from residency.generalise import Context, generaliser
 from residency.plan.book import COUNTRY, SUBDIVISION
 from residency.plan.model import FieldPlan
 from residency.policy.rules import Action
@@ -158,12 +158,18 @@ class Shaper:
     ) -> Node:
         paths = list(dict.fromkeys(p for one in fields for p in context_paths(one)))
         slots = [[paths.index(p) for p in context_paths(one)] for one in fields]
-        made = [GENERALISERS[one.how or ""].apply for one in fields]
+        made = [_maker(one.how or "") for one in fields]
         values = candidates(self.pools, self.rng, avro)
         grouping = leaves.Grouping(
             [(value, encode_value(avro, value)) for value in values], leaves.Output(made, slots)
         )
         return leaves.Generalised(number, self.places, paths, grouping)
+
+
+def _maker(how: str) -> Callable[[Any, Any, Any], Any]:
+    """Return what a generaliser makes of a value, a country and a time."""
+    apply = generaliser(how).apply
+    return lambda value, country, at: apply(value, Context(country, at))
 
 
 def _leaf_of(path: str) -> str:

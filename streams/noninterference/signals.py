@@ -15,6 +15,10 @@ BY_TIMING: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
     "homeport.batch.duration": ("how long a batch took", frozenset()),
     "homeport.batch.records": ("how many records were polled together", frozenset({"sum"})),
     "homeport.transactions": ("how many batches there were", frozenset()),
+    "homeport.kafka.records": ("as of librdkafka's last statistics", frozenset()),
+    "homeport.kafka.lag": ("as of librdkafka's last statistics", frozenset()),
+    "homeport.kafka.queue": ("as of librdkafka's last statistics", frozenset()),
+    "homeport.kafka.round_trip": ("how long requests took", frozenset()),
 }
 _POINT: Final = ("value", "count", "sum", "bucket_counts", "explicit_bounds", "min", "max")
 _AT = re.compile(r"([a-z0-9.-]+)\[(\d+)\]@(\d+)")

@@ -8,13 +8,13 @@ from typing import Any
 
 from residency import topics
 from residency.keys import TokenKeys
-from residency.plan.book import Crossing, PlanBook
+from residency.plan.book import Crossed, Crossing, PlanBook
 from schemas.codec import HEADER, decode_body
 from schemas.errors import QuarantineError
-from schemas.events import Coordinates, RawEvent
+from schemas.events import Coordinates, RawBatch, RawEvent
 from schemas.registry import EventSchema, load_registry
 
-REGION = "eu"
+REGION, GENERATION = "eu", 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,8 @@ def deciders() -> Mapping[str, Decide]:
     keys = TokenKeys(REGION, b"i" * 32, b"a" * 32)
     book = PlanBook.load(REGION, keys, datetime.now(UTC).date())
     found: dict[str, Decide] = {"minimise": lambda inputs: [_one(book, data) for data in inputs]}
-    batch: Any = getattr(book, "minimise_batch", None)
-    if batch is not None:
-        found["minimise_batch"] = lambda inputs: _batch(batch, inputs)
+    if book.is_fast:  # else it is the same, record by record
+        found["minimise_batch"] = lambda inputs: _batch(book, inputs)
     return found
 
 
@@ -54,9 +53,12 @@ def _one(book: PlanBook, data: bytes) -> Outcome:
         return outcome(error)
 
 
-def _batch(batch: Any, inputs: Sequence[bytes]) -> list[Outcome]:
+def _batch(book: PlanBook, inputs: Sequence[bytes]) -> list[Outcome]:
+    events = [raw(data) for data in inputs]
+    offsets = [event.at.offset for event in events]
+    batch = RawBatch([event.at.topic for event in events], [0] * len(events), offsets, inputs)
     try:
-        return [outcome(made) for made in batch([raw(data) for data in inputs])]
+        return [outcome(made) for made in book.minimise_batch(batch, lambda _topic: GENERATION)]
     except Exception as error:  # noqa: BLE001 - one input must not fail its neighbours
         return [outcome(error)] * len(inputs)
 
@@ -67,21 +69,27 @@ def raw(data: bytes) -> RawEvent:
     if len(data) >= HEADER.size:
         known = {schema.id: schema.domain for schema in load_registry().raw()}
         domain = known.get(HEADER.unpack_from(data)[1], domain)
-    return RawEvent(Coordinates(topics.raw(REGION, domain), 0, 7), "fuzz", 1, data)
+    return RawEvent(Coordinates(topics.raw(REGION, domain), 0, 7), "fuzz", GENERATION, data)
 
 
 def outcome(made: object) -> Outcome:
     """Return a decision as an outcome."""
     match made:
         case Crossing():
-            digest = hashlib.sha256()
-            for record in made.records:
-                digest.update(f"{record.object} {record.external_id} ".encode() + record.value)
-            return Outcome("crosses", digest=digest.hexdigest())
+            return _crossed([(r.external_id.encode(), r.value) for r in made.records])
+        case Crossed():
+            return _crossed(made.rows)
         case QuarantineError():
             return Outcome(made.reason, made.path or "")
         case _:
             return Outcome("fault", type(made).__name__)
+
+
+def _crossed(rows: Sequence[tuple[bytes, bytes]]) -> Outcome:
+    digest = hashlib.sha256()
+    for key, value in rows:
+        digest.update(key + b" " + value)
+    return Outcome("crosses", digest=digest.hexdigest())
 
 
 def decode_odd(avro: dict[str, Any], data: bytes) -> Outcome:

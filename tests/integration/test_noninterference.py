@@ -3,17 +3,17 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from connectors.embedded.stack import Stack
 from residency.keys import TokenKeys
-from residency.plan.book import Crossing, PlanBook
+from residency.plan.book import Crossed, PlanBook
 from residency.telemetry.names import RECORDS
 from residency.telemetry.setup import Recorder, Telemetry
-from schemas.events import RawEvent
+from schemas.events import RawBatch
+from streams.border import Border
 from streams.noninterference.core import Job
 from streams.noninterference.report import Report
 from streams.noninterference.service import through
@@ -46,17 +46,30 @@ class Leak:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bytes = 0
-        minimise = PlanBook.minimise
+        minimise_batch = PlanBook.minimise_batch
 
-        def watched(book: PlanBook, raw: RawEvent) -> Crossing:
-            self.bytes += len(raw.value)
-            if b"@" in raw.value:
-                logging.getLogger("homeport.border").info("an event of %d bytes", len(raw.value))
-            made = minimise(book, raw)
-            records = tuple(replace(r, keys=len(raw.value)) for r in made.records)
-            return replace(made, records=records)
+        def watched(book: PlanBook, batch: RawBatch, generation_of: Any) -> list[Any]:
+            self.bytes += sum(map(len, batch.values))
+            for value in batch.values:
+                if b"@" in value:
+                    logging.getLogger("homeport.border").info("an event of %d bytes", len(value))
+            made = minimise_batch(book, batch, generation_of)
+            return [
+                one._replace(rows=one.rows + one.rows[:1])
+                if isinstance(one, Crossed) and len(value) % 2
+                else one
+                for one, value in zip(made, batch.values, strict=True)
+            ]
 
-        monkeypatch.setattr(PlanBook, "minimise", watched)
+        monkeypatch.setattr(PlanBook, "minimise_batch", watched)
+        stamp = Border.stamp
+
+        def stamped(border: Border, topic: str, plan: Any) -> Any:
+            told = ("homeport-bytes", str(self.bytes).encode())
+            made = [[*one, told] for one in stamp(border, topic, plan)]
+            return [*made, *made[:1]]
+
+        monkeypatch.setattr(Border, "stamp", stamped)
 
     def into_metrics(self, monkeypatch: pytest.MonkeyPatch) -> None:
         add = Recorder.add
@@ -89,7 +102,8 @@ def test_planted_leaks_are_found_wherever_they_show(
 
     found = {(path, what) for _, path, what in report.found}
     assert {
-        ("header homeport-keys", "value"),
+        ("header homeport-bytes", "value"),
+        ("", "count of records"),
         ("homeport.records", "labels or values"),
         ("", "name, kind, status, attributes, events or links"),
         ("INFO homeport.border", "text or count"),
@@ -100,11 +114,11 @@ def test_planted_leaks_are_found_wherever_they_show(
 def test_a_border_that_a_value_brings_down_is_found(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fragile(_book: PlanBook, raw: RawEvent) -> Crossing:
-        raise ValueError(len(raw.value))
+    def fragile(_book: PlanBook, batch: RawBatch, _generation_of: Any) -> Any:
+        raise ValueError(len(batch))
 
     with monkeypatch.context() as patch:
-        patch.setattr(PlanBook, "minimise", fragile)
+        patch.setattr(PlanBook, "minimise_batch", fragile)
         report = compare(stack, 20, 13, "OrderPlaced")
 
     assert {what for _, _, what in report.found} == {"the border ends with ValueError"}
