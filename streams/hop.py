@@ -177,8 +177,9 @@ class Hop:
             return self._ours(_first_of_each(messages, places, offsets))
         owned = cast("list[Place]", places)
         values = cast("list[bytes]", [m.value() or b"" for m in messages])
+        keys = cast("list[bytes]", [m.key() or b"" for m in messages])
         topics, partitions = [p.topic for p in owned], [p.partition for p in owned]
-        return Batch(RawBatch(topics, partitions, offsets, values), owned)
+        return Batch(RawBatch(topics, partitions, offsets, values, keys), owned)
 
     def _carry(
         self, consumer: Consumer, producer: Producer, batch: Batch, links: Sequence[Any]

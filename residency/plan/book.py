@@ -165,16 +165,13 @@ class PlanBook:
 
         """
         verdicts: list[Crossed | QuarantineError | None] = [None] * len(batch)
-        for (topic, head), numbers in _grouped(batch).items():
-            walker = self._walkers.get((topic, head))
-            if walker is None:
-                continue
-            offsets, values = batch.offsets, batch.values
-            first = row_version(generation_of(topic), 0)
+        offsets, values = batch.offsets, batch.values
+        for walker, numbers in self.walkers_of(batch):
+            first = row_version(generation_of(batch.topics[numbers[0]]), 0)
             walked = walker.walk(
                 [values[n] for n in numbers], [first + offsets[n] for n in numbers]
             )
-            plan = self.plans[int.from_bytes(head[1:], "big")]
+            plan = walker.plan
             for n, rows, residence in zip(numbers, walked.rows, walked.asked, strict=True):
                 if rows is not None and self._is_served(residence):
                     verdicts[n] = Crossed(plan, rows)
@@ -182,6 +179,13 @@ class PlanBook:
             self._decide(batch, n, generation_of) if verdict is None else verdict
             for n, verdict in enumerate(verdicts)
         ]
+
+    def walkers_of(self, batch: RawBatch) -> Iterator[tuple[Walker, list[int]]]:
+        """Yield each walker of a batch and the numbers of the records that it walks."""
+        for where, numbers in _grouped(batch).items():
+            walker = self._walkers.get(where)
+            if walker is not None:
+                yield walker, numbers
 
     def _decide(
         self, batch: RawBatch, n: int, generation_of: Callable[[str], int]

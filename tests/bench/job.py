@@ -23,12 +23,13 @@ from residency.plan.walk.program import Acts
 from residency.plan.walk.projection import Edit, Projection
 from schemas.errors import SetupError
 from schemas.resolve import Leaf, leaves, resolve, without_logical
+from schemas.strict import compile_check
 
 HEADER_IN, HEADER_OUT = b"\0\0\0\0\1", b"\0\0\0\0\2"  # Confluent ids 1 and 2
 EDITS = ("hmac_sha256_hex", "year", "prefix3")
 _EPOCH = date(1970, 1, 1)
 _DAY_MS = 86_400_000
-_PREFIX = 3  # characters
+_PREFIX, _YEAR = 3, 4  # characters
 
 Value = Callable[[Any], Any]
 
@@ -89,7 +90,13 @@ class Job:
         return cls(projection, reads, writes, drops, values)
 
     def reference(self, wire: bytes) -> bytes:
-        """Return the result of one event by way of decoded values: what `projection` must say."""
+        """Return the result of one event by way of decoded values: what `projection` must say.
+
+        Raises:
+            ValueError: It is not Avro, or LookupError, where it ends too early.
+
+        """
+        compile_check(self.schema_in)(wire[len(HEADER_IN) :])
         reads, writes = (
             fastavro.parse_schema(without_logical(dict(schema)))
             for schema in (self.schema_in, self.schema_out)
@@ -170,9 +177,9 @@ def _edit(kind: str, leaf: Leaf, made: Leaf | None, key: bytes) -> tuple[Edit, V
     if kind == "hmac_sha256_hex" and is_text:
         return _hmac_hex(key), lambda value: hmac.digest(key, value.encode(), "sha256").hex()
     if kind == "prefix3" and is_text:
-        return _prefix, lambda value: value[:_PREFIX]
+        return _cut(_PREFIX), lambda value: value[:_PREFIX]
     if kind == "year" and is_text:
-        return _year_of_text, lambda value: value[:4]
+        return _cut(_YEAR), lambda value: value[:_YEAR]
     if kind == "year" and kind_of(leaf.avro) in {"date", "timestamp-millis"}:
         unit = 1 if kind_of(leaf.avro) == "date" else _DAY_MS
         year = _years(unit, is_text=kind_of(made.avro) == "string")
@@ -201,17 +208,20 @@ def _hmac_hex(key: bytes) -> Edit:
     return edit
 
 
-def _prefix(data: bytes, firsts: Sequence[int], lasts: Sequence[int]) -> list[bytes]:
-    cut = [data[first:last] for first, last in zip(firsts, lasts, strict=True)]
-    return [
-        text(raw[:_PREFIX] if raw[: 4 * _PREFIX].isascii() else raw.decode()[:_PREFIX].encode())
-        for raw in cut
-    ]
+def _cut(size: int) -> Edit:
+    """Return what keeps the first characters of a text."""
 
+    def edit(data: bytes, firsts: Sequence[int], lasts: Sequence[int]) -> list[bytes]:
+        most = 4 * size  # bytes, of so many characters
+        heads = [data[f : min(z, f + most)] for f, z in zip(firsts, lasts, strict=True)]
+        return [
+            text(head[:size])
+            if head.isascii()
+            else text(head.decode(errors="ignore")[:size].encode())  # the end may be cut
+            for head in heads
+        ]
 
-def _year_of_text(data: bytes, firsts: Sequence[int], lasts: Sequence[int]) -> list[bytes]:
-    cut = [data[first:last] for first, last in zip(firsts, lasts, strict=True)]
-    return [text(raw[:4] if raw[:16].isascii() else raw.decode()[:4].encode()) for raw in cut]
+    return edit
 
 
 def _years(unit: int, *, is_text: bool) -> Value:

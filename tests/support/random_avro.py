@@ -17,8 +17,8 @@ TEXTS = (
     "+49 30 123456", "2001:db8::1", "203.0.113.77", "\x1f edge \x1c", "ß", "ſtraße", "Ａｄａ",
     "e\u0301" * 3, "\u0378", "\U0001f600", "\u202eevil", "x" * 70, "é" * 600, "k" * 1100, "\x00",
 )  # fmt: skip
-LONGS = (0, 1, -1, 63, 64, -64, -65, 8191, 8192, 2**31 - 1, -(2**31), 20_000, 1_760_000_000_000)
-WIDE = (2**31, 2**62, 2**63 - 1, -(2**63), -(2**62) - 5)
+INTS = (0, 1, -1, 63, 64, -64, -65, 8191, 8192, 2**31 - 1, -(2**31), 20_000)
+WIDE = (1_760_000_000_000, 2**31, 2**62, 2**63 - 1, -(2**63), -(2**62) - 5)
 
 
 def varint(value: int) -> bytes:
@@ -138,12 +138,14 @@ class Values:
 
     Attributes:
         wild: Also write blocks in the odd ways that the specification allows.
+        distinct_keys: Write no key of a map twice.
 
     """
 
     rng: Random
     names: Mapping[str, Mapping[str, Any]]
     wild: bool
+    distinct_keys: bool = False
 
     def write(self, avro: Any) -> bytes:
         """Return the encoding of a random value of type *avro*."""
@@ -188,7 +190,7 @@ class Values:
         if kind == "bytes":
             raw = rng.randbytes(rng.randrange(12))
             return varint(len(raw)) + raw
-        return varint(rng.choice(LONGS if kind == "int" else LONGS + WIDE))
+        return varint(rng.choice(INTS if kind == "int" else INTS + WIDE))
 
     def _decimal(self, avro: Mapping[str, Any]) -> bytes:
         limit = 10 ** avro["precision"] - 1
@@ -206,8 +208,9 @@ class Values:
     def _many(self, avro: Mapping[str, Any]) -> bytes:
         rng, out = self.rng, bytearray()
         blocks = rng.randint(0, 2) if self.wild else 1
+        keys = ["a", "b", "key", "", "ключ", *map(str, range(9))]
         for _ in range(blocks):
-            items = [self._item(avro) for _ in range(rng.choice((0, 1, 1, 2, 5)))]
+            items = [self._item(avro, keys) for _ in range(rng.choice((0, 1, 1, 2, 5)))]
             if items and self.wild and rng.random() < 0.5:
                 body = b"".join(items)
                 out += varint(-len(items)) + varint(len(body)) + body
@@ -215,11 +218,14 @@ class Values:
                 out += varint(len(items)) + b"".join(items)
         return bytes(out) + b"\0"
 
-    def _item(self, avro: Mapping[str, Any]) -> bytes:
+    def _item(self, avro: Mapping[str, Any], keys: list[str]) -> bytes:
         if avro["type"] == "array":
             return self.write(avro["items"])
-        key = self.rng.choice(("a", "b", "key", "", "ключ")).encode()
-        return varint(len(key)) + key + self.write(avro["values"])
+        key = self.rng.choice(keys[:5])
+        if self.distinct_keys:
+            keys.remove(key)
+        raw = key.encode()
+        return varint(len(raw)) + raw + self.write(avro["values"])
 
 
 def event_bytes(rng: Random, schema: EventSchema, *, wild: bool) -> bytes:

@@ -15,7 +15,6 @@ import numpy as np
 from residency.generalise import Context, Generaliser
 from residency.plan.walk import assemble, ops
 from residency.plan.walk.accelerator import view
-from residency.plan.walk.bits import write_long
 from residency.tokens import Kind, Tokeniser
 
 MAX_VERDICTS = 4_096  # kept strings whose format is remembered as good, per field
@@ -24,8 +23,18 @@ Read = Callable[[bytes, int, int], Any]
 
 def varint(value: int) -> bytes:
     """Return a zig-zag integer as Avro writes it."""
-    out = bytearray(10)
-    return bytes(out[: write_long(out, 0, value)])
+    if 0 <= value < len(_SMALL):
+        return _SMALL[value]
+    rest, out = (value << 1) ^ (value >> 63), bytearray()
+    while rest > 0x7F:
+        out.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    out.append(rest)
+    return bytes(out)
+
+
+_SMALL: tuple[bytes, ...] = ()
+_SMALL = tuple(varint(value) for value in range(4_096))  # lengths and years, mostly
 
 
 def text(raw: bytes) -> bytes:

@@ -13,9 +13,9 @@ import numpy as np
 from residency.plan.walk import ops
 from residency.plan.walk.accelerator import view
 from residency.plan.walk.assemble import splice
+from residency.plan.walk.found import spans_of
 from residency.plan.walk.kernel import walk
 from residency.plan.walk.program import Acts, Wish, write_program
-from residency.plan.walk.walker import spans_of
 
 Edit = Callable[[bytes, Sequence[int], Sequence[int]], list[bytes]]
 """Makes new values, in Avro's form, of the spans of a leaf: (data, firsts, lasts). A number has

@@ -70,7 +70,9 @@ def test_a_batchs_count_is_the_sum_of_its_records_by_partition(made: list[tuple[
     for one in places:
         one.tally = Tally(sent=one.partition, minimal=7)
     offsets = [100 * n + row for row, (n, _) in enumerate(made)]
-    raw = RawBatch(["t"] * len(made), [n for n, _ in made], offsets, [b""] * len(made))
+    raw = RawBatch(
+        ["t"] * len(made), [n for n, _ in made], offsets, [b""] * len(made), [b""] * len(made)
+    )
 
     after = Batch(raw, [places[n] for n, _ in made]).after([verdict(rows) for _, rows in made])
 
@@ -92,7 +94,7 @@ def test_a_batchs_count_is_the_sum_of_its_records_by_partition(made: list[tuple[
 
 def test_no_repr_shows_a_payload() -> None:
     canary = f"zucanary{random.getrandbits(64)}".encode()
-    raw = RawBatch(["t"], [0], [7], [canary])
+    raw = RawBatch(["t"], [0], [7], [canary], [canary])
 
     shown = repr(raw) + repr(Batch(raw, [OURS])) + repr(Crossed(None, ((canary, canary),)))  # type: ignore[arg-type]
 
