@@ -79,7 +79,7 @@ def noninterference(  # noqa: PLR0913, one per option
       homeport noninterference --region eu --through service --pairs 10000
 
     Exit codes: 0 no difference and every regulated leaf varied, 1 otherwise, 2 usage,
-    3 environment, 130 interrupted (what was compared until then is still told).
+    3 environment, 130 interrupted (what the core compared until then is still told).
     """
     job = Job(region, _keys(region, seed), pairs, seed, schema)
     with _counter(pairs) as progress:
@@ -153,7 +153,7 @@ def _through_service(job: Job, home: Path | None, told: _Told) -> "Report":
             msg = f"{home}: not empty; name a new folder, so that nobody's records are mixed in"
             raise SetupError(msg)
         return compare_on(job, home, told, told.step)
-    # not the system's default of 0700 within a user's own: the database's user must walk to it
+    # in the system's folder: under root, the database's user has to walk to it
     place = Path(tempfile.mkdtemp(prefix="homeport-"))
     try:
         return compare_on(job, place, told, told.step)

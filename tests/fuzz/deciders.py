@@ -55,8 +55,8 @@ def _one(book: PlanBook, data: bytes) -> Outcome:
 
 def _batch(book: PlanBook, inputs: Sequence[bytes]) -> list[Outcome]:
     events = [raw(data) for data in inputs]
-    offsets = [event.at.offset for event in events]
-    batch = RawBatch([event.at.topic for event in events], [0] * len(events), offsets, inputs)
+    topics_of, offsets = [e.at.topic for e in events], [e.at.offset for e in events]
+    batch = RawBatch(topics_of, [0] * len(events), offsets, inputs, [b""] * len(events))
     try:
         return [outcome(made) for made in book.minimise_batch(batch, lambda _topic: GENERATION)]
     except Exception as error:  # noqa: BLE001 - one input must not fail its neighbours
