@@ -1,8 +1,8 @@
 """The embedded key store: one 0600 file per purpose, made on first use and kept.
 
-A process opens only the purposes it needs (promise 6): the border opens ``tokens``, the
-gateway ``partition``, egress ``ledger`` and ``expected``. In production a KMS stands
-behind the same three functions.
+A process opens only the purposes it needs (promise 6): the border opens ``tokens`` and
+``quarantine``, the gateway ``partition``, egress ``ledger``, ``expected`` and
+``quarantine-egress``. In production a KMS stands behind the same three functions.
 """
 
 import contextlib

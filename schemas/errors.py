@@ -44,12 +44,15 @@ class QuarantineError(HomeportError):
     Attributes:
         reason: One of the closed list.
         path: The field's path, such as ``items[].sku``, or None for the whole record.
+        plan: Digest of the plan under which it could not be decided, or None where there
+            was no plan yet.
 
     """
 
-    def __init__(self, reason: Reason, path: str | None = None) -> None:
-        """Name the reason and the field, not the field's value."""
+    def __init__(self, reason: Reason, path: str | None = None, plan: str | None = None) -> None:
+        """Name the reason, the field and the plan, not the field's value."""
         where = f" at {path}" if path else ""
         super().__init__(f"{reason}{where}: the record goes to quarantine")
         self.reason = reason
         self.path = path
+        self.plan = plan

@@ -32,6 +32,8 @@ AVRO_FOLDER = Path(__file__).with_name("avro")
 IDS_FILE = "ids.toml"
 MINIMAL = "minimal"  # domain of the schemas of minimal records
 OBJECT = "homeport.object"
+# Fields of every minimal record that say what to do with the row, and are no fields of it.
+CLEARED, DELETED = "cleared", "deleted"
 SCHEMA_ID = "homeport.schema-id"
 
 
@@ -88,6 +90,12 @@ class EventSchema:
     def leaves(self) -> tuple[Leaf, ...]:
         """Return every leaf in the order of the fields; paths are unique."""
         return leaves(self.avro)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of a minimal record's fields that are fields of the row."""
+        names = (field["name"] for field in self.avro["fields"])
+        return tuple(name for name in names if name not in {CLEARED, DELETED})
 
     @property
     def object(self) -> str | None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
@@ -34,6 +35,7 @@ from residency.gate.check import Gate
 from residency.keys import ledger_keys, secret
 from residency.ledger.files import Ledger
 from residency.plan.approved import APPROVED_FILE
+from residency.seal import EGRESS, Seal
 from residency.telemetry.setup import Telemetry, telemetry
 from residency.telemetry.trace import link_from
 from schemas.errors import HaltError, RetriableError
@@ -99,16 +101,16 @@ class Egress:
                 sink=SalesforceSink(client),
                 keys=keys,
                 expected_key=secret(settings.folder / "keys", "expected"),
-                quarantine=lambda refused: self._quarantine(producer, refused),
+                quarantine=partial(
+                    self._quarantine, producer, Seal(secret(settings.folder / "keys", EGRESS))
+                ),
             )
             self._consume(Carrier(parts), known[self._topic].partitions, halt)
 
     def _preflight(self, client: OrgClient, halt: threading.Event) -> None:
         """Compare the org with what we write, before the first record is read."""
         objects = {
-            schema.object: [f["name"] for f in schema.avro["fields"] if f["name"] != "cleared"]
-            for schema in load_registry()
-            if schema.object is not None
+            schema.object: schema.columns for schema in load_registry() if schema.object is not None
         }
         problems = self._retrying(halt)(preflight, client, objects)
         if problems:
@@ -194,8 +196,8 @@ class Egress:
             reraise=True,
         )
 
-    def _quarantine(self, producer: Producer, refused: Sequence[Refused]) -> None:
-        """Put records into the region's quarantine; returns once Kafka has them all."""
+    def _quarantine(self, producer: Producer, seal: Seal, refused: Sequence[Refused]) -> None:
+        """Put records, sealed, into the region's quarantine; returns once Kafka has them all."""
         failed: list[str] = []
 
         def delivered(error: KafkaError | None, _message: Message) -> None:
@@ -203,12 +205,13 @@ class Egress:
                 failed.append(error.name())
 
         for one in refused:
+            name = str(one.record.id)
             producer.produce(
                 topics.quarantine(self._settings.region),
-                one.record.value,
-                str(one.record.id).encode(),
+                seal.close(name, one.reason, one.record.value),
+                name.encode(),
                 headers=headers.for_quarantine(
-                    str(one.record.id),
+                    name,
                     one.record.id.topic_id,
                     one.reason,
                     one.path,

@@ -22,11 +22,11 @@ from connectors.kafka.errors import FatalWatch, name_of
 from connectors.kafka.headers import Headers
 from residency import topics
 from residency.keys import secret
+from residency.normalise import normalise
 from residency.plan.book import MAX_VALUE_BYTES
 from residency.regions import load_regions, region_of
 from residency.telemetry.setup import Telemetry, telemetry
 from residency.telemetry.trace import inject
-from residency.tokens import normalise
 from schemas.codec import encode
 from schemas.errors import HaltError
 from schemas.plainjson import from_plain

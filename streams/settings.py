@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from connectors.kafka.config import KafkaConfig
 from connectors.salesforce.config import SalesforceConfig
 from schemas.errors import SetupError
+from streams.limit import LimitPolicy
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -32,6 +33,7 @@ class Settings:
         http_host: The address it listens on: loopback, except in a container of its own.
         slot: Which of several workers of this service; each has its own from 0.
         gateways: Public gateway URLs by region; the gateway alone knows them.
+        quarantine_limit: How much quarantine stops border and egress.
 
     """
 
@@ -46,6 +48,7 @@ class Settings:
     http_port: int | None = None
     http_host: str = "127.0.0.1"
     gateways: Mapping[str, str] | None = None
+    quarantine_limit: LimitPolicy = field(default_factory=LimitPolicy)
 
     @property
     def folder(self) -> Path:

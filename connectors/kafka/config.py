@@ -25,10 +25,7 @@ class KafkaConfig:
     ca_file: str | None = None
 
     def librdkafka(self, **extra: Any) -> dict[str, Any]:  # noqa: ANN401, librdkafka's own
-        """Return librdkafka's configuration, with *extra* keys.
-
-        In their names ``_`` stands for a dot, but for the callbacks' ``_cb``.
-        """
+        """Return librdkafka's configuration, with *extra* keys as `dotted` writes them."""
         tls = {"ssl.ca.location": self.ca_file} if self.ca_file else {}
         return {
             "bootstrap.servers": self.bootstrap,
@@ -37,9 +34,13 @@ class KafkaConfig:
             "sasl.username": self.username,
             "sasl.password": self.password,
             **tls,
-            **{_key(name): value for name, value in extra.items()},
+            **dotted(**extra),
         }
 
 
-def _key(name: str) -> str:
-    return name if name.endswith("_cb") else name.replace("_", ".")
+def dotted(**extra: Any) -> dict[str, Any]:  # noqa: ANN401, librdkafka's own
+    """Return librdkafka's keys: ``_`` stands for a dot, but in ``log_level`` and ``..._cb``."""
+    return {
+        name if name.endswith("_cb") or name == "log_level" else name.replace("_", "."): value
+        for name, value in extra.items()
+    }

@@ -5,6 +5,7 @@ CRM gets. Anything else that stands in a header is never read and never passed o
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from schemas.errors import HaltError
 from schemas.events import MinimalRecord, RecordId
@@ -13,26 +14,53 @@ Headers = list[tuple[str, str | bytes | None]]  # as confluent-kafka types them
 
 RECORD, TOPIC_ID, OBJECT = "homeport-record", "homeport-topic-id", "homeport-object"
 VERSION, PLAN, KEYS = "homeport-version", "homeport-plan", "homeport-keys"
+DELETES = "homeport-deletes"  # there only on a record that deletes its row
 BASIS, RELEASE = "homeport-basis", "homeport-release"
-REASON, PATH = "homeport-reason", "homeport-path"
+REASON, PATH, SETTLED = "homeport-reason", "homeport-path", "homeport-settled"
 TRACEPARENT = "traceparent"
 
 
-def for_minimal(
-    record: MinimalRecord, basis: Iterable[str], release: str, trace: str | None
-) -> Headers:
-    """Return the headers of a minimal record on its topic."""
-    texts = {
-        RECORD: str(record.id),
-        TOPIC_ID: record.id.topic_id,
-        OBJECT: record.object,
-        VERSION: str(record.version),
-        PLAN: record.plan,
-        KEYS: str(record.keys),
-        BASIS: ",".join(basis),
-        RELEASE: release,
-    }
-    return _encoded(texts, trace)
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What the headers of all minimal records say that one output of a plan makes of a topic.
+
+    Attributes:
+        topic_id: Kafka's id of the raw topic.
+        object: Salesforce object.
+        plan: SHA-256 of the plan, hex.
+        keys: Version of the token keys.
+        basis: W3C DPV ids of the transfer bases.
+        release: Digest of the code.
+        deletes: The records delete their rows.
+
+    """
+
+    topic_id: str
+    object: str
+    plan: str
+    keys: int
+    basis: tuple[str, ...]
+    release: str
+    deletes: bool = False
+
+    def encoded(self) -> Headers:
+        """Return them ready to send; `of_minimal` puts each record's own in front."""
+        return _encoded(
+            {
+                TOPIC_ID: self.topic_id,
+                OBJECT: self.object,
+                PLAN: self.plan,
+                KEYS: str(self.keys),
+                BASIS: ",".join(self.basis),
+                RELEASE: self.release,
+                **({DELETES: "true"} if self.deletes else {}),
+            }
+        )
+
+
+def of_minimal(record: str, version: int, stamped: Headers) -> Headers:
+    """Return the headers of one minimal record: its id and row version, then *stamped*."""
+    return [(RECORD, record), (VERSION, str(version)), *stamped]
 
 
 def for_quarantine(
@@ -40,12 +68,16 @@ def for_quarantine(
 ) -> Headers:
     """Return the headers of a quarantined record: why, where from, under which plan."""
     texts = {RECORD: record, TOPIC_ID: topic_id, REASON: reason, PATH: path or "", PLAN: plan or ""}
-    return _encoded(texts, None)
+    return _encoded(texts)
 
 
-def _encoded(texts: dict[str, str], trace: str | None) -> Headers:
-    headers: Headers = [(key, text.encode()) for key, text in texts.items()]
-    return [*headers, (TRACEPARENT, trace.encode())] if trace else headers
+def for_settled(record: str, topic_id: str, plan: str, how: str) -> Headers:
+    """Return the headers of what settles a quarantined record: ``sent`` or ``nothing``."""
+    return _encoded({RECORD: record, TOPIC_ID: topic_id, PLAN: plan, SETTLED: how})
+
+
+def _encoded(texts: dict[str, str]) -> Headers:
+    return [(key, text.encode()) for key, text in texts.items()]
 
 
 def texts(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
@@ -60,7 +92,7 @@ def texts(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
 
 
 def minimal_record(headers: dict[str, str], key: bytes, value: bytes, where: str) -> MinimalRecord:
-    """Return the minimal record that lies on the minimal topic; inverse of `for_minimal`.
+    """Return the minimal record that lies on the minimal topic; inverse of `of_minimal`.
 
     Raises:
         HaltError: A header is missing or malformed. Only our border writes there, so
@@ -77,6 +109,7 @@ def minimal_record(headers: dict[str, str], key: bytes, value: bytes, where: str
             plan=headers[PLAN],
             keys=int(headers[KEYS]),
             value=value,
+            deletes=headers.get(DELETES) == "true",
         )
     except (KeyError, ValueError):
         msg = f"{where}: not written by our border; see who else may write to this topic"

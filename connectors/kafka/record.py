@@ -29,30 +29,47 @@ def read(message: Message) -> Record:
     """Return the record that *message* is.
 
     Raises:
-        HaltError: It is an error that trying again cannot mend: a lost offset, a denied topic.
-        RetriableError: Any other error; the worker starts afresh.
+        HaltError: As `check` says.
+        RetriableError: As `check` says.
 
     """
+    check(message)
     topic, partition, offset = message.topic(), message.partition(), message.offset()
-    error = message.error()
-    if error is not None:
-        if error.code() in _HALTING:
-            msg = f"{topic}[{partition}]: Kafka {error.name()}; see its retention and its ACLs"
-            raise HaltError(msg)
-        msg = f"{topic}[{partition}]: Kafka {error.name()}; the worker starts afresh"
-        raise RetriableError(msg)
     if topic is None or partition is None or offset is None:
         msg = "Kafka gave a record without coordinates"
         raise HaltError(msg)
-    given = message.headers() or ()
-    pairs = given.items() if isinstance(given, dict) else given
-    headers = tuple((key, _bytes(value)) for key, value in pairs)
     return Record(
         Coordinates(topic, partition, offset),
         _bytes(message.key()),
         _bytes(message.value()),
-        headers,
+        headers_of(message),
     )
+
+
+def check(message: Message) -> None:
+    """Pass if *message* is a record.
+
+    Raises:
+        HaltError: It is an error that trying again cannot mend: a lost offset, a denied topic.
+        RetriableError: Any other error; the worker starts afresh.
+
+    """
+    error = message.error()
+    if error is None:
+        return
+    where = f"{message.topic()}[{message.partition()}]" if message.topic() else "the consumer"
+    if error.code() in _HALTING:
+        msg = f"{where}: Kafka {error.name()}; see its retention and its ACLs"
+        raise HaltError(msg)
+    msg = f"{where}: Kafka {error.name()}; the worker starts afresh"
+    raise RetriableError(msg)
+
+
+def headers_of(message: Message) -> tuple[tuple[str, bytes], ...]:
+    """Return a record's headers; librdkafka parses them when they are asked for."""
+    given = message.headers() or ()
+    pairs = given.items() if isinstance(given, dict) else given
+    return tuple((key, _bytes(value)) for key, value in pairs)
 
 
 def _bytes(value: str | bytes | None) -> bytes:

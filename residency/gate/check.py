@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from residency.gate.rules import Grammar, Rule, load_grammar
 from residency.gate.scan import scan
-from residency.gate.wire import CLEARED, Violation, WireSchema, load_schemas, read
+from residency.gate.wire import CLEARED, DELETED, Violation, WireSchema, load_schemas, read
 from schemas.errors import HaltError, QuarantineError, Reason, SetupError
 from schemas.events import MinimalRecord, RecordId
 
@@ -94,7 +94,8 @@ class Gate:
         """Return what may be sent of *record*: Salesforce field name to value.
 
         Only the fields it sets, external id and version among them; None empties a field.
-        Times are aware datetimes in UTC, amounts are decimals.
+        Times are aware datetimes in UTC, amounts are decimals. Of a record that deletes its
+        row: external id and version.
 
         Raises:
             GateHalt: The record breaks the grammar, or its plan is not approved.
@@ -131,18 +132,34 @@ class Gate:
             rule = f"object: the grammar of {self.region} does not name it"
             raise Violation(rule)
         set_fields = {
-            name: value for name, value in decoded.items() if name != CLEARED and value is not None
+            name: value
+            for name, value in decoded.items()
+            if name not in {CLEARED, DELETED} and value is not None
         }
+        if decoded[DELETED]:
+            _check_delete(rules, set_fields, decoded[CLEARED])
         for name, value in set_fields.items():
             if name not in rules:
                 rule = f"field: the grammar of {self.region} does not name it"
                 raise Violation(rule, name)
             rules[name].check(value)
         for name, wanted in rules.items():
-            if wanted.required and name not in set_fields:
+            if wanted.required and name not in set_fields and not decoded[DELETED]:
                 rule = "required: missing"
                 raise Violation(rule, name)
         return schema.object, set_fields | _emptied(decoded[CLEARED], rules, set_fields)
+
+
+def _check_delete(
+    rules: Mapping[str, Rule], set_fields: Mapping[str, Any], cleared: Sequence[str]
+) -> None:
+    """Check that rows of the object may be deleted, and that the record does nothing else."""
+    if DELETED not in rules:
+        rule = "deleted: the grammar does not let this object's rows be deleted"
+        raise Violation(rule, DELETED)
+    if cleared or set_fields.keys() != {EXTERNAL_ID, BASE_VERSION}:
+        rule = "deleted: holds more than external id and version"
+        raise Violation(rule, DELETED)
 
 
 def _emptied(
@@ -173,6 +190,8 @@ def _check_envelope(record: MinimalRecord, schema: WireSchema, decoded: Mapping[
         rule, name = "external id: differs from the one in the bytes", EXTERNAL_ID
     elif record.version != decoded[BASE_VERSION]:
         rule, name = "version: differs from the one in the bytes", BASE_VERSION
+    elif record.deletes != decoded[DELETED]:
+        rule, name = "deleted: differs from what the bytes say", DELETED
     if rule:
         raise Violation(rule, name)
 

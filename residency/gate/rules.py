@@ -14,7 +14,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any, Final, TypeAlias
 
-from residency.gate.wire import Violation, WireSchema
+from residency.gate.wire import DELETED, Violation, WireSchema
 from schemas.errors import SetupError
 
 _KEYS: Final[Mapping[str, frozenset[str]]] = {
@@ -47,7 +47,7 @@ class Rule:
         max: Highest, likewise.
         max_length: Characters a string may have, or None where *values* says it all.
         is_token: The string is one of our tokens: random by construction, never scanned.
-        required: Must be in every record.
+        required: Must be in every record that does not delete its row.
         clearable: May be emptied in the org.
 
     """
@@ -147,6 +147,8 @@ def _rule(where: str, name: str, row: Mapping[str, Any], schema: WireSchema) -> 
         problem = f"unknown keys {sorted(unknown)}"
     elif kind == "string" and ("pattern" in row) == ("values" in row):
         problem = "a string has a pattern or a closed list of values, and not both"
+    elif name == DELETED and row.keys() != {"type"}:
+        problem = "is no field of the row: its rule lets rows be deleted, and says no more"
     elif "pattern" in row and not _is_anchored(row["pattern"]):
         problem = "a pattern is anchored: ^(?:...)$"
     elif "pattern" in row and "max_length" not in row:

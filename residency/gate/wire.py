@@ -24,6 +24,7 @@ HEADER_BYTES: Final = 5  # 0x00 and a 4-byte big-endian schema id
 MAX_BYTES: Final = 16_384  # of one minimal record; ours have a few hundred
 MAX_DECIMAL_BYTES: Final = 8  # 18 digits fit in 60 bits and a sign
 CLEARED: Final = "cleared"
+DELETED: Final = "deleted"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TYPES = {

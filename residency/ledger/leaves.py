@@ -1,7 +1,7 @@
 """What an entry of the ledger says: canonical JSON with no field value and no token.
 
-Canonical is RFC 8785. For what a leaf may hold (ASCII keys, strings, null, integers below
-2**53, lists of strings) it equals orjson with sorted keys, which is ten times faster than the
+Canonical is RFC 8785. For what a leaf may hold (ASCII keys, strings, booleans, null, integers
+below 2**53, lists of strings) it equals orjson with sorted keys, which is ten times faster than the
 reference package; a property test holds the two equal.
 
 Every field has a strict form, so that a leaf cannot carry anything else out of a worker.
@@ -98,6 +98,7 @@ class TransferLeaf:
         release: The software release that made it.
         basis: Transfer-basis ids of the rules that let it pass, sorted, each once.
         commitment: See `commitment`.
+        deletes: Whether it deletes the row instead of writing it.
 
     """
 
@@ -110,6 +111,7 @@ class TransferLeaf:
     release: str
     basis: tuple[str, ...]
     commitment: str
+    deletes: bool = False
 
     kind: ClassVar[str] = "transfer"
 
@@ -130,6 +132,7 @@ class TransferLeaf:
         for basis in self.basis:
             forms.check_text("basis", basis, forms.BASIS)
         forms.check(tuple(sorted(set(self.basis))) == self.basis, "basis", "sorted, each once")
+        forms.check(isinstance(self.deletes, bool), "deletes", "true or false")
         forms.check_text("commitment", self.commitment, forms.DIGEST)
 
     def to_bytes(self) -> bytes:
@@ -146,6 +149,7 @@ class TransferLeaf:
                 "keys": self.keys,
                 "release": self.release,
                 "basis": list(self.basis),
+                "deletes": self.deletes,
                 "commitment": self.commitment,
             }
         )
@@ -165,6 +169,7 @@ class TransferLeaf:
             release=row["release"],
             basis=tuple(row["basis"]),
             commitment=row["commitment"],
+            deletes=row["deletes"],
         )
 
 
@@ -239,7 +244,8 @@ Leaf = TransferLeaf | OutcomeLeaf
 
 _SHARED_FIELDS = {"kind", "time", "record", "topic_id"}
 _TRANSFER_FIELDS = frozenset(
-    _SHARED_FIELDS | {"object", "schema", "plan", "keys", "release", "basis", "commitment"}
+    _SHARED_FIELDS
+    | {"object", "schema", "plan", "keys", "release", "basis", "deletes", "commitment"}
 )
 _OUTCOME_FIELDS = frozenset(_SHARED_FIELDS | {"transfer", "result", "code"})
 

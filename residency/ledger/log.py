@@ -58,6 +58,7 @@ def transfer_leaf(draft: Draft, *, time: str, key: bytes) -> TransferLeaf:
         keys=record.keys,
         release=draft.release,
         basis=tuple(sorted(set(draft.basis))),
+        deletes=record.deletes,
         commitment=commitment(key, record.id, record.value),
     )
 

@@ -2,44 +2,20 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
 from residency.contracts.model import Contract, FieldSource, Output
-from residency.generalise import GENERALISERS
-from residency.plan.kinds import kind_of
-from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan, leaf_path, parse_path
+from residency.normalise import NORMALISER
+from residency.plan.faults import Fault, PlanError
+from residency.plan.fields import Decided, Shortfall, Target, make_field, rests_on
+from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan
 from residency.policy.destinations import Destination
 from residency.policy.limits import Limits
 from residency.policy.packs import load_limits
-from residency.policy.rules import Action, Decision, Rule, decide
-from residency.tokens import NORMALISER
-from schemas.errors import SetupError
-from schemas.registry import EventSchema, Leaf, Registry
-
-KEEPS_AS = {
-    "string": "string",
-    "enum": "string",
-    "long": "long",
-    "boolean": "boolean",
-    "decimal": "decimal",
-    "timestamp-millis": "timestamp-millis",
-}
-
-
-class PlanError(SetupError):
-    """The contract cannot be met under the policy.
-
-    Attributes:
-        problems: All of them, each with event, field and next step.
-
-    """
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        """Join the problems into one text."""
-        super().__init__("; ".join(problems))
-        self.problems = tuple(problems)
+from residency.policy.rules import Decision, Rule, decide
+from schemas.registry import CLEARED, DELETED, EventSchema, Leaf, Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +50,17 @@ class _Compiler:
         self._contract = contract
         self._policy = policy
         self._registry = registry
-        self._leaves = {leaf.path: leaf for leaf in schema.leaves}
-        self._decisions = {leaf.path: self._decide(leaf) for leaf in schema.leaves}
-        self._problems: list[str] = []
+        self._decided = {leaf.path: Decided(leaf, self._decide(leaf)) for leaf in schema.leaves}
+        self._faults: list[Fault] = []
 
     def plan(self) -> Plan:
         subject, policy = self._schema.subject, self._policy
         if not self._contract.knows(subject):
-            raise PlanError([f"{subject}: no contract; add an [[output]] or a [[nothing]] block"])
-        outputs = tuple(self._output(o) for o in self._contract.outputs.get(subject, ()))
-        if self._problems:
-            raise PlanError(self._problems)
+            self._fault(None, None, "no contract; add an [[output]] or a [[nothing]] block")
+        made = (self._output(o) for o in self._contract.outputs.get(subject, ()))
+        outputs = tuple(output for output in made if output is not None)
+        if self._faults:
+            raise PlanError(self._faults)
         return Plan(
             region=policy.region,
             destination=policy.destination.id,
@@ -92,9 +68,7 @@ class _Compiler:
             schema_id=self._schema.id,
             schema_digest=self._schema.digest,
             normaliser=NORMALISER,
-            decisions=tuple(
-                _told(leaf, self._decisions[leaf.path]) for leaf in self._schema.leaves
-            ),
+            decisions=tuple(_told(one.leaf, one.decision) for one in self._decided.values()),
             outputs=outputs,
             not_after=min(self._expiries(outputs), default=None),
         )
@@ -104,13 +78,13 @@ class _Compiler:
         return decide(policy.rules, leaf.category, policy.destination, policy.on, policy.limits)
 
     def _expiries(self, outputs: Sequence[OutputPlan]) -> Iterator[date]:
-        leaves = [
-            self._leaves[leaf_path(field.path)]
+        decided = [
+            one
             for output in outputs
             for field in (output.external_id, *output.fields)
-            if field.action is not None and field.path is not None
+            for one in rests_on(field, self._decided)
         ]
-        used = {rule for leaf in leaves for rule in self._decisions[leaf.path].rules}
+        used = {rule for one in decided for rule in one.decision.rules}
         policy = self._policy
         # A rule's last day is here that of all it rests on: certificates, sets, overrides.
         yield from (rule.valid_to for rule in used if rule.valid_to is not None)
@@ -120,118 +94,74 @@ class _Compiler:
             for rule in policy.rules
             if rule.destination == policy.destination.id
             and rule.valid_from > policy.on
-            and any(rule.covers(leaf.category) for leaf in leaves)
+            and any(rule.covers(one.leaf.category) for one in decided)
         )
 
-    def _output(self, output: Output) -> OutputPlan:
-        minimal = self._registry.minimal(output.object)
-        targets = {field["name"]: field for field in minimal.avro["fields"]}
-        external = self._field("External_Id__c", output.external_id, targets)
-        fields = [self._field(name, source, targets) for name, source in output.fields.items()]
+    def _output(self, output: Output) -> OutputPlan | None:
+        targets = self._targets(output)
+        if targets is None:
+            return None
+        external = self._field("External_Id__c", output, output.external_id, targets)
         if external is None or not external.identity:
-            self._fault("External_Id__c", "needs a path with an identity")
+            self._fault(output, "External_Id__c", "needs a path with an identity")
             external = FieldPlan("External_Id__c", "string", "clear")
+        if output.deletes:
+            for name in output.fields:
+                self._fault(output, name, "a row that is deleted has no fields; remove it")
+        fields = [self._field(name, output, s, targets) for name, s in output.fields.items()]
         made = sorted((f for f in fields if f is not None), key=lambda f: f.name)
         basis = {
             base
             for field in (external, *made)
-            if field.action is not None and field.path is not None
-            for rule in self._decisions[leaf_path(field.path)].rules
+            for one in rests_on(field, self._decided)
+            for rule in one.decision.rules
             for base in [rule.basis]
             if base is not None
         }
-        return OutputPlan(output.object, minimal.id, external, tuple(made), tuple(sorted(basis)))
+        return OutputPlan(
+            output.object,
+            self._registry.minimal(output.object).id,
+            external,
+            tuple(made),
+            tuple(sorted(basis)),
+            output.deletes,
+        )
 
-    def _fault(self, name: str, problem: str) -> None:
-        where = f"{self._schema.subject} v{self._schema.version} in {self._policy.region}"
-        self._problems.append(f"{where}: {name}: {problem}")
+    def _targets(self, output: Output) -> Mapping[str, Any] | None:
+        """Return the fields of the object's minimal schema, by name."""
+        try:
+            fields = self._registry.minimal(output.object).avro["fields"]
+        except KeyError:
+            text = f"there is no minimal schema of {output.object}; add it under avro/minimal/"
+            self._fault(output, None, text)
+            return None
+        targets = {field["name"]: field for field in fields}
+        if not {CLEARED, DELETED} <= targets.keys():
+            text = f"the minimal schema of {output.object} has no {CLEARED} or no {DELETED}"
+            self._fault(output, None, text)
+            return None
+        return targets
+
+    def _fault(self, output: Output | None, name: str | None, text: str) -> None:
+        schema = self._schema
+        place = None if output is None else output.place(name or "")
+        region = self._policy.region
+        self._faults.append(Fault(place, schema.subject, schema.version, region, name, text))
 
     def _field(
-        self, name: str, source: FieldSource, targets: Mapping[str, Any]
+        self, name: str, output: Output, source: FieldSource, targets: Mapping[str, Any]
     ) -> FieldPlan | None:
         target = targets.get(name)
-        if target is None:
-            self._fault(name, "the minimal schema has no such field; add it there first")
+        if target is None or name in {CLEARED, DELETED}:
+            text = "the minimal schema has no such field; add it there first"
+            self._fault(output, name, text)
             return None
-        to = kind_of(target["type"])
-        limits = target.get("homeport.range")
-        made = self._make(name, source, to, (limits[0], limits[1]) if limits else None)
+        made = make_field(Target.read(target), source, self._decided)
         if isinstance(made, str):
-            if source.otherwise == "refuse":
-                self._fault(name, made)
+            if source.otherwise == "refuse" or not isinstance(made, Shortfall):
+                self._fault(output, name, made)
             return None
         return made
-
-    def _make(
-        self, name: str, source: FieldSource, to: str, limits: tuple[int, int] | None
-    ) -> FieldPlan | str:
-        """Return the field's plan, or the problem."""
-        if source.constant is not None:
-            fits = to == "string"
-            return FieldPlan(name, to, "constant", value=source.constant) if fits else _misfit(to)
-        if source.region:
-            return FieldPlan(name, to, "region") if to == "string" else _misfit(to)
-        if source.clear:
-            return FieldPlan(name, to, "clear")
-        if source.count is not None:
-            known = any(path.startswith(source.count + "[]") for path in self._leaves)
-            if not known:
-                return f"the schema has no array {source.count!r}"
-            fits = to == "long"
-            made = FieldPlan(name, to, "count", path=source.count, range=limits)
-            return made if fits else _misfit(to)
-        return self._from_path(name, source, to, limits)
-
-    def _from_path(
-        self, name: str, source: FieldSource, to: str, limits: tuple[int, int] | None
-    ) -> FieldPlan | str:
-        path = source.path or ""
-        parse_path(path)
-        leaf = self._leaves.get(leaf_path(path))
-        if leaf is None or (source.country and leaf_path(source.country) not in self._leaves):
-            return f"the schema has no leaf {path if leaf is None else source.country!r}"
-        decision, kind = self._decisions[leaf.path], kind_of(leaf.avro)
-        made = FieldPlan(
-            name, to, "path", path, action=decision.action, country=source.country, range=limits
-        )
-        match decision.action:
-            case Action.DROP | Action.LABEL:
-                rules = ", ".join(r.id for r in decision.rules) or "no rule"
-                return f"the policy gives {decision.action} for {path} ({rules})"
-            case Action.TOKENISE:
-                return self._tokenised(made, leaf, source.identity, kind)
-            case Action.GENERALISE:
-                return _generalised(made, decision.how or "", kind)
-            case Action.KEEP:
-                return _kept(made, leaf, source.identity, kind)
-
-    def _tokenised(
-        self, made: FieldPlan, leaf: Leaf, identity: str | None, kind: str
-    ) -> FieldPlan | str:
-        if made.to != "string" or kind != "string":
-            return f"a token is made of text and is text; {leaf.path} is {kind}, {_misfit(made.to)}"
-        return replace(made, identity=identity is not None, domain=identity or leaf.category)
-
-
-def _misfit(to: str) -> str:
-    return f"the minimal field is {to}"
-
-
-def _generalised(made: FieldPlan, how: str, kind: str) -> FieldPlan | str:
-    generaliser = GENERALISERS[how]
-    if kind not in generaliser.takes or generaliser.output != made.to:
-        return f"{how} makes {generaliser.output} of {'/'.join(generaliser.takes)}, not {made.to}"
-    return replace(made, how=how)
-
-
-def _kept(made: FieldPlan, leaf: Leaf, identity: str | None, kind: str) -> FieldPlan | str:
-    if identity is not None:
-        return f"the policy keeps {leaf.path}, so it cannot be an identity token"
-    if KEEPS_AS.get(kind) != made.to:
-        return f"{leaf.path} is {kind}, {_misfit(made.to)}"
-    if kind == "string" and leaf.pattern is None:
-        return f"{leaf.path} is kept text without a homeport.pattern; free text may not leave"
-    return replace(made, pattern=leaf.pattern)
 
 
 def _told(leaf: Leaf, decision: Decision) -> LeafDecision:

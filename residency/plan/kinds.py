@@ -18,3 +18,12 @@ def kind_of(avro: Any) -> str:  # noqa: ANN401, an Avro schema is JSON
         logical = avro.get("logicalType")
         return logical if logical in LOGICAL else kind_of(avro["type"])
     return "long" if avro == "int" else str(avro)
+
+
+def digits(avro: Any) -> tuple[int, int]:  # noqa: ANN401, an Avro schema is JSON
+    """Return precision and scale of a decimal, nullable or not; (0, 0) of anything else."""
+    if isinstance(avro, list):
+        return max(map(digits, avro), default=(0, 0))
+    if not isinstance(avro, dict) or avro.get("logicalType") != "decimal":
+        return 0, 0
+    return avro["precision"], avro.get("scale", 0)

@@ -5,39 +5,72 @@ import re
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import rfc8785
 
 from residency.policy.rules import Action
 
-Source = Literal["path", "count", "constant", "region", "clear"]
-Steps = tuple[str | int, ...]
-_STEP = re.compile(r"([^.\[\]]+)((?:\[\d+\])*)")
-FORMAT = 1  # of the plan's JSON
+Source = Literal["path", "count", "sum", "min", "max", "constant", "region", "clear"]
+FORMAT = 2  # of the plan's JSON
+
+
+@dataclass(frozen=True, slots=True)
+class MapKey:
+    """A step to the value that a map has under one key."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A step to every element of an array, for what is counted or added up."""
+
+
+Step: TypeAlias = str | int | MapKey | Each
+Steps: TypeAlias = tuple[Step, ...]
+_MARK = r"\[\d*\]|\{[^{}]+\}"  # of an array's element, or of a map's key, dots included
+_FIELD = re.compile(rf"([^.\[\]{{}}]+)((?:{_MARK})*)(\.|$)")
 
 
 def parse_path(path: str) -> Steps:
-    """Return the steps of a path: ``items[0].sku`` is ``("items", 0, "sku")``.
+    """Return the steps of a path.
+
+    ``items[0].sku`` is ``("items", 0, "sku")``, ``items[].sku`` is ``("items", Each(),
+    "sku")`` and ``attributes{gift}`` is ``("attributes", MapKey("gift"))``.
 
     Raises:
-        ValueError: *path* is not a dotted path with array positions.
+        ValueError: *path* is not a dotted path with array positions and map keys.
 
     """
-    steps: list[str | int] = []
-    for part in path.split("."):
-        match = _STEP.fullmatch(part)
+    steps: list[Step] = []
+    at, more = 0, True
+    while more:
+        match = _FIELD.match(path, at)
         if match is None:
-            msg = f"{path!r} is not a path; it reads like customer.email or items[0].sku"
+            msg = (
+                f"{path!r} is not a path; it reads like customer.email, items[0].sku,"
+                " items[].quantity or attributes{gift}"
+            )
             raise ValueError(msg)
-        steps.append(match[1])
-        steps += [int(n) for n in re.findall(r"\[(\d+)\]", match[2])]
+        steps += [match[1], *map(_step, re.findall(_MARK, match[2]))]
+        at, more = match.end(), match[3] == "."
     return tuple(steps)
 
 
+def _step(mark: str) -> Step:
+    inner = mark[1:-1]
+    if mark[0] == "{":
+        return MapKey(inner)
+    return int(inner) if inner else Each()
+
+
 def leaf_path(path: str) -> str:
-    """Return the schema's name of a path: ``items[0].sku`` is ``items[].sku``."""
-    return re.sub(r"\[\d+\]", "[]", path)
+    """Return the schema's name of a path.
+
+    ``items[0].sku`` is ``items[].sku`` and ``attributes{gift}`` is ``attributes{}``.
+    """
+    return re.sub(r"\[\d+\]", "[]", re.sub(r"\{[^{}]+\}", "{}", path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +100,15 @@ class FieldPlan:
         name: Salesforce field.
         to: Kind of the minimal field: ``string``, ``long``, ``decimal``, ...
         source: Which source it has.
-        path: The leaf, or the array that is counted.
+        path: The leaf, or the array that is counted; with ``[]`` for every element of
+            what is counted, added up or compared.
         action: What is done with the leaf; None for constants and the like.
         domain: Token domain: an identity's name, or the leaf's category.
+        country: The leaf with the country that the leaf belongs to, for generalisers.
+        at: The leaf with the event's time, for generalisers.
         pattern: A kept text must match it.
-        range: A number must lie in it, both ends included.
+        range: A number must lie in it, both ends included; in whole units.
+        scale: Digits after the point, of the leaf as of the field; decimals only.
 
     """
 
@@ -85,19 +122,27 @@ class FieldPlan:
     identity: bool = False
     domain: str | None = None
     country: str | None = None
+    at: str | None = None
     pattern: str | None = None
     range: tuple[int, int] | None = None
+    scale: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OutputPlan:
-    """One minimal record that the event becomes."""
+    """One minimal record that the event becomes.
+
+    Attributes:
+        deletes: The record says that the row is to be deleted; it then has no fields.
+
+    """
 
     object: str
     schema_id: int
     external_id: FieldPlan
     fields: tuple[FieldPlan, ...]
     basis: tuple[str, ...]
+    deletes: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from residency.generalise import GENERALISERS
-from residency.plan.model import FieldPlan, OutputPlan, Plan, parse_path
+from residency.generalise import Context, generaliser
+from residency.plan.model import Each, FieldPlan, MapKey, OutputPlan, Plan, Step, parse_path
 from residency.policy.rules import Action
 from residency.tokens import Tokeniser
 from schemas.codec import encode
 from schemas.errors import HaltError, QuarantineError, Reason
 from schemas.events import ClassifiedEvent, MinimalRecord, RecordId, row_version
-from schemas.registry import Registry
-
-DECIMAL_UNIT = 100  # the minimal schemas' decimals have scale 2; ranges are in whole units
+from schemas.registry import CLEARED, DELETED, Registry
 
 
 def strip(
@@ -41,6 +39,9 @@ def strip(
     """
     if event.schema_id != plan.schema_id:
         msg = f"{event.raw.at}: plan for schema {plan.schema_id}, event of {event.schema_id}"
+        raise HaltError(msg)
+    if tokeniser.normaliser != plan.normaliser:
+        msg = f"{event.raw.at}: plan of normaliser {plan.normaliser}, not {tokeniser.normaliser}"
         raise HaltError(msg)
     return tuple(
         _record(event, plan, number, tokeniser, registry) for number in range(len(plan.outputs))
@@ -69,6 +70,7 @@ def _record(
         plan=plan.digest,
         keys=tokeniser.version,
         value=encode(schema, {**unset, **values, "Base_Version__c": version}),
+        deletes=output.deletes,
     )
 
 
@@ -81,7 +83,8 @@ def _values(
     return {
         "External_Id__c": external if external is not None else _nobody(output, tokeniser),
         **{name: value for name, value in made.items() if value is not None},
-        "cleared": [name for name, value in made.items() if value is None],
+        CLEARED: [name for name, value in made.items() if value is None],
+        DELETED: output.deletes,
     }
 
 
@@ -98,9 +101,8 @@ def _value(event: Mapping[str, Any], field: FieldPlan, region: str, tokeniser: T
             return region
         case "clear":
             return None
-        case "count":
-            found = look_up(event, field.path or "")
-            return _in_range(field, len(found) if isinstance(found, list) else 0)
+        case "count" | "sum" | "min" | "max":
+            return _aggregate(event, field)
         case "path":
             value = look_up(event, field.path or "")
             return None if value is None else _act(event, field, value, tokeniser)
@@ -120,7 +122,8 @@ def _act(
             return tokeniser.attribute(domain, value)
         case Action.GENERALISE:
             country = look_up(event, field.country) if field.country else None
-            return GENERALISERS[field.how or ""].apply(value, country)
+            at = look_up(event, field.at) if field.at else None
+            return generaliser(field.how or "").apply(value, Context(country, at))
         case Action.KEEP:
             return _keep(field, value)
         case _:
@@ -128,24 +131,48 @@ def _act(
             raise HaltError(msg)
 
 
+def _aggregate(event: Mapping[str, Any], field: FieldPlan) -> Any:  # noqa: ANN401, any Avro value
+    """Return what *field* says of all the values at its path: exact, absent ones passed over."""
+    values = find_all(event, field.path or "")
+    if field.source == "count":
+        return _in_range(field, sum(len(value) for value in values if isinstance(value, list)))
+    numbers = [_number(field, value) for value in values]
+    match field.source:
+        case "sum":
+            made = sum(numbers)
+        case "min" | "max" if not numbers:
+            return None
+        case "min":
+            made = min(numbers)
+        case _:
+            made = max(numbers)
+    return _physical(field, _in_range(field, made))
+
+
 def _keep(field: FieldPlan, value: Any) -> Any:  # noqa: ANN401, any Avro value
     if field.pattern is not None and not _compiled(field.pattern).fullmatch(value):
         raise QuarantineError(Reason.FORMAT, field.path)
-    if field.to == "decimal":
-        unscaled = int.from_bytes(value, "big", signed=True)
-        _in_range(field, unscaled / DECIMAL_UNIT)
-        return unscaled.to_bytes(_width(unscaled), "big", signed=True)
-    return _in_range(field, value)
+    return _physical(field, _in_range(field, _number(field, value)))
 
 
-def _width(unscaled: int) -> int:
-    """Return the fewest bytes that hold *unscaled*, as Avro's canonical decimals have."""
-    return (unscaled if unscaled >= 0 else ~unscaled).bit_length() // 8 + 1
+def _number(field: FieldPlan, value: Any) -> Any:  # noqa: ANN401, any Avro value
+    """Return a decimal as its unscaled whole number; anything else as it is."""
+    return value if field.scale is None else int.from_bytes(value, "big", signed=True)
+
+
+def _physical(field: FieldPlan, value: Any) -> Any:  # noqa: ANN401, any Avro value
+    """Return a decimal's fewest bytes, as its canonical encoding has; the inverse of `_number`."""
+    if field.scale is None:
+        return value
+    width = (value if value >= 0 else ~value).bit_length() // 8 + 1
+    return value.to_bytes(width, "big", signed=True)
 
 
 def _in_range(field: FieldPlan, value: Any) -> Any:  # noqa: ANN401, any Avro value
-    if field.range is not None and not field.range[0] <= value <= field.range[1]:
-        raise QuarantineError(Reason.FORMAT, field.path)
+    if field.range is not None:
+        unit = 10 ** (field.scale or 0)  # ranges are in whole units
+        if not field.range[0] * unit <= value <= field.range[1] * unit:
+            raise QuarantineError(Reason.FORMAT, field.path)
     return value
 
 
@@ -158,13 +185,30 @@ _steps = cache(parse_path)
 
 
 def look_up(event: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401, any Avro value
-    """Return the value at *path*, or None where a record or element on the way is absent."""
+    """Return the value at *path*, or None where it or something on the way is absent."""
     value: Any = event
     for step in _steps(path):
-        if isinstance(step, int):
-            value = value[step] if isinstance(value, list) and step < len(value) else None
-        else:
-            value = value.get(step) if isinstance(value, Mapping) else None
+        value = _follow(value, step)
         if value is None:
             return None
     return value
+
+
+def find_all(event: Mapping[str, Any], path: str) -> list[Any]:
+    """Return every value at *path* that is not null, in the order of the arrays on the way."""
+    found: list[Any] = [event]
+    for step in _steps(path):
+        if isinstance(step, Each):
+            found = [one for value in found if isinstance(value, list) for one in value]
+        else:
+            found = [_follow(value, step) for value in found]
+        found = [one for one in found if one is not None]
+    return found
+
+
+def _follow(value: Any, step: Step) -> Any:  # noqa: ANN401, any Avro value
+    """Return what one step leads to, or None."""
+    if isinstance(step, int):
+        return value[step] if isinstance(value, list) and step < len(value) else None
+    key = step.key if isinstance(step, MapKey) else step
+    return value.get(key) if isinstance(value, Mapping) else None

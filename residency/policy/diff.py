@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 
-from residency.policy.packs import generaliser_named
+from residency.generalise import generaliser
 from residency.policy.rulebook import Rulebook
 from residency.policy.rules import STRICTNESS, Action, Decision, Rule
 
@@ -164,7 +164,7 @@ def _direction(before: Decision, after: Decision) -> Direction | None:
 def _is_less(before: Decision, after: Decision) -> bool:
     """Say whether *after* lets less out; not of two generalisers as wide as each other."""
     if before.how and after.how:
-        return generaliser_named(after.how).alphabet < generaliser_named(before.how).alphabet
+        return generaliser(after.how).alphabet < generaliser(before.how).alphabet
     return STRICTNESS.index(after.action) < STRICTNESS.index(before.action)
 
 

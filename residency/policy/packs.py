@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from residency.generalise import GENERALISERS, Generaliser
+from residency.generalise import generaliser
 from residency.policy.destinations import Destination
 from residency.policy.files import (
     PACKS,
@@ -80,20 +80,6 @@ class Basis:
     id: str
     title: str
     listed: bool = False
-
-
-def generaliser_named(how: str) -> Generaliser:
-    """Return the generaliser that the part before the colon names.
-
-    Raises:
-        SetupError: There is none.
-
-    """
-    try:
-        return GENERALISERS[how.partition(":")[0]]
-    except KeyError:
-        msg = f"no generaliser {how!r}; have {', '.join(GENERALISERS)}"
-        raise SetupError(msg) from None
 
 
 def load_packs(names: tuple[str, ...], folder: Path = PACKS_FOLDER) -> tuple[Rule, ...]:
@@ -179,7 +165,7 @@ def _row_faults(row: Placed[Rule], known: frozenset[str]) -> Iterator[Finding]:
             told = f"{rule.id}: `how` belongs to `generalise`, and only there"
             yield row.finding("how", "bad-how", told)
         try:
-            generaliser_named(rule.how)
+            generaliser(rule.how)
         except SetupError as exc:
             yield row.finding("how", "bad-how", f"{rule.id}: {exc}")
     if rule.action is Action.DROP:

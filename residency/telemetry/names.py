@@ -12,6 +12,8 @@ from typing import Literal
 from residency.topics import DOMAINS, SERVICES
 from schemas.errors import Reason
 
+MAX_PARTITIONS = 1_000  # of a raw topic; those above are not measured one by one
+
 CounterName = Literal[
     # Records a stage has finished with, by outcome. Unit: {record}. Labels: stage, outcome.
     "homeport.records",
@@ -21,6 +23,18 @@ CounterName = Literal[
     "homeport.events",
     # Kafka transactions, by how they ended. Unit: {transaction}. Labels: stage, end.
     "homeport.transactions",
+    # What a person should look at soon. Unit: {alert}. Labels: kind.
+    "homeport.alerts",
+    # Records that crossed the wire, by direction. Unit: {record}. Labels: stage, direction.
+    "homeport.kafka.records",
+]
+GaugeName = Literal[
+    # Raw records not yet decided. Unit: {record}. Labels: domain, partition.
+    "homeport.kafka.lag",
+    # Records that wait in a client of ours. Unit: {record}. Labels: stage, direction.
+    "homeport.kafka.queue",
+    # A request to the slowest broker and back. Unit: s. Labels: stage, direction.
+    "homeport.kafka.round_trip",
 ]
 HistogramName = Literal[
     # From the first record polled to the batch's commit. Unit: s. Labels: stage.
@@ -28,7 +42,7 @@ HistogramName = Literal[
     # Records in a batch. Unit: {record}. Labels: stage.
     "homeport.batch.records",
 ]
-LabelName = Literal["stage", "outcome", "reason", "domain", "end"]
+LabelName = Literal["stage", "outcome", "reason", "domain", "end", "kind", "direction", "partition"]
 SpanName = Literal[
     "gateway.publish",  # one event, from request to acknowledged record
     "border.batch",  # one transaction; starts a new trace
@@ -52,6 +66,21 @@ COUNTERS: Mapping[CounterName, Metric] = {
     "homeport.quarantined": Metric("{record}", "Records in quarantine.", ("stage", "reason")),
     "homeport.events": Metric("{event}", "Events the gateway took in.", ("domain",)),
     "homeport.transactions": Metric("{transaction}", "Kafka transactions.", ("stage", "end")),
+    "homeport.alerts": Metric("{alert}", "What a person should look at soon.", ("kind",)),
+    "homeport.kafka.records": Metric(
+        "{record}", "Records that crossed the wire.", ("stage", "direction")
+    ),
+}
+GAUGES: Mapping[GaugeName, Metric] = {
+    "homeport.kafka.lag": Metric(
+        "{record}", "Raw records not yet decided.", ("domain", "partition")
+    ),
+    "homeport.kafka.queue": Metric(
+        "{record}", "Records that wait in a client.", ("stage", "direction")
+    ),
+    "homeport.kafka.round_trip": Metric(
+        "s", "A request to the slowest broker and back.", ("stage", "direction")
+    ),
 }
 HISTOGRAMS: Mapping[HistogramName, Metric] = {
     "homeport.batch.duration": Metric("s", "First record polled to commit.", ("stage",)),
@@ -68,6 +97,9 @@ LABELS: Mapping[LabelName, frozenset[str]] = {
     "reason": frozenset(Reason),
     "domain": frozenset(DOMAINS),
     "end": frozenset({"committed", "aborted"}),
+    "kind": frozenset({"wrong-region", "quarantine-limit"}),
+    "direction": frozenset({"received", "sent"}),
+    "partition": frozenset(str(number) for number in range(MAX_PARTITIONS)),
 }
 
 SPANS: frozenset[SpanName] = frozenset(

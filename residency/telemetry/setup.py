@@ -14,9 +14,11 @@ from opentelemetry.trace import Link, Span, SpanKind
 from residency.telemetry.files import LineFile
 from residency.telemetry.names import (
     COUNTERS,
+    GAUGES,
     HISTOGRAMS,
     SPANS,
     CounterName,
+    GaugeName,
     HistogramName,
     SpanName,
     check_labels,
@@ -26,6 +28,7 @@ from residency.topics import SERVICES
 
 if TYPE_CHECKING:  # the SDK takes a third of a second to import; only a worker pays for it
     from opentelemetry.metrics import Counter, Histogram, Meter
+    from opentelemetry.metrics import _Gauge as Gauge
     from opentelemetry.sdk.metrics.export import MetricExporter
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Tracer
@@ -48,6 +51,10 @@ class Recorder:
             name: meter.create_histogram(name, metric.unit, metric.meaning)
             for name, metric in HISTOGRAMS.items()
         }
+        self._gauges: dict[str, Gauge] = {
+            name: meter.create_gauge(name, metric.unit, metric.meaning)
+            for name, metric in GAUGES.items()
+        }
 
     def add(self, name: CounterName, n: int = 1, **labels: str) -> None:
         """Count *n* more of *name*.
@@ -61,6 +68,19 @@ class Recorder:
             raise ValueError(msg)
         check_labels(name, COUNTERS[name], labels)
         self._counters[name].add(n, labels)
+
+    def set(self, name: GaugeName, value: float, **labels: str) -> None:
+        """Say that *name* is *value* now, in the metric's unit.
+
+        Raises:
+            ValueError: No such gauge, or labels outside its closed sets.
+
+        """
+        if name not in GAUGES:
+            msg = "no such gauge; see residency/telemetry/names.py"
+            raise ValueError(msg)
+        check_labels(name, GAUGES[name], labels)
+        self._gauges[name].set(value, labels)
 
     def record(self, name: HistogramName, value: float, **labels: str) -> None:
         """Add *value*, in the metric's unit, to the distribution of *name*.

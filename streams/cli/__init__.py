@@ -20,9 +20,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "dry-run": ("streams.cli.dryrun", "dry_run", "Say what would leave, without Kafka or network."),
     "schema": ("streams.cli.schema", "schema", "Check the Avro schemas, their tags and ids."),
     "policy": ("streams.cli.policy", "policy", "Lint, compare and show the policy packs."),
-    "plan": ("streams.cli.plan", "plan", "Show, lint and approve what may leave a region."),
+    "plan": ("streams.cli.plan_review", "plan", "Show, lint, compare and approve what may leave."),
     "explain": ("streams.cli.plan", "explain", "Say which rule and law decide one field."),
     "ledger": ("streams.cli.ledger", "ledger", "Verify a ledger, show entries, prove one."),
+    "quarantine": ("streams.cli.quarantine", "quarantine", "Show what could not go on; retry it."),
     "sandbox": ("streams.cli.sandbox", "sandbox", "Run the local Salesforce test org alone."),
 }
 

@@ -93,7 +93,8 @@ class Observer:
         size = open_head(reader).size
         for data in reader.entries(self._read, size, size):
             leaf = parse_leaf(data)
-            if isinstance(leaf, OutcomeLeaf):
+            # what an operator sent again is none of the border's count
+            if isinstance(leaf, OutcomeLeaf) and not leaf.record.resend:
                 self._results[leaf.result] += 1
         self._read = size
         return dict(self._results)

@@ -383,6 +383,26 @@ def test_an_expected_row_is_applied_once_and_never_goes_back(dsn: str) -> None:
     assert found == [(2, {"A__c": "new", "B__c": None}, "r2")]
 
 
+def test_a_deleted_row_is_expected_to_be_gone_and_a_later_one_starts_afresh(dsn: str) -> None:
+    store = EgressStore(dsn)
+    rows = [
+        ExpectedRow("O", "x", 1, {"A__c": "old", "B__c": "b"}, "r1"),
+        ExpectedRow("O", "x", 2, {}, "r2", deleted=True),
+    ]
+    again = ExpectedRow("O", "x", 3, {"A__c": "new"}, "r3")
+    ask = "SELECT version, fields, record, deleted FROM expected_rows"
+
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        store.save(0, [], rows)
+        gone = connection.execute(ask).fetchall()
+        store.save(0, [], [rows[0], again])
+        back = connection.execute(ask).fetchall()
+
+    store.close()
+    assert gone == [(2, {}, "r2", True)]
+    assert back == [(3, {"A__c": "new"}, "r3", False)]
+
+
 def test_a_row_the_org_refuses_is_quarantined_with_its_code_and_expects_nothing(
     world: World,
 ) -> None:
@@ -397,6 +417,23 @@ def test_a_row_the_org_refuses_is_quarantined_with_its_code_and_expects_nothing(
     assert (leaf.result, leaf.code) == ("rejected", "STRING_TOO_LONG")
     key = (BATCH[3].record.object, BATCH[3].record.external_id)
     assert world.parts.store.versions([key]) == {}
+    world.die()
+
+
+def test_a_record_sent_again_on_purpose_is_a_transfer_of_its_own(world: World) -> None:
+    """What a retry of the quarantine sends: the same row and version, the next resend number."""
+    first = BATCH[3].record
+    world.org.refuse = frozenset({str(first.id)})
+    carrier = world.egress()
+    carrier.carry([BATCH[3]])
+    again = replace(BATCH[3], record=replace(first, id=replace(first.id, resend=1)))
+
+    results = [carrier.carry([again]), carrier.carry([again])]
+
+    assert results == [{"accepted": 1}, {}]
+    assert [name for _, name in world.org.sent] == [str(first.id), f"{first.id}+1"]
+    key = (first.object, first.external_id)
+    assert world.parts.store.versions([key]) == {key: first.version}
     world.die()
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from residency.keys import TokenKeys, derive
-from residency.tokens import Tokeniser, normalise
+from residency.normalise import normalise
+from residency.tokens import Tokeniser
 
 KEYS = TokenKeys("eu", b"i" * 32, b"a" * 32)
 FORM = re.compile(r"tok_eu1_[a-z2-7]{26}")

@@ -65,6 +65,7 @@ transfers = st.builds(
     release=st.just("0.1.0+a"),
     basis=st.frozensets(st.sampled_from(["a:b", "c", "d/e#f"])).map(lambda ids: tuple(sorted(ids))),
     commitment=digests,
+    deletes=st.booleans(),
 )
 
 
@@ -174,6 +175,8 @@ def changed(**fields: Any) -> bytes:
         changed(basis="a"),
         changed(basis=[1]),
         changed(kind="outcome"),
+        changed(deletes=None),
+        changed(deletes=1),
     ],
 )
 def test_what_is_not_the_one_way_to_write_a_leaf_is_refused(data: bytes) -> None:

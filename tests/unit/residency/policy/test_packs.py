@@ -146,7 +146,7 @@ BASIS = 'basis = "eu-gdpr:A46-2-c"\n'
         (ROW.format(action="keep", more='basis = "eu-gdpr:A45"'), "is no transfer basis we know"),
         (ROW.format(action="generalise", more=BASIS), "x.toml:9: missing-how"),
         (ROW.format(action="keep", more=BASIS + 'how = "year"'), "x.toml:13: bad-how"),
-        (ROW.format(action="generalise", more=BASIS + 'how = "blur:3"'), "no generaliser 'blur:3'"),
+        (ROW.format(action="generalise", more=BASIS + 'how = "blur:3"'), "no generaliser 'blur'"),
         (ROW.format(action="drop", more="") * 2, "x.toml:15: id-reused: x-name"),
         (ROW.format(action="drop", more='colour = "red"'), "x.toml:12: unknown-key: unknown key"),
         (ROW.format(action="drop", more='pack = "y"') + "", "the pack is its file's"),

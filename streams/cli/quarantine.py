@@ -1,0 +1,276 @@
+"""``homeport quarantine``: what could not go on, why, and trying it again."""
+
+import os
+import re
+from base64 import b64encode
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from schemas.errors import Reason
+from streams.cli import EXIT_WRONG
+from streams.cli.options import home_option, json_option, region_option
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from streams.quarantine import Entry
+    from streams.retry import Outcome
+
+AGO = re.compile(r"(\d{1,6})([smhd])")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+DIGEST = 12  # characters of a plan's digest that are shown
+reason_option = click.option(
+    "--reason", type=click.Choice([reason.value for reason in Reason]), help="Only this reason."
+)
+
+
+def parse_since(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    """Return the moment that ``2h`` or an ISO 8601 time means; without a zone it is UTC.
+
+    Raises:
+        click.BadParameter: It is neither.
+
+    """
+    del ctx
+    if value is None:
+        return None
+    if match := AGO.fullmatch(value):
+        return datetime.now(UTC) - timedelta(**{UNITS[match[2]]: int(match[1])})
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        msg = "say 30m, 2h, 7d or a time like 2026-11-25T16:00"
+        raise click.BadParameter(msg, param=param) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@click.group()
+def quarantine() -> None:
+    """Show what could not go on, say why, and try it again once that is mended.
+
+    Records that cannot be decided, and minimal records that the gate or the org refused, lie
+    in their region's quarantine topic for 7 days, their payloads sealed. They never leave.
+    docs/quarantine.md tells the whole story.
+    """
+
+
+@quarantine.command("list")
+@region_option
+@home_option
+@json_option
+@reason_option
+@click.option("--since", callback=parse_since, help="Only newer ones: 30m, 2h, 7d or a time.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(0), help="Rows shown.")
+@click.option("--all", "with_settled", is_flag=True, help="Also what a retry has settled.")
+def list_(  # noqa: PLR0913, PLR0917, click passes each option as one
+    region: str,
+    home: Path,
+    as_json: bool,
+    reason: str | None,
+    since: datetime | None,
+    limit: int,
+    with_settled: bool,
+) -> None:
+    """Count what is in quarantine by reason, and show the newest entries.
+
+    \b
+    Examples:
+      homeport quarantine list --region eu
+      homeport quarantine list --region eu --reason no-approved-plan --since 2h --json
+
+    Exit codes: 0 listed, also when it is empty; 3 no stack in this home.
+    """
+    found = [
+        entry
+        for entry in _entries(home, region).values()
+        if (with_settled or entry.settled is None)
+        and reason in {None, entry.reason}
+        and (since is None or entry.since >= since)
+    ]
+    counts = Counter(entry.reason for entry in found)
+    shown = found[-limit:][::-1] if limit else []
+    if as_json:
+        document = {
+            "region": region,
+            "total": len(found),
+            "reasons": dict(counts.most_common()),
+            "records": [entry.to_json() for entry in shown],
+        }
+        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        return
+    for name, n in counts.most_common():
+        click.echo(f"{n:>8}  {name}")
+    click.echo(f"{len(found):>8}  in all, {region}")
+    if shown:
+        click.echo()
+    for entry in shown:
+        plan = (entry.plan or "-")[:DIGEST]
+        where = f" at {entry.path}" if entry.path else ""
+        settled = f", {entry.settled}" if entry.settled else ""
+        click.echo(
+            f"{entry.since:%Y-%m-%d %H:%M:%S}  {entry.record}  {entry.reason}{where}"
+            f"  plan {plan}{settled}"
+        )
+    if len(found) > len(shown) > 0:
+        click.echo(f"and {len(found) - len(shown)} older; --limit shows more")
+
+
+@quarantine.command()
+@click.argument("record")
+@region_option
+@home_option
+@json_option
+@click.option("--reveal", is_flag=True, help="Open the payload: regulated data, for your eyes.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the opened payload to this new file (0600), not to stdout.",
+)
+def show(  # noqa: PLR0913, PLR0917, click passes each option as one
+    record: str, region: str, home: Path, as_json: bool, reveal: bool, out: Path | None
+) -> None:
+    """Show one quarantined RECORD; with --reveal also what it holds.
+
+    \b
+    Examples:
+      homeport quarantine show 'eu.commerce.orders.v1[0]@7' --region eu
+      homeport quarantine show 'eu.commerce.orders.v1[0]@7' --region eu --reveal --out r.json
+
+    The payload is regulated data and must stay in its region: run this there, and delete the
+    file when you are done. What is not Avro of a known schema is shown as base64.
+
+    Exit codes: 0 shown; 1 the payload does not open; 2 no such record; 3 no stack here.
+    """
+    if out is not None and not reveal:
+        msg = "--out writes the opened payload; say --reveal too"
+        raise click.UsageError(msg)
+    entry = _one(_entries(home, region), record)
+    document = {**entry.to_json(), "raw": str(entry.raw)}
+    if reveal:
+        opened = orjson.dumps(_opened(home, region, entry), option=orjson.OPT_INDENT_2)
+        if out is None:
+            document["payload"] = orjson.loads(opened)
+        else:
+            _write_private(out, opened + b"\n")
+            document["payload_file"] = str(out)
+    if as_json:
+        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        return
+    for name, value in document.items():
+        text = orjson.dumps(value).decode() if isinstance(value, dict) else value
+        click.echo(f"{name:<13} {'-' if text is None else text}")
+
+
+@quarantine.command()
+@click.argument("records", nargs=-1, metavar="[RECORD]...")
+@region_option
+@home_option
+@json_option
+@reason_option
+@click.option("--all", "everything", is_flag=True, help="All that is in quarantine.")
+@click.pass_context
+def retry(  # noqa: PLR0913, PLR0917, click passes each option as one
+    ctx: click.Context,
+    records: tuple[str, ...],
+    region: str,
+    home: Path,
+    as_json: bool,
+    reason: str | None,
+    everything: bool,
+) -> None:
+    """Decide quarantined records again under today's plans, keys and release.
+
+    \b
+    Examples:
+      homeport quarantine retry --region eu --reason no-approved-plan
+      homeport quarantine retry --region eu 'eu.commerce.orders.v1[0]@7'
+
+    What can be decided now goes to the gate under its old name and row version, so a newer
+    state of its row is never overwritten, and is in quarantine no more; both in one Kafka
+    transaction, so running it twice sends nothing twice. What cannot stays, and is named.
+
+    Exit codes: 0 nothing of it stays, 1 some stays, 2 no such record, 3 no stack here.
+    """
+    if sum((bool(records), reason is not None, everything)) != 1:
+        msg = "say which: RECORDs, --reason R, or --all"
+        raise click.UsageError(msg)
+    from streams.retry import Retry  # noqa: PLC0415 - heavy
+    from streams.settings import load_settings  # noqa: PLC0415 - heavy
+
+    click.echo("reading the quarantine ...", err=True)
+    again = Retry(load_settings(home, region, "admin"))
+    chosen = [_one(again.open, record) for record in dict.fromkeys(records)] or [
+        entry for entry in again.open.values() if reason in {None, entry.reason}
+    ]
+    outcomes: list[Outcome] = []
+    for outcome in again.run(chosen):
+        outcomes.append(outcome)
+        if not len(outcomes) % 1_000:
+            click.echo(f"{len(outcomes)} of {len(chosen)} ...", err=True)
+    _report(region, outcomes, as_json=as_json)
+    if any(outcome.stays for outcome in outcomes):
+        ctx.exit(EXIT_WRONG)
+
+
+def _report(region: str, outcomes: "Sequence[Outcome]", *, as_json: bool) -> None:
+    stays = [one for one in outcomes if one.stays is not None]
+    sent = [one for one in outcomes if one.sent]
+    document = {
+        "region": region,
+        "tried": len(outcomes),
+        "sent": len(sent),
+        "minimal": sum(len(one.sent) for one in sent),
+        "nothing": len(outcomes) - len(sent) - len(stays),
+        "stays": [{"record": one.record, "why": one.stays} for one in stays],
+    }
+    if as_json:
+        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        return
+    click.echo(
+        f"tried {document['tried']}: {document['sent']} sent as {document['minimal']} minimal "
+        f"records, {document['nothing']} with nothing to send, {len(stays)} stay"
+    )
+    for one in stays:
+        click.echo(f"  {one.record}: {one.stays}")
+
+
+def _entries(home: Path, region: str) -> "dict[str, Entry]":
+    from streams.quarantine import entries  # noqa: PLC0415 - heavy
+    from streams.settings import load_settings  # noqa: PLC0415 - heavy
+
+    return entries(load_settings(home, region, "admin"))
+
+
+def _one(found: "Mapping[str, Entry]", record: str) -> "Entry":
+    if record not in found:
+        msg = f"no {record!r} in quarantine; see `homeport quarantine list --all`"
+        raise click.UsageError(msg)
+    return found[record]
+
+
+def _opened(home: Path, region: str, entry: "Entry") -> dict[str, Any]:
+    """Return the payload as plain JSON, or as base64 where it is not Avro that we know."""
+    from schemas.registry import load_registry  # noqa: PLC0415 - heavy
+    from streams.quarantine import payload, plain  # noqa: PLC0415 - heavy
+    from streams.settings import load_settings  # noqa: PLC0415 - heavy
+
+    value = payload(load_settings(home, region, "admin"), entry)
+    if value is None:
+        return {"not_carried": "too large; it lies in its raw topic"}
+    return plain(load_registry(), value) or {"base64": b64encode(value).decode()}
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    """Write a new file that only its owner can read; never over an old one."""
+    try:
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        msg = f"{path}: exists; choose a new file"
+        raise click.UsageError(msg) from None
+    with os.fdopen(number, "wb") as file:
+        file.write(data)

@@ -1,0 +1,70 @@
+"""What a hop is told: where records come from and go to, and what is made of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from connectors.kafka.clients import MAX_POLL_MS
+from connectors.kafka.headers import Headers
+from residency.plan.model import Plan
+from schemas.errors import QuarantineError
+from schemas.events import RawBatch
+from streams.place import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a hop's records come from and go to, and as whom it takes part.
+
+    Attributes:
+        generations: Source topics, each with its generation: the high part of row versions.
+        target: Topic of what is made.
+        quarantine: Topic of what cannot be decided.
+        group: Consumer group; its workers share the partitions.
+        member: ``group.instance.id``, stable per slot: a restart is no rebalance.
+        transactional: ``transactional.id``, stable per slot: a restart fences its zombie.
+        max_poll_ms: A worker that takes longer over a batch is no member any more.
+
+    """
+
+    generations: Mapping[str, int]
+    target: str
+    quarantine: str
+    group: str
+    member: str
+    transactional: str
+    max_poll_ms: int = MAX_POLL_MS
+
+
+class Duties(Protocol):
+    """What a hop is for."""
+
+    def decide(self, batch: RawBatch) -> Sequence[Verdict]:
+        """Return a verdict per record, in order. Nothing is open yet: raising is clean."""
+        ...
+
+    def stamp(self, topic: str, plan: Plan) -> Sequence[Headers] | None:
+        """Return per output of *plan* the headers all its records share; None: no headers."""
+        ...
+
+    def refuse(
+        self, record: str, topic: str, error: QuarantineError, value: bytes
+    ) -> tuple[bytes | None, Headers]:
+        """Return value and headers of a quarantined record's entry."""
+        ...
+
+    def assigned(self, partitions: int) -> None:
+        """Take note of how many partitions are this worker's now."""
+        ...
+
+    def committed(self, batch: RawBatch, verdicts: Sequence[Verdict], seconds: float) -> None:
+        """Take note of a batch that is committed, and how long it took."""
+        ...
+
+    def aborted(self) -> None:
+        """Take note of a transaction that was not committed."""
+        ...
+
+    def observed(self) -> None:
+        """Take note that `Hop.reading` or `Hop.writing` has new numbers."""
+        ...

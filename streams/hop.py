@@ -1,0 +1,275 @@
+"""The exactly-once hop: a batch of records in, one Kafka transaction out.
+
+What is made of the records, their source offsets and a count of what became of them commit
+together or not at all. Deciding happens before the transaction opens, so that it is short:
+an open transaction hides later records from everybody. The hop knows nothing of what is
+decided; `Duties` does. It works in columns and keeps no object per record, because it runs
+for every record of a region: what happens once per record stands in `_records`.
+"""
+
+import gc
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+
+from connectors.kafka.clients import (
+    API_TIMEOUT_S,
+    Listeners,
+    member,
+    send,
+    transactional_producer,
+)
+from connectors.kafka.errors import FatalWatch, named
+from connectors.kafka.headers import Headers, of_minimal
+from connectors.kafka.record import check, headers_of
+from connectors.kafka.stats import Stats, parse
+from residency.telemetry.setup import Telemetry
+from residency.telemetry.trace import inject, link_from
+from schemas.errors import QuarantineError
+from schemas.events import RawBatch, row_version
+from streams.duties import Duties, Route
+from streams.place import Batch, Place, Verdict
+from streams.tally import Tally
+
+LOG = logging.getLogger("homeport.hop")
+BATCH = 2_000  # records; a transaction costs about 5 ms however many it carries
+POLL_S = 0.05  # how long an idle worker waits before it looks whether to stop
+MAX_LINKS = 32  # of a batch's span to spans that published its records; each costs some 8 us
+
+
+class Hop:
+    """One worker of a hop. One thread."""
+
+    def __init__(
+        self, client: Mapping[str, Any], route: Route, duties: Duties, signals: Telemetry
+    ) -> None:
+        """Take librdkafka's settings of address and credentials; connects in `run`."""
+        self._client = client
+        self._route = route
+        self._duties = duties
+        self._signals = signals
+        self._watch = FatalWatch()
+        self._places: dict[tuple[str | None, int | None], Place] = {}
+        self._has_moved = False  # partitions, inside the last consume()
+        self.reading = Stats()
+        self.writing = Stats()
+
+    @property
+    def places(self) -> Sequence[Place]:
+        """The partitions that are ours."""
+        return list(self._places.values())
+
+    def lag(self) -> dict[tuple[str, int], int]:
+        """Return how many records of each of our partitions are not yet committed.
+
+        A few seconds old, as librdkafka's statistics are; a partition of which nothing was
+        fetched yet is not in it.
+        """
+        ends = self.reading.ends
+        return {
+            where: max(0, ends[where] - place.next)
+            for place in self.places
+            if (where := (place.topic, place.partition)) in ends
+        }
+
+    def run(self, halt: threading.Event) -> None:
+        """Carry records over until *halt*; the batch in hand is finished first.
+
+        Raises:
+            RetriableError: A new worker may go on from what is committed.
+            HaltError: Nobody may, until a person looked.
+
+        """
+        with named("hop"), _settled_heap():
+            route, watch = self._route, self._watch
+            producer = transactional_producer(
+                self._client, route.transactional, Listeners(self._wrote, watch)
+            )
+            consumer = member(
+                self._client,
+                route.group,
+                route.member,
+                route.max_poll_ms,
+                Listeners(self._read, watch),
+            )
+            try:
+                consumer.subscribe(
+                    list(self._route.generations),
+                    on_assign=self._assigned,
+                    on_revoke=self._revoked,
+                )
+                while not halt.is_set():
+                    self._step(consumer, producer)
+            finally:
+                consumer.close()
+
+    # Kafka calls these two inside consume(), and no transaction is open there: a batch that
+    # was begun is committed before partitions go.
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for found in consumer.committed(partitions, API_TIMEOUT_S):
+            self._places[found.topic, found.partition] = Place(
+                topic=found.topic,
+                partition=found.partition,
+                at=f"{found.topic}[{found.partition}]@",
+                version=row_version(self._route.generations[found.topic], 0),
+                next=found.offset,
+                tally=Tally.from_metadata(found.metadata),
+            )
+        consumer.incremental_assign(partitions)
+        self._has_moved = True
+        LOG.info("assigned %d partitions", len(partitions))
+        self._duties.assigned(len(self._places))
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for gone in partitions:
+            self._places.pop((gone.topic, gone.partition), None)
+        consumer.incremental_unassign(partitions)
+        self._has_moved = True
+        LOG.info("gave %d partitions back", len(partitions))
+        self._duties.assigned(len(self._places))
+
+    def _read(self, statistics: str) -> None:
+        self.reading = parse(statistics)
+        self._duties.observed()
+
+    def _wrote(self, statistics: str) -> None:
+        self.writing = parse(statistics)
+        self._duties.observed()
+
+    def _step(self, consumer: Consumer, producer: Producer) -> None:
+        """Carry what is there: one record when it is quiet, a full batch under load."""
+        messages = consumer.consume(1, POLL_S)
+        if messages:  # never wait to fill a batch: that would be latency for nothing
+            messages += consumer.consume(BATCH - 1, 0)
+        producer.poll(0)  # its errors and statistics
+        self._watch.check()
+        failed = next((m for m in messages if m.error() is not None), None)
+        if failed is not None:
+            consumer.poll(POLL_S)  # a fatal error's own name comes by the watch, maybe later
+            self._watch.check()
+            check(failed)
+        batch = self._ours(messages)
+        if len(batch.raw):
+            first = messages[:MAX_LINKS]
+            links = [link for m in first if (link := link_from(headers_of(m))) is not None]
+            self._carry(consumer, producer, batch, links)
+
+    def _ours(self, messages: Sequence[Message]) -> Batch:
+        """Return the records of *messages* that this worker has to decide.
+
+        A rebalance inside consume() may take a partition, even give it back, after some of
+        its records were taken out: they are its next owner's, from the committed offset on.
+        """
+        known = self._places
+        places = [known.get((m.topic(), m.partition())) for m in messages]
+        offsets = cast("list[int]", [m.offset() for m in messages])
+        if self._has_moved:  # else all are ours and new
+            self._has_moved = False
+            return self._ours(_first_of_each(messages, places, offsets))
+        owned = cast("list[Place]", places)
+        values = cast("list[bytes]", [m.value() or b"" for m in messages])
+        keys = cast("list[bytes]", [m.key() or b"" for m in messages])
+        topics, partitions = [p.topic for p in owned], [p.partition for p in owned]
+        return Batch(RawBatch(topics, partitions, offsets, values, keys), owned)
+
+    def _carry(
+        self, consumer: Consumer, producer: Producer, batch: Batch, links: Sequence[Any]
+    ) -> None:
+        """Decide a batch, then commit its records, its offsets and its count as one."""
+        started = time.monotonic()
+        verdicts = self._duties.decide(batch.raw)
+        after = batch.after(verdicts)
+        offsets = [
+            TopicPartition(place.topic, place.partition, offset, tally.to_metadata())
+            for place, (offset, tally) in after.items()
+        ]
+        with self._signals.span("border.batch", links) as span:
+            trace = inject(span.get_span_context())
+            producer.begin_transaction()
+            try:
+                for topic, value, key, headers in self._records(batch, verdicts, trace):
+                    send(producer, topic, value, key, headers)
+                producer.send_offsets_to_transaction(
+                    offsets, consumer.consumer_group_metadata(), API_TIMEOUT_S
+                )
+                producer.commit_transaction(API_TIMEOUT_S)
+            except BaseException as exc:
+                self._abort(producer, exc)
+                raise
+        for place, (offset, tally) in after.items():
+            place.next, place.tally = offset, tally
+        self._duties.committed(batch.raw, verdicts, time.monotonic() - started)
+
+    def _records(
+        self, batch: Batch, verdicts: Sequence[Verdict], trace: tuple[str, bytes]
+    ) -> Iterator[tuple[str, bytes | None, bytes, Headers | None]]:
+        """Yield topic, value, key and headers of everything that the batch becomes."""
+        target, quarantine = self._route.target, self._route.quarantine
+        stamps: dict[tuple[str, int], Sequence[Headers] | None] = {}  # by topic and plan
+        raw = batch.raw
+        for place, offset, value, verdict in zip(
+            batch.places, raw.offsets, raw.values, verdicts, strict=True
+        ):
+            if isinstance(verdict, QuarantineError):
+                record = f"{place.at}{offset}"
+                refused, why = self._duties.refuse(record, place.topic, verdict, value)
+                yield quarantine, refused, record.encode(), why
+                continue
+            plan, rows = verdict
+            if not rows:
+                continue
+            which = place.topic, id(plan)  # its digest would take longer
+            if which not in stamps:
+                shared = self._duties.stamp(place.topic, plan)
+                stamps[which] = shared and [[*one, trace] for one in shared]
+            stamped = stamps[which]
+            for number, (key, minimal) in enumerate(rows):
+                if stamped is None:
+                    yield target, minimal, key, None
+                    continue
+                record = f"{place.at}{offset}#{number}"
+                version = place.version + offset
+                yield target, minimal, key, of_minimal(record, version, stamped[number])
+
+    def _abort(self, producer: Producer, exc: BaseException) -> None:
+        """Abort what is open; the worker crashes and reads on from the committed offsets."""
+        self._duties.aborted()
+        error = exc.args[0] if isinstance(exc, KafkaException) else None
+        if error is None or error.txn_requires_abort():
+            producer.abort_transaction(API_TIMEOUT_S)
+
+
+@contextmanager
+def _settled_heap() -> Iterator[None]:
+    """Keep the collector from walking what lives as long as the worker, every few batches.
+
+    Schemas, plans and libraries are some 300,000 objects: a fifth of the hop's own time.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def _first_of_each(
+    messages: Sequence[Message], places: Sequence[Place | None], offsets: Sequence[int]
+) -> list[Message]:
+    """Return the messages of places that are ours, not committed yet, each offset once.
+
+    A partition that was taken and given back is read again from its committed offset.
+    """
+    following: dict[Place, int] = {}
+    kept = []
+    for message, place, offset in zip(messages, places, offsets, strict=True):
+        if place is not None and offset >= following.get(place, place.next):
+            following[place] = offset + 1
+            kept.append(message)
+    return kept

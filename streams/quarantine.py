@@ -1,0 +1,188 @@
+"""Reads a region's quarantine: what lies there, why, and what was settled since.
+
+An entry is a record of the quarantine topic, keyed by the record id of what could not go on.
+A retry that settles it writes a second record under the same key; see `streams.retry`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+
+from connectors.kafka import headers
+from connectors.kafka.errors import named
+from connectors.kafka.record import read
+from connectors.kafka.topology import load_topics
+from residency import topics
+from residency.keys import secret
+from residency.seal import Seal, SealError, purpose_of
+from schemas import codec
+from schemas.errors import QuarantineError, RetriableError
+from schemas.events import Coordinates, RecordId
+from schemas.plainjson import to_plain
+from schemas.registry import Registry
+from streams.settings import Settings
+
+TIMEOUT_S = 30.0
+MS = 1_000
+READER = "homeport.quarantine-reader"  # librdkafka wants a group; nothing is committed to it
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record that could not go on.
+
+    Attributes:
+        record: Its id: ``topic[partition]@offset`` of a raw record that the border could not
+            decide, with ``#output`` of a minimal record that egress could not send.
+        reason: One of `schemas.errors.Reason`.
+        plan: Digest of the plan that could not decide it, or None.
+        topic_id: Kafka's id of its raw topic.
+        since: When it was put there.
+        lies_at: Where in the quarantine topic.
+        sealed: Its payload in an envelope; empty where it was too large to carry.
+        settled: How a retry settled it, ``sent`` or ``nothing``; None while it is open.
+
+    """
+
+    record: str
+    reason: str
+    path: str | None
+    plan: str | None
+    topic_id: str
+    since: datetime
+    lies_at: Coordinates
+    sealed: bytes = field(repr=False)
+    settled: str | None = None
+
+    @property
+    def minimal(self) -> RecordId | None:
+        """The minimal record's id, or None where the raw record itself lies here."""
+        return RecordId.parse(self.record, self.topic_id) if "#" in self.record else None
+
+    @property
+    def raw(self) -> Coordinates:
+        """Where the raw record lies."""
+        minimal = self.minimal
+        return minimal.at if minimal else RecordId.parse(f"{self.record}#0").at
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the payload."""
+        return {
+            "record": self.record,
+            "reason": self.reason,
+            "path": self.path,
+            "plan": self.plan,
+            "topic_id": self.topic_id,
+            "since": self.since.isoformat(),
+            "lies_at": str(self.lies_at),
+            "sealed_bytes": len(self.sealed),
+            "settled": self.settled,
+        }
+
+
+def entries(settings: Settings) -> dict[str, Entry]:
+    """Return everything in the region's quarantine by record, oldest first.
+
+    Args:
+        settings: Those of ``admin``, the principal of tools for people.
+
+    Raises:
+        RetriableError: Kafka does not answer.
+
+    """
+    found: dict[str, Entry] = {}
+    for message in _everything(settings, topics.quarantine(settings.region)):
+        record, told = read(message), headers.texts(read(message).headers)
+        name = told.get(headers.RECORD, "")
+        if (settled := told.get(headers.SETTLED)) is not None:
+            if name in found:
+                found[name] = _settled(found[name], settled)
+            continue
+        found[name] = Entry(
+            record=name,
+            reason=told.get(headers.REASON, ""),
+            path=told.get(headers.PATH) or None,
+            plan=told.get(headers.PLAN) or None,
+            topic_id=told.get(headers.TOPIC_ID, ""),
+            since=datetime.fromtimestamp(message.timestamp()[1] / MS, UTC),
+            lies_at=record.at,
+            sealed=record.value,
+        )
+    return dict(sorted(found.items(), key=lambda item: (item[1].since, item[0])))
+
+
+def _settled(entry: Entry, how: str) -> Entry:
+    return Entry(
+        entry.record, entry.reason, entry.path, entry.plan, entry.topic_id, entry.since,
+        entry.lies_at, entry.sealed, how,
+    )  # fmt: skip
+
+
+def _everything(settings: Settings, topic: str) -> Iterator[Message]:
+    """Yield what is committed on *topic* now, each partition in order."""
+    partitions = load_topics(settings.home, settings.region)[topic].partitions
+    consumer = reader(settings, enable_partition_eof=True)
+    with named("quarantine"):
+        try:
+            consumer.assign([TopicPartition(topic, n, OFFSET_BEGINNING) for n in range(partitions)])
+            left = partitions
+            while left:
+                message = consumer.poll(TIMEOUT_S)
+                if message is None:
+                    msg = f"{topic}: Kafka does not answer; see `homeport status`"
+                    raise RetriableError(msg)
+                error = message.error()
+                if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                    left -= 1
+                else:
+                    yield message
+        finally:
+            consumer.close()
+
+
+def reader(settings: Settings, **extra: Any) -> Consumer:  # noqa: ANN401, librdkafka's own
+    """Return a consumer that joins no group and commits nothing."""
+    return Consumer(
+        settings.kafka.librdkafka(
+            group_id=READER,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="error",
+            log_level=0,  # a tool for people says itself what failed
+            **extra,
+        )
+    )
+
+
+def payload(settings: Settings, entry: Entry) -> bytes | None:
+    """Return what *entry* holds, opened with the region's key; None where it was not carried.
+
+    Raises:
+        SealError: It does not open.
+
+    """
+    if not entry.sealed:
+        return None
+    seal = Seal(_key(settings.folder / "keys", purpose_of(entry.record)))
+    return seal.open(entry.record, entry.reason, entry.sealed)
+
+
+def _key(folder: Path, purpose: str) -> bytes:
+    """Return a key that must exist: one made now would open nothing."""
+    if not (folder / f"{purpose}.json").exists():
+        msg = f"{folder}: the key {purpose!r} is not here; run this in the record's own region"
+        raise SealError(msg)
+    return secret(folder, purpose)
+
+
+def plain(registry: Registry, value: bytes) -> dict[str, Any] | None:
+    """Return *value* as schema and plain JSON, or None if it is not Avro of a schema we know."""
+    try:
+        schema, decoded = codec.decode(registry, value)
+    except QuarantineError:
+        return None
+    return {"schema": schema.subject, "schema_id": schema.id, "data": to_plain(schema, decoded)}

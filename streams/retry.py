@@ -1,0 +1,181 @@
+"""Decides quarantined records again, after what kept them was mended.
+
+Not by publishing them anew: a record's coordinates are its name in the ledger, its row version in
+the org and one of the border's count. The same raw record is decided under today's plans, and
+what it becomes goes to the minimal topic under the old coordinates, with a resend number
+that sets it apart. In the same transaction a second record under the entry's key settles
+it. So no retry counts twice, whenever it dies; two at once fence each other.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from connectors.kafka import headers
+from connectors.kafka.clients import (
+    API_TIMEOUT_S,
+    Listeners,
+    send,
+    transactional_producer,
+)
+from connectors.kafka.errors import named
+from connectors.kafka.headers import Headers, Stamp, of_minimal
+from connectors.kafka.record import read
+from connectors.kafka.topology import load_topics
+from residency import topics
+from residency.keys import token_keys
+from residency.plan.book import Crossing, PlanBook
+from residency.release import release_digest
+from residency.seal import SealError
+from schemas.errors import QuarantineError
+from schemas.events import MinimalRecord, RawEvent, RecordId
+from streams.quarantine import Entry, entries, payload, reader
+from streams.settings import Settings
+
+FETCH_S = 10.0
+BATCH = 500  # entries per transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a retry of one entry ended.
+
+    Attributes:
+        sent: Names of the minimal records it became; none: there is nothing to send.
+        stays: Why it is still in quarantine, or None if it is settled.
+
+    """
+
+    record: str
+    sent: tuple[str, ...] = ()
+    stays: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """An entry that can be decided now."""
+
+    entry: Entry
+    plan: str
+    records: tuple[tuple[RecordId, MinimalRecord, Stamp], ...] = field(repr=False)
+
+
+class Retry:
+    """One run of retries in a region, with the operator's credentials."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Fence every other retry of the region, then look what is in quarantine.
+
+        In this order: what an earlier run committed is seen, and what it has not it never will.
+        """
+        self._settings = settings
+        self._topics = load_topics(settings.home, settings.region)
+        keys = token_keys(settings.folder / "keys", settings.region)
+        self._book = PlanBook.load(settings.region, keys, datetime.now(UTC).date())
+        self._release = release_digest()
+        client = settings.kafka.librdkafka(log_level=0)
+        name = topics.transactional_prefix("quarantine") + settings.region
+        silent = Listeners(lambda _statistics: None, lambda _error: None)
+        with named("retry"):
+            self._producer: Producer = transactional_producer(client, name, silent)
+        self.open = {n: e for n, e in entries(settings).items() if e.settled is None}
+
+    def run(self, chosen: Sequence[Entry]) -> Iterator[Outcome]:
+        """Yield how each of *chosen* ended; what was yielded is committed.
+
+        Raises:
+            RetriableError: Kafka does not answer, or another retry took over.
+
+        """
+        with closing(reader(self._settings)) as consumer, named("retry"):
+            for start in range(0, len(chosen), BATCH):
+                decided = [self._decide(consumer, e) for e in chosen[start : start + BATCH]]
+                self._commit([one for one in decided if isinstance(one, Again)])
+                yield from (_outcome(one) for one in decided)
+
+    def _decide(self, consumer: Consumer, entry: Entry) -> Again | Outcome:
+        try:
+            value = None if entry.minimal else payload(self._settings, entry)
+        except SealError as error:
+            return Outcome(entry.record, stays=str(error))
+        info = self._topics.get(entry.raw.topic)
+        if info is None or info.id != entry.topic_id:
+            return Outcome(entry.record, stays="its raw topic was recreated since")
+        if value is None:
+            value = _fetch(consumer, entry)
+        if value is None:
+            return Outcome(entry.record, stays="its raw record is gone from Kafka")
+        raw = RawEvent(entry.raw, info.id, info.generation, value)
+        try:
+            return self._again(entry, self._book.minimise(raw))
+        except QuarantineError as error:
+            where = f" at {error.path}" if error.path else ""
+            return Outcome(entry.record, stays=f"{error.reason}{where}")
+
+    def _again(self, entry: Entry, crossing: Crossing) -> Again | Outcome:
+        plan, minimal = crossing.plan, entry.minimal
+        wanted = range(len(crossing.records)) if minimal is None else [minimal.output]
+        if minimal is not None and minimal.output >= len(crossing.records):
+            return Outcome(entry.record, stays="today's plan makes no such output")
+        resend = minimal.resend + 1 if minimal else 1
+        rows = []
+        for number in wanted:
+            record = crossing.records[number]
+            stamp = Stamp(
+                topic_id=entry.topic_id,
+                object=record.object,
+                plan=plan.digest,
+                keys=record.keys,
+                basis=plan.outputs[number].basis,
+                release=self._release,
+                deletes=record.deletes,
+            )
+            rows.append((RecordId(entry.raw, number, resend, entry.topic_id), record, stamp))
+        return Again(entry, plan.digest, tuple(rows))
+
+    def _commit(self, batch: Sequence[Again]) -> None:
+        """Send minimal records and settle their entries, as one."""
+        if not batch:
+            return
+        producer, region = self._producer, self._settings.region
+        producer.begin_transaction()
+        try:
+            for one in batch:
+                for name, record, stamp in one.records:
+                    stamped = of_minimal(str(name), record.version, stamp.encoded())
+                    key = record.external_id.encode()
+                    send(producer, topics.minimal(region), record.value, key, stamped)
+                settled: Headers = headers.for_settled(
+                    one.entry.record, one.entry.topic_id, one.plan, _how(one)
+                )
+                name_bytes = one.entry.record.encode()
+                send(producer, topics.quarantine(region), None, name_bytes, settled)
+            producer.commit_transaction(API_TIMEOUT_S)
+        except KafkaException as exc:
+            if exc.args[0].txn_requires_abort():
+                producer.abort_transaction(API_TIMEOUT_S)
+            raise
+
+
+def _how(one: Again) -> str:
+    return "sent" if one.records else "nothing"
+
+
+def _outcome(one: Again | Outcome) -> Outcome:
+    if isinstance(one, Outcome):
+        return one
+    return Outcome(one.entry.record, tuple(str(name) for name, _, _ in one.records))
+
+
+def _fetch(consumer: Consumer, entry: Entry) -> bytes | None:
+    """Return the raw record that *entry* comes from, or None if Kafka has deleted it."""
+    at = entry.raw
+    consumer.assign([TopicPartition(at.topic, at.partition, at.offset)])
+    message = consumer.poll(FETCH_S)
+    if message is None or message.error() is not None:
+        return None
+    record = read(message)
+    return record.value if record.at == at else None
