@@ -6,7 +6,8 @@ destinations cannot join what they hold, cut to 128 bits. Total: every value has
 
 import hashlib
 from base64 import b32encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, TypeAlias
 
 from residency.keys import TokenKeys, derive
@@ -83,9 +84,9 @@ class Tokeniser:
         """Return what every token of a domain starts with: ``tok_eu1_``."""
         return self._domain(kind, domain)[1].encode()
 
-    def normalised(self, kind: Kind, domain: str, raw: bytes) -> bytes:
-        """Return valid UTF-8 in the normal form that the tokens of a domain are made of."""
-        return self._normalise.utf8("" if kind == "identity" else domain, raw)
+    def normal_form(self, kind: Kind, domain: str) -> Callable[[bytes], bytes]:
+        """Return what puts valid UTF-8 into the form that the tokens of a domain are made of."""
+        return partial(self._normalise.utf8, "" if kind == "identity" else domain)
 
     def macs(self, kind: Kind, domain: str, texts: Sequence[bytes]) -> list[bytes]:
         """Return 16 bytes for each text, in order: what a token says in base 32.
@@ -93,7 +94,7 @@ class Tokeniser:
         Args:
             kind: Which root.
             domain: A category, or an identity's name.
-            texts: UTF-8 that is already in normal form (`normalised`).
+            texts: UTF-8 that is already in normal form (`normal_form`).
 
         """
         return self._domain(kind, domain)[0].digests(texts, TOKEN_BYTES)

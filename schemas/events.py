@@ -92,6 +92,7 @@ class RawBatch:
 
     Attributes:
         values: Confluent wire format each; empty bytes where Kafka had none.
+        keys: Those of the records, likewise.
 
     """
 
@@ -99,6 +100,7 @@ class RawBatch:
     partitions: Sequence[int]
     offsets: Sequence[int]
     values: Sequence[bytes] = field(repr=False)
+    keys: Sequence[bytes] = field(repr=False)
 
     def __len__(self) -> int:
         """Return how many records there are."""

@@ -39,8 +39,8 @@ class KafkaConfig:
 
 
 def dotted(**extra: Any) -> dict[str, Any]:  # noqa: ANN401, librdkafka's own
-    """Return librdkafka's keys: ``_`` stands for a dot, but for the callbacks' ``_cb``."""
+    """Return librdkafka's keys: ``_`` stands for a dot, but in ``log_level`` and ``..._cb``."""
     return {
-        name if name.endswith("_cb") else name.replace("_", "."): value
+        name if name.endswith("_cb") or name == "log_level" else name.replace("_", "."): value
         for name, value in extra.items()
     }

@@ -1,9 +1,11 @@
 """The plans of one region, and the whole way from raw bytes to minimal records."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple
+from functools import partial
+from itertools import repeat
+from typing import Any, NamedTuple
 
 from residency import topics
 from residency.contracts.model import Contract
@@ -14,15 +16,26 @@ from residency.plan.compile import Policy, compile_plan
 from residency.plan.faults import Fault, PlanError
 from residency.plan.model import Plan
 from residency.plan.strip import look_up, strip
+from residency.plan.walk.accelerator import IS_ACCELERATED
+from residency.plan.walk.program import UnwalkableError
+from residency.plan.walk.walker import Walker
 from residency.policy.packs import CENTRAL, load_destination, load_packs
 from residency.regions import load_regions, region_of
 from residency.tokens import Tokeniser
-from schemas.codec import decode_physical
+from schemas.codec import HEADER, MAGIC, decode_physical
 from schemas.errors import QuarantineError, Reason
-from schemas.events import ClassifiedEvent, Coordinates, MinimalRecord, RawBatch, RawEvent
+from schemas.events import (
+    ClassifiedEvent,
+    Coordinates,
+    MinimalRecord,
+    RawBatch,
+    RawEvent,
+    row_version,
+)
 from schemas.registry import Registry, load_registry
 
 COUNTRY, SUBDIVISION = "customer.residence.country", "customer.residence.subdivision"
+MAX_RESIDENCES = 4_096  # remembered as this region's
 MAX_VALUE_BYTES = 1_000_000  # the broker's own limit is a little above
 
 
@@ -85,6 +98,11 @@ class Crossed(NamedTuple):
     plan: Plan
     rows: tuple[tuple[bytes, bytes], ...]
 
+    @classmethod
+    def many(cls, plan: Plan, rows: Iterable[Any]) -> list["Crossed"]:
+        """Return what a plan made of several records, in a third of the time of the constructor."""
+        return list(map(partial(tuple.__new__, cls), zip(repeat(plan), rows, strict=False)))
+
     def __repr__(self) -> str:
         """Show how many rows there are, not what they hold."""
         return f"Crossed({len(self.rows)} rows)"
@@ -104,6 +122,25 @@ class PlanBook:
         self._tokenisers = {
             name: Tokeniser(keys, name) for name in {p.destination for p in plans.values()}
         }
+        self._served: set[tuple[bytes | None, ...]] = set()
+        self._walkers = dict(self._make_walkers()) if IS_ACCELERATED else {}
+
+    def _make_walkers(self) -> Iterator[tuple[tuple[str, bytes], Walker]]:
+        """Yield a walker for each plan that has one, by topic and first bytes of its records."""
+        for plan in self.plans.values():
+            schema = self._registry.by_id(plan.schema_id)
+            tokeniser = self._tokenisers[plan.destination]
+            try:
+                walker = Walker(plan, schema, tokeniser, self._registry, (COUNTRY, SUBDIVISION))
+            except UnwalkableError:
+                continue  # `strip` carries it out
+            topic = topics.raw(self.region, schema.domain)
+            yield (topic, HEADER.pack(MAGIC, schema.id)), walker
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether whole batches are walked. If not, `strip` decides every record, far slower."""
+        return bool(self._walkers)
 
     @classmethod
     def load(cls, region: str, keys: TokenKeys, on: date) -> "PlanBook":
@@ -145,18 +182,54 @@ class PlanBook:
             generation_of: Topic name to its generation.
 
         """
-        verdicts: list[Crossed | QuarantineError] = []
-        columns = zip(batch.topics, batch.partitions, batch.offsets, batch.values, strict=True)
-        for topic, partition, offset, value in columns:
-            at = Coordinates(topic, partition, offset)
-            try:
-                crossing = self.minimise(RawEvent(at, "", generation_of(topic), value))
-            except QuarantineError as error:
-                verdicts.append(error)
-                continue
-            rows = tuple((r.external_id.encode(), r.value) for r in crossing.records)
-            verdicts.append(Crossed(crossing.plan, rows))
-        return verdicts
+        verdicts: list[Crossed | QuarantineError | None] = [None] * len(batch)
+        offsets, values = batch.offsets, batch.values
+        for walker, numbers in self.walkers_of(batch):
+            first = row_version(generation_of(batch.topics[numbers[0]]), 0)
+            walked = walker.walk(
+                [values[n] for n in numbers], [first + offsets[n] for n in numbers]
+            )
+            made = Crossed.many(walker.plan, walked.rows)
+            columns = zip(numbers, made, walked.rows, walked.asked, strict=True)
+            for n, crossed, rows, residence in columns:
+                if rows is not None and self._is_served(residence):
+                    verdicts[n] = crossed
+        return [
+            self._decide(batch, n, generation_of) if verdict is None else verdict
+            for n, verdict in enumerate(verdicts)
+        ]
+
+    def walkers_of(self, batch: RawBatch) -> Iterator[tuple[Walker, list[int]]]:
+        """Yield each walker of a batch and the numbers of the records that it walks."""
+        for where, numbers in _grouped(batch).items():
+            walker = self._walkers.get(where)
+            if walker is not None:
+                yield walker, numbers
+
+    def _decide(
+        self, batch: RawBatch, n: int, generation_of: Callable[[str], int]
+    ) -> Crossed | QuarantineError:
+        """Return what the definition says of one record."""
+        topic = batch.topics[n]
+        at = Coordinates(topic, batch.partitions[n], batch.offsets[n])
+        try:
+            crossing = self.minimise(RawEvent(at, "", generation_of(topic), batch.values[n]))
+        except QuarantineError as error:
+            return error
+        rows = tuple((r.external_id.encode(), r.value) for r in crossing.records)
+        return Crossed(crossing.plan, rows)
+
+    def _is_served(self, residence: tuple[bytes | None, ...]) -> bool:
+        """Tell whether customers of a residence are this region's. The served ones are few."""
+        if residence in self._served:
+            return True
+        country, subdivision = (None if text is None else text.decode() for text in residence)
+        served = region_of(country or "", subdivision, self._regions)
+        if served is None or served[1] != self.region:
+            return False
+        if len(self._served) < MAX_RESIDENCES:  # a subdivision is free text
+            self._served.add(residence)
+        return True
 
     def keys_version(self, plan: Plan) -> int:
         """Return the version of the token keys with which *plan* is carried out."""
@@ -169,3 +242,12 @@ class PlanBook:
             raise QuarantineError(Reason.UNKNOWN_JURISDICTION, COUNTRY)
         if served[1] != self.region:
             raise QuarantineError(Reason.WRONG_REGION, COUNTRY)
+
+
+def _grouped(batch: RawBatch) -> dict[tuple[str, bytes], list[int]]:
+    """Return the records' numbers by topic and first bytes; the oversize ones are left out."""
+    groups: dict[tuple[str, bytes], list[int]] = {}
+    for n, (topic, value) in enumerate(zip(batch.topics, batch.values, strict=True)):
+        if len(value) <= MAX_VALUE_BYTES:
+            groups.setdefault((topic, value[: HEADER.size]), []).append(n)
+    return groups

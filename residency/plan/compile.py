@@ -1,5 +1,6 @@
 """Compile contract and policy for one schema into a plan, or say everything that is wrong."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -10,8 +11,10 @@ from residency.normalise import NORMALISER
 from residency.plan.faults import Fault, PlanError
 from residency.plan.fields import Decided, Shortfall, Target, make_field, rests_on
 from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan
-from residency.policy.packs import Certification, Destination
-from residency.policy.rules import Action, Decision, Rule, decide
+from residency.policy.destinations import Destination
+from residency.policy.limits import Limits
+from residency.policy.packs import load_limits
+from residency.policy.rules import Decision, Rule, decide
 from schemas.registry import CLEARED, DELETED, EventSchema, Leaf, Registry
 
 
@@ -23,6 +26,7 @@ class Policy:
     rules: tuple[Rule, ...]
     destination: Destination
     on: date
+    limits: Limits = dataclasses.field(default_factory=load_limits)  # if forgotten, they hold
 
 
 def compile_plan(
@@ -71,10 +75,7 @@ class _Compiler:
 
     def _decide(self, leaf: Leaf) -> Decision:
         policy = self._policy
-        decision = decide(policy.rules, leaf.category, policy.destination.id, policy.on)
-        held = {certificate.scheme for certificate in self._certificates()}
-        lacking = any(r.requires is not None and r.requires not in held for r in decision.rules)
-        return Decision(Action.DROP, None, decision.rules) if lacking else decision
+        return decide(policy.rules, leaf.category, policy.destination, policy.on, policy.limits)
 
     def _expiries(self, outputs: Sequence[OutputPlan]) -> Iterator[date]:
         decided = [
@@ -85,10 +86,8 @@ class _Compiler:
         ]
         used = {rule for one in decided for rule in one.decision.rules}
         policy = self._policy
+        # A rule's last day is here that of all it rests on: certificates, sets, overrides.
         yield from (rule.valid_to for rule in used if rule.valid_to is not None)
-        for scheme in {rule.requires for rule in used}:
-            held = [c.valid_to for c in self._certificates() if c.scheme == scheme]
-            yield from [max(held)] if held else []  # a renewal is a new row beside the old one
         # A rule that comes into force later may be stricter: compile and approve again then.
         yield from (
             rule.valid_from - timedelta(days=1)
@@ -97,13 +96,6 @@ class _Compiler:
             and rule.valid_from > policy.on
             and any(rule.covers(one.leaf.category) for one in decided)
         )
-
-    def _certificates(self) -> list[Certification]:
-        """Return the destination's certificates in force on the policy's day."""
-        policy = self._policy
-        return [
-            c for c in policy.destination.certifications if c.valid_from <= policy.on <= c.valid_to
-        ]
 
     def _output(self, output: Output) -> OutputPlan | None:
         targets = self._targets(output)

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "worker": ("streams.cli.worker", "worker", "Run one service of one region in front."),
     "dry-run": ("streams.cli.dryrun", "dry_run", "Say what would leave, without Kafka or network."),
     "schema": ("streams.cli.schema", "schema", "Check the Avro schemas, their tags and ids."),
+    "policy": ("streams.cli.policy", "policy", "Lint, compare and show the policy packs."),
     "plan": ("streams.cli.plan_review", "plan", "Show, lint, compare and approve what may leave."),
     "explain": ("streams.cli.plan", "explain", "Say which rule and law decide one field."),
     "ledger": ("streams.cli.ledger", "ledger", "Verify a ledger, show entries, prove one."),

@@ -420,6 +420,23 @@ def test_a_row_the_org_refuses_is_quarantined_with_its_code_and_expects_nothing(
     world.die()
 
 
+def test_a_record_sent_again_on_purpose_is_a_transfer_of_its_own(world: World) -> None:
+    """What a retry of the quarantine sends: the same row and version, the next resend number."""
+    first = BATCH[3].record
+    world.org.refuse = frozenset({str(first.id)})
+    carrier = world.egress()
+    carrier.carry([BATCH[3]])
+    again = replace(BATCH[3], record=replace(first, id=replace(first.id, resend=1)))
+
+    results = [carrier.carry([again]), carrier.carry([again])]
+
+    assert results == [{"accepted": 1}, {}]
+    assert [name for _, name in world.org.sent] == [str(first.id), f"{first.id}+1"]
+    key = (first.object, first.external_id)
+    assert world.parts.store.versions([key]) == {key: first.version}
+    world.die()
+
+
 def test_a_refusal_that_cannot_be_quarantined_is_not_logged_as_settled(world: World) -> None:
     def fails(_refused: Sequence[Refused]) -> None:
         msg = "quarantine: Kafka _TIMED_OUT"

@@ -4,11 +4,15 @@ Promises 1, 3 and 7 at the hop from the raw topics to the minimal topic.
 """
 
 import json
+import os
 import random
+import subprocess
+import sys
 import threading
 import time
+from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
@@ -23,26 +27,32 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from connectors.embedded.stack import Stack
 from connectors.kafka import headers
+from connectors.kafka.clients import send
 from connectors.kafka.record import Record, read
 from connectors.kafka.topology import load_topics
 from residency import topics
-from residency.keys import secret, token_keys
+from residency.keys import TokenKeys, secret, token_keys
 from residency.plan.approved import approved_digests
 from residency.plan.book import MAX_VALUE_BYTES, PlanBook
-from residency.seal import BORDER, Seal
+from residency.seal import BORDER, EGRESS, Seal
 from residency.telemetry.setup import telemetry
 from schemas.codec import encode
 from schemas.errors import HaltError, Reason, RetriableError
-from schemas.events import Coordinates, MinimalRecord, RawEvent
+from schemas.events import Coordinates, MinimalRecord, RawBatch, RawEvent, RecordId
 from schemas.plainjson import from_plain
 from schemas.registry import load_registry
 from streams.border import Border
 from streams.demo.generate import Publication, Shop
 from streams.demo.observe import Observer
+from streams.duties import Route
+from streams.limit import LimitPolicy
+from streams.place import Verdict
+from streams.retry import Retry
 from streams.settings import load_settings
 from streams.tally import Tally
 
 WAIT_S = 30.0
+TOP = Path(__file__).parents[2]
 ORDERS, CUSTOMERS = topics.raw("eu", "orders"), topics.raw("eu", "customers")
 QUARANTINE_HEADERS = [
     headers.RECORD, headers.TOPIC_ID, headers.REASON, headers.PATH, headers.PLAN,
@@ -176,6 +186,22 @@ class Line:
         found = consumer.committed(wanted, WAIT_S)
         consumer.close()
         return {(p.topic, p.partition): (p.offset, Tally.from_metadata(p.metadata)) for p in found}
+
+    def open_transactions(self) -> list[str]:
+        """Return the partitions whose readers wait for a transaction to end."""
+        waiting = []
+        all_there_is = Consumer(self._config(isolation_level="read_uncommitted"))
+        committed = Consumer(self._config())
+        for place in self._start:
+            ends = [
+                reader.get_watermark_offsets(TopicPartition(place.topic, place.partition), WAIT_S)
+                for reader in (all_there_is, committed)
+            ]
+            if ends[0] != ends[1]:
+                waiting.append(f"{place.topic}[{place.partition}]")
+        all_there_is.close()
+        committed.close()
+        return waiting
 
     def _ends(self) -> list[TopicPartition]:
         consumer = Consumer(self._config())
@@ -455,10 +481,12 @@ def test_a_second_border_of_one_slot_fences_the_first(stack: Stack, line: Line) 
         with working(stack):
             places += line.send([Sent(ORDERS, wire(one("OrderPlaced"))) for _ in range(20)])
             line.settle()
+            wait_until("the first to find out", crashed.done)
         halt.set()
         error = crashed.exception(WAIT_S)
 
-    assert isinstance(error, RetriableError | HaltError), error
+    assert isinstance(error, RetriableError), error
+    assert "FENCED" in str(error)
     assert Counter(raw_of(r) for r in line.made()) == Counter(str(at) for at in places)
 
 
@@ -476,3 +504,394 @@ def test_a_recreated_topic_halts_the_border_before_it_reads(
 
     assert line.made() == []
     assert line.tally == Tally()
+
+
+def test_workers_that_come_and_go_under_load_lose_and_double_nothing(
+    stack: Stack, line: Line, *, long_run: bool
+) -> None:
+    """One worker stays; two others join and leave, at once and one by one."""
+    places: list[Coordinates] = []
+    is_over = threading.Event()
+    good = [e for e in publications(n=200) if not e.trap]
+    values = [(topics.raw("eu", e.type.split(".")[1]), wire(e)) for e in good]
+    values += [(ORDERS, b"junk")] * 10
+
+    def load() -> None:
+        for number in count():
+            if is_over.is_set():
+                return
+            burst = [
+                Sent(topic, value, f"{number}.{n}".encode())
+                for n, (topic, value) in enumerate(values)
+            ]
+            places.extend(line.send(burst))
+            time.sleep(0.1)
+
+    with ThreadPoolExecutor(1) as pool, working(stack, slot=0) as stays:
+        wait_until("slot 0", lambda: stays.border.health()["ready"])
+        sending = pool.submit(load)
+        shares = []
+        try:
+            for _ in range(5 if long_run else 1):
+                with working(stack, slot=1) as second, working(stack, slot=2) as third:
+                    all_three = [w.border for w in (stays, second, third)]
+                    wait_until(
+                        "three workers",
+                        lambda all_three=all_three: all(
+                            b.health()["partitions"] > 0 and b.health()["decided"] > 0
+                            for b in all_three
+                        ),
+                    )
+                    shares = [b.health()["partitions"] for b in all_three]
+                    second.stop()
+                    with working(stack, slot=1) as again:
+                        wait_until("slot 1 again", lambda w=again: w.border.health()["decided"])
+        finally:
+            is_over.set()
+            sending.result(WAIT_S)
+        line.settle()
+
+    assert sum(shares) == len(topics.DOMAINS) * topics.PARTITIONS
+    assert min(shares) > 0
+    made = line.made()
+    assert max(Counter(text(record, headers.RECORD) for record in made).values()) == 1
+    ended = {raw_of(record): record.at.topic for record in made}
+    quarantined = sum(topic == topics.quarantine("eu") for topic in ended.values())
+    assert ended.keys() <= {str(at) for at in places}
+    assert line.tally == Tally(
+        sent=len(ended) - quarantined,
+        nothing=len(places) - len(ended),
+        quarantined=quarantined,
+        minimal=len(made) - quarantined,
+    )
+
+
+def test_a_stop_finishes_the_batch_commits_it_and_leaves_nothing_open(
+    stack: Stack, line: Line
+) -> None:
+    value = wire(one("OrderPlaced"))
+    places = line.send([Sent(ORDERS, value, str(n).encode()) for n in range(8_000)])
+    before = line.committed()
+
+    with working(stack) as worker:
+        wait_until("its first batch", lambda: worker.border.health()["decided"])
+        asked = time.monotonic()
+        worker.stop()
+        stopped_s = time.monotonic() - asked
+    made = Counter(raw_of(record) for record in line.made())
+    after = line.committed()
+
+    assert stopped_s < 10
+    committed = {
+        str(at) for at in places if before[at.topic, at.partition][0] <= at.offset
+        < after[at.topic, at.partition][0]
+    }  # fmt: skip
+    assert made == Counter(committed)
+    assert line.tally == Tally(sent=len(committed), minimal=len(committed))
+    assert line.open_transactions() == []
+    with working(stack):
+        line.settle()
+    assert line.tally == Tally(sent=len(places), minimal=len(places))
+
+
+class Slow(Border):
+    """Takes longer over its first batch than a member may."""
+
+    def _route(self) -> Route:
+        return replace(super()._route(), max_poll_ms=6_000)
+
+    def decide(self, batch: RawBatch) -> Sequence[Verdict]:
+        time.sleep(9)
+        return super().decide(batch)
+
+
+def test_a_worker_that_takes_too_long_commits_nothing_and_says_so(stack: Stack, line: Line) -> None:
+    """Its partitions are another's by then: `max.poll.interval.ms` is Kafka's to enforce."""
+    (at,) = line.send([Sent(ORDERS, wire(one("OrderPlaced")))])
+    slow = Slow(load_settings(stack.home, "eu", "border"), telemetry("border", "eu", None, {}))
+
+    with pytest.raises(RetriableError, match="starts afresh"):
+        slow.run(threading.Event())
+
+    assert line.made() == []
+    assert line.open_transactions() == []
+    with working(stack):
+        line.settle()
+    assert [raw_of(record) for record in line.made()] == [str(at)]
+
+
+def test_a_full_send_queue_makes_the_worker_wait_and_loses_nothing(
+    stack: Stack, line: Line
+) -> None:
+    config = load_settings(stack.home, "eu", "gateway").kafka.librdkafka(
+        queue_buffering_max_messages=10, linger_ms=5
+    )
+    producer, longest = Producer(config), 0
+
+    for number in range(300):
+        send(producer, ORDERS, b"junk", str(number).encode(), None)
+        longest = max(longest, len(producer))
+    assert producer.flush(WAIT_S) == 0
+    with working(stack):
+        line.settle()
+
+    assert longest <= 20  # some are sent and wait to be told so
+    assert line.tally == Tally(quarantined=300)
+
+
+def test_a_worker_halts_when_too_much_goes_to_quarantine(stack: Stack, line: Line) -> None:
+    limit = LimitPolicy(window=50, share=0.5, at_least=20)
+    settings = replace(load_settings(stack.home, "eu", "border"), quarantine_limit=limit)
+    good = [Sent(ORDERS, wire(one("OrderPlaced"))) for _ in range(9)]
+    junk = [Sent(ORDERS, b"junk") for _ in range(21)]
+
+    line.send(good + junk)
+    with pytest.raises(HaltError, match=r"^21 of the last 30 records .*`homeport quarantine list"):
+        Border(settings, telemetry("border", "eu", None, {})).run(threading.Event())
+
+    # what it had seen is there to be looked at, and counted
+    assert line.tally == Tally(sent=9, quarantined=21, minimal=9)
+    line.send(good)
+    with working(stack):
+        line.settle()
+    assert line.tally.sent == 18
+
+
+def exported(folder: Path) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
+    """Return the last value of every metric by its labels, as exported."""
+    found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
+    for row in (folder / "border-metrics.jsonl").read_text(encoding="utf-8").splitlines():
+        for resource in json.loads(row)["resource_metrics"]:
+            for scope in resource["scope_metrics"]:
+                for metric in scope["metrics"]:
+                    points = found.setdefault(metric["name"], {})
+                    for point in metric["data"]["data_points"]:
+                        labels = tuple(sorted(point["attributes"].items()))
+                        points[labels] = point.get("value", point.get("sum"))
+    return found
+
+
+def test_a_record_of_another_region_raises_an_alert_that_names_it(
+    stack: Stack, line: Line, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (at,) = line.send([Sent(ORDERS, wire(one("OrderPlaced", "us")))])
+
+    with working(stack, tmp_path):
+        line.settle()
+
+    assert exported(tmp_path)["homeport.alerts"] == {(("kind", "wrong-region"),): 1}
+    said = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert said == [f"{at}: of another region; see who published it here"]
+
+
+def test_lag_and_throughput_are_measured_by_partition_and_name_no_address(
+    stack: Stack, line: Line, tmp_path: Path
+) -> None:
+    line.send([Sent(ORDERS, wire(one("OrderPlaced")), str(n).encode()) for n in range(40)])
+
+    with working(stack, tmp_path) as worker:
+        line.settle()
+        wait_until("statistics", lambda: worker.border.health()["round_trip_ms"] > 0)
+        health = worker.border.health()
+        wait_until("lag", lambda: worker.border.health()["lag"] == 0)
+        time.sleep(0.5)  # the metrics of that moment
+
+    assert health["decided"] == 40
+    assert health["fetched"] == health["unsent"] == 0
+    found = exported(tmp_path)
+    lag = {dict(labels)["domain"]: value for labels, value in found["homeport.kafka.lag"].items()}
+    assert lag["orders"] == 0
+    crossed = found["homeport.kafka.records"]
+    assert crossed[("direction", "received"), ("stage", "border")] >= 40
+    assert crossed[("direction", "sent"), ("stage", "border")] >= 40
+    text_of_all = (tmp_path / "border-metrics.jsonl").read_text(encoding="utf-8")
+    assert "127.0.0.1" not in text_of_all
+    assert "localhost" not in text_of_all
+
+
+class Unapproved(Border):
+    """A border for which nobody has approved a plan."""
+
+    def decide(self, batch: RawBatch) -> Sequence[Verdict]:
+        del self  # the book alone differs
+        keys = TokenKeys("eu", b"i" * 32, b"a" * 32)
+        return PlanBook("eu", {}, keys, load_registry()).minimise_batch(batch, lambda _: 1)
+
+
+@pytest.fixture
+def unapproved(stack: Stack, line: Line) -> Callable[[Sequence[Sent]], list[str]]:
+    """Return what sends raw records, has them quarantined for want of a plan, and names them."""
+
+    def go(sent: Sequence[Sent]) -> list[str]:
+        places = line.send(sent)
+        settings = load_settings(stack.home, "eu", "border")
+        border, halt = Unapproved(settings, telemetry("border", "eu", None, {})), threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(border.run, halt)
+            line.settle()
+            halt.set()
+            done.result(WAIT_S)
+        return [str(at) for at in places]
+
+    return go
+
+
+def cli(stack: Stack, *arguments: str) -> tuple[int, Any]:
+    """Run ``homeport quarantine`` on the stack; return its exit code and document."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "streams.cli", "quarantine", *arguments,
+         "--region", "eu", "--home", str(stack.home), "--json"],
+        env={**os.environ, "PYTHONPATH": str(TOP)},
+        capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr.decode()
+
+
+def listed(stack: Stack, *arguments: str) -> dict[str, dict[str, Any]]:
+    code, document = cli(stack, "list", "--limit", "10000", *arguments)
+    assert code == 0
+    return {row["record"]: row for row in document["records"]}
+
+
+def test_a_retry_sends_what_can_be_decided_now_once_and_under_its_old_name(
+    stack: Stack, line: Line, unapproved: Callable[[Sequence[Sent]], list[str]]
+) -> None:
+    value = wire(one("OrderPlaced"))
+    order, visit = unapproved([Sent(ORDERS, value), Sent(CUSTOMERS, wire(one("CustomerSignedIn")))])
+    assert listed(stack, "--reason", "no-approved-plan").keys() >= {order, visit}
+
+    first = cli(stack, "retry", order, visit)
+    again = cli(stack, "retry", order)
+
+    assert first == (
+        0,
+        {"region": "eu", "tried": 2, "sent": 1, "minimal": 1, "nothing": 1, "stays": []},
+    )
+    assert again[0] == 2  # it is in quarantine no more
+    (record,) = [r for r in line.made() if r.at.topic == topics.minimal("eu")]
+    at = RecordId.parse(f"{order}#0").at
+    wanted = stripped(stack, value, at)
+    sent = headers.minimal_record(
+        headers.texts(record.headers), record.key, record.value, str(record.at)
+    )
+    assert sent == replace(wanted, id=RecordId(at, 0, 1, wanted.id.topic_id))
+    assert not {order, visit} & listed(stack).keys()
+    settled = listed(stack, "--all")
+    assert (settled[order]["settled"], settled[visit]["settled"]) == ("sent", "nothing")
+    # the border's own count says what it did, for ever
+    assert line.tally == Tally(quarantined=2)
+
+
+def test_what_still_cannot_be_decided_stays_and_is_named(stack: Stack, line: Line) -> None:
+    places = line.send([Sent(ORDERS, b"junk"), Sent(ORDERS, b"x" * (2 * MAX_VALUE_BYTES))])
+    with working(stack):
+        line.settle()
+    junk, large = map(str, places)
+
+    code, document = cli(stack, "retry", junk, large)
+
+    assert code == 1
+    assert document["stays"] == [
+        {"record": junk, "why": "malformed"},
+        {"record": large, "why": "oversize"},
+    ]
+    assert listed(stack).keys() >= {junk, large}
+
+
+def test_of_two_retries_at_once_the_older_is_fenced_and_sends_nothing(
+    stack: Stack, line: Line, unapproved: Callable[[Sequence[Sent]], list[str]]
+) -> None:
+    (order,) = unapproved([Sent(ORDERS, wire(one("OrderPlaced")))])
+    settings = load_settings(stack.home, "eu", "admin")
+    older, newer = Retry(settings), Retry(settings)
+
+    outcomes = list(newer.run([newer.open[order]]))
+    with pytest.raises(RetriableError):
+        list(older.run([older.open[order]]))
+
+    assert [outcome.sent for outcome in outcomes] == [(f"{order}#0+1",)]
+    assert len([r for r in line.made() if r.at.topic == topics.minimal("eu")]) == 1
+
+
+def test_a_retry_of_what_egress_refused_sends_that_output_with_the_next_number(
+    stack: Stack, line: Line
+) -> None:
+    value = wire(one("OrderPlaced"))
+    (at,) = line.send([Sent(ORDERS, value)])
+    with working(stack):
+        line.settle()
+    (made,) = line.made()
+    refused = f"{text(made, headers.RECORD)}+1"
+    seal = Seal(secret(stack.home / "eu" / "keys", EGRESS))
+    producer = Producer(load_settings(stack.home, "eu", "egress").kafka.librdkafka())
+    producer.produce(
+        topics.quarantine("eu"),
+        seal.close(refused, Reason.REJECTED, made.value),
+        refused.encode(),
+        headers=headers.for_quarantine(
+            refused, text(made, headers.TOPIC_ID), Reason.REJECTED, None, text(made, headers.PLAN)
+        ),
+    )
+    assert producer.flush(WAIT_S) == 0
+
+    code, document = cli(stack, "retry", refused)
+
+    assert (code, document["minimal"]) == (0, 1)
+    again = [r for r in line.made() if r.at.topic == topics.minimal("eu")][-1]
+    assert (again.key, again.value) == (made.key, made.value)
+    assert text(again, headers.RECORD) == f"{at}#0+2"
+
+
+def test_show_reveals_a_payload_only_when_asked_and_a_file_is_its_owners_alone(
+    stack: Stack, line: Line, tmp_path: Path
+) -> None:
+    event = next(e for e in publications() if e.trap == "email-as-sku")
+    places = line.send([Sent(ORDERS, wire(event)), Sent(ORDERS, b"junk")])
+    with working(stack):
+        line.settle()
+    trapped, junk = map(str, places)
+    target = tmp_path / "revealed.json"
+
+    code, closed = cli(stack, "show", trapped)
+    _, opened = cli(stack, "show", trapped, "--reveal")
+    _, as_bytes = cli(stack, "show", junk, "--reveal")
+    _, filed = cli(stack, "show", trapped, "--reveal", "--out", str(target))
+    twice, _ = cli(stack, "show", trapped, "--reveal", "--out", str(target))
+
+    assert code == 0
+    assert (closed["reason"], closed["path"], closed["raw"]) == ("format", "items[0].sku", trapped)
+    assert closed["plan"] in approved_digests("eu")
+    assert "payload" not in closed
+    assert opened["payload"]["data"]["customer"]["email"] == event.data["customer"]["email"]
+    assert as_bytes["payload"] == {"base64": b64encode(b"junk").decode()}
+    assert json.loads(target.read_text(encoding="utf-8")) == opened["payload"]
+    assert filed["payload_file"] == str(target)
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert twice == 2
+
+
+def test_list_counts_by_reason_and_looks_back_no_further_than_asked(
+    stack: Stack, line: Line
+) -> None:
+    (before,) = line.send([Sent(ORDERS, b"junk")])
+    with working(stack):
+        line.settle()
+        time.sleep(1)
+        since = datetime.now(UTC).isoformat()
+        places = line.send([Sent(ORDERS, b"junk"), Sent(ORDERS, wire(one("OrderPlaced", "us")))])
+        line.settle()
+
+    code, document = cli(stack, "list", "--since", since)
+
+    assert code == 0
+    assert (document["total"], document["reasons"]) == (2, {"malformed": 1, "wrong-region": 1})
+    assert {row["record"] for row in document["records"]} == {str(at) for at in places}
+    assert str(before) in listed(stack, "--since", "1h")
+    assert cli(stack, "list", "--since", "yesterday")[0] == 2
+
+
+@pytest.mark.parametrize("which", [[], ["--all", "--reason", "format"], ["some[0]@1"]])
+def test_a_retry_wants_to_be_told_exactly_which(stack: Stack, which: list[str]) -> None:
+    code, _ = cli(stack, "retry", *which)
+
+    assert code == 2

@@ -13,7 +13,7 @@ from residency.plan.book import compile_all, load_policy
 from residency.plan.compile import Policy, compile_plan
 from residency.plan.faults import PlanError
 from residency.plan.model import Plan, leaf_path, parse_path
-from residency.policy.packs import Certification, Destination
+from residency.policy.destinations import Certification, Destination
 from residency.policy.rules import Action, Rule
 from residency.regions import load_regions
 from schemas.registry import Registry, load_registry

@@ -361,7 +361,7 @@ class TestBook:
         crossing = self.book.minimise(self.raw(self.wire()))
 
         assert [r.object for r in crossing.records] == ["Commerce_Customer__c"]
-        assert crossing.plan.outputs[0].basis == ("eu-gdpr:A45-3",)
+        assert crossing.plan.outputs[0].basis == ("dpv:DataTransferLegalBasis", "eu-gdpr:A45-3")
 
     @pytest.mark.parametrize(
         ("value", "domain", "reason"),

@@ -1,0 +1,118 @@
+"""How long one record waits: to be decided alone, and from publishing to being committed."""
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from hops import PARTITIONS, REGION, WAIT_S, Bench, Meter, MeteredBorder, start_at_the_beginning
+
+from connectors.kafka import headers
+from connectors.kafka.record import headers_of
+from residency import topics
+from residency.keys import token_keys
+from residency.plan.book import PlanBook
+from schemas.events import RawBatch
+
+ORDERS = topics.raw(REGION, "orders")
+
+
+def percentiles(seconds: Sequence[float], unit: float) -> dict[str, float]:
+    """Return median, 99th percentile and maximum, in units of 1/*unit* s."""
+    found = sorted(seconds)
+    at = {"p50": len(found) // 2, "p99": len(found) * 99 // 100, "max": len(found) - 1}
+    return {name: round(found[place] * unit, 3) for name, place in at.items()}
+
+
+def decision(bench: Bench, values: Sequence[bytes]) -> dict[str, float]:
+    """Return how long a batch of one takes, raw bytes in hand to minimal bytes in hand, in ms."""
+    keys = token_keys(bench.home / REGION / "keys", REGION)
+    book = PlanBook.load(REGION, keys, datetime.now(UTC).date())
+    batches = [RawBatch([ORDERS], [0], [n], [value], [b""]) for n, value in enumerate(values)]
+    for batch in batches[:200]:  # the kernels compiled, the caches of the processor warm
+        book.minimise_batch(batch, lambda _: 1)
+    took = []
+    for batch in batches:
+        started = time.perf_counter()
+        book.minimise_batch(batch, lambda _: 1)
+        took.append(time.perf_counter() - started)
+    return percentiles(took, 1e3)
+
+
+def published_to_committed(
+    bench: Bench, values: Sequence[bytes], per_s: int, group: str
+) -> dict[str, float]:
+    """Return how long records take from `produce` to being read as committed, in ms.
+
+    They are published one at a time at a steady rate, through the production border.
+    """
+    meter = Meter(len(values), threading.Event())
+    for domain in topics.DOMAINS:
+        _start_at_the_end(bench, group, topics.raw(REGION, domain))
+    worker = MeteredBorder(bench.settings(), bench.signals(), group, meter)
+    reader = Consumer(
+        {**bench.client, "group.id": f"{group}.reader", "isolation.level": "read_committed"}
+    )
+    target = topics.minimal(REGION)
+    ends = [TopicPartition(target, n) for n in range(PARTITIONS)]
+    for place in ends:
+        place.offset = reader.get_watermark_offsets(place, WAIT_S)[1]
+    reader.assign(ends)
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(worker.run, meter.halt)
+        while not worker.health()["ready"]:
+            time.sleep(0.05)
+        seen = pool.submit(_arrivals, reader, len(values))
+        sent = _publish(bench.client, values, per_s)
+        arrived = seen.result(WAIT_S)
+        meter.halt.set()
+        running.result(WAIT_S)
+    reader.close()
+    waits = [arrived[record] - at for record, at in sent.items() if record in arrived]
+    return {"events": len(waits), **percentiles(waits, 1e3)}
+
+
+def _start_at_the_end(bench: Bench, group: str, topic: str) -> None:
+    start_at_the_beginning(bench.client, group, topic)
+    consumer = Consumer({**bench.client, "group.id": group, "enable.auto.commit": False})
+    places = [TopicPartition(topic, n) for n in range(PARTITIONS)]
+    for place in places:
+        place.offset = consumer.get_watermark_offsets(place, WAIT_S)[1]
+    consumer.commit(offsets=places, asynchronous=False)
+    consumer.close()
+
+
+def _publish(client: dict[str, Any], values: Sequence[bytes], per_s: int) -> dict[str, float]:
+    """Return when each record was handed to the producer, by its coordinates."""
+    producer, sent = Producer({**client, "linger.ms": 0}), dict[str, float]()
+
+    def note(message: Any, at: float) -> None:
+        sent[f"{message.topic()}[{message.partition()}]@{message.offset()}#0"] = at
+
+    began = time.monotonic()
+    for number, value in enumerate(values):
+        due = began + number / per_s
+        while (left := due - time.monotonic()) > 0:
+            producer.poll(min(left, 0.001))
+        at = time.monotonic()
+        producer.produce(
+            ORDERS, value, number.to_bytes(8, "big"),
+            on_delivery=lambda _error, message, at=at: note(message, at),
+        )  # fmt: skip
+        producer.poll(0)
+    producer.flush(WAIT_S)
+    return sent
+
+
+def _arrivals(reader: Consumer, wanted: int) -> dict[str, float]:
+    """Return when each record was read as committed, by the record id in its headers."""
+    found: dict[str, float] = {}
+    deadline = time.monotonic() + WAIT_S
+    while len(found) < wanted and time.monotonic() < deadline:
+        for message in reader.consume(500, 0.01):
+            told = headers.texts(headers_of(message))
+            found[told[headers.RECORD]] = time.monotonic()
+    return found

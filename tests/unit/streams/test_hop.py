@@ -1,0 +1,101 @@
+"""The hop's own arithmetic: which records are its to decide, and what it counts of them."""
+
+import random
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from residency.plan.book import Crossed
+from schemas.errors import QuarantineError, Reason
+from schemas.events import RawBatch
+from streams.hop import _first_of_each
+from streams.place import Batch, Place
+from streams.tally import Tally
+
+
+@dataclass(frozen=True)
+class Said:
+    """As much of a Kafka message as is looked at."""
+
+    offset: int
+
+
+def place(n: int = 0, after: int = 0) -> Place:
+    return Place("eu.commerce.orders.v1", n, f"eu.commerce.orders.v1[{n}]@", 0, after, Tally())
+
+
+OURS, OTHER = place(0, 5), place(1, 40)
+
+
+@pytest.mark.parametrize(
+    ("read", "kept"),
+    [
+        pytest.param([(OURS, 5), (OURS, 6)], [(OURS, 5), (OURS, 6)], id="as usual"),
+        pytest.param([(None, 3), (OURS, 5)], [(OURS, 5)], id="taken from us meanwhile"),
+        pytest.param([(OURS, 4), (OURS, 5)], [(OURS, 5)], id="committed by its last owner"),
+        pytest.param(
+            [(OURS, 5), (OURS, 6), (OURS, 5), (OURS, 6), (OURS, 7)],
+            [(OURS, 5), (OURS, 6), (OURS, 7)],
+            id="taken and given back: read twice",
+        ),
+        pytest.param(
+            [(OURS, 9), (OTHER, 40), (OURS, 12)],
+            [(OURS, 9), (OTHER, 40), (OURS, 12)],
+            id="gaps are Kafka's: deleted records and transaction markers",
+        ),
+    ],
+)
+def test_a_rebalance_neither_doubles_nor_loses_a_record(
+    read: list[tuple[Place | None, int]], kept: list[tuple[Place, int]]
+) -> None:
+    messages = [Said(offset) for _, offset in read]
+
+    found = _first_of_each(messages, [p for p, _ in read], [o for _, o in read])  # type: ignore[arg-type]
+
+    assert [message.offset for message in found] == [offset for _, offset in kept]  # type: ignore[comparison-overlap]
+
+
+def verdict(rows: int) -> Crossed | QuarantineError:
+    """Return one that says *rows* minimal records; -1 for quarantine."""
+    if rows < 0:
+        return QuarantineError(Reason.FORMAT)
+    return Crossed(None, ((b"key", b"value"),) * rows)  # type: ignore[arg-type]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 3)), max_size=60))
+def test_a_batchs_count_is_the_sum_of_its_records_by_partition(made: list[tuple[int, int]]) -> None:
+    places = [place(n, after=100 * n) for n in range(3)]
+    for one in places:
+        one.tally = Tally(sent=one.partition, minimal=7)
+    offsets = [100 * n + row for row, (n, _) in enumerate(made)]
+    raw = RawBatch(
+        ["t"] * len(made), [n for n, _ in made], offsets, [b""] * len(made), [b""] * len(made)
+    )
+
+    after = Batch(raw, [places[n] for n, _ in made]).after([verdict(rows) for _, rows in made])
+
+    for one in places:
+        mine = [rows for n, rows in made if n == one.partition]
+        if not mine:
+            assert one not in after
+            continue
+        offset, tally = after[one]
+        last = max(row for row, (n, _) in enumerate(made) if n == one.partition)
+        assert offset == 100 * one.partition + last + 1
+        assert tally == Tally(
+            sent=one.partition + sum(rows > 0 for rows in mine),
+            nothing=mine.count(0),
+            quarantined=mine.count(-1),
+            minimal=7 + sum(rows for rows in mine if rows > 0),
+        )
+
+
+def test_no_repr_shows_a_payload() -> None:
+    canary = f"zucanary{random.getrandbits(64)}".encode()
+    raw = RawBatch(["t"], [0], [7], [canary], [canary])
+
+    shown = repr(raw) + repr(Batch(raw, [OURS])) + repr(Crossed(None, ((canary, canary),)))  # type: ignore[arg-type]
+
+    assert canary.decode() not in shown
