@@ -1,5 +1,6 @@
 """The plan: what contract and policy do not both allow is not in it, and says so at lint time."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -16,12 +17,13 @@ from residency.plan.model import FieldPlan, Plan, leaf_path, parse_path
 from residency.policy.destinations import Certification, Destination
 from residency.policy.rules import Action, Decision, Rule
 from residency.regions import load_regions
-from schemas.registry import load_registry
+from schemas.registry import Registry, load_registry
 
 ON = date(2026, 11, 23)
 REGISTRY = load_registry()
 PLACED = REGISTRY.latest("commerce.orders.OrderPlaced")
 ID = FieldSource(path="order_id", identity="order")
+SHIP = "shipping_address"
 
 
 def compiled(fields: dict[str, FieldSource], policy: Policy | None = None) -> Plan:
@@ -348,3 +350,55 @@ def test_blocks_of_one_event_and_object_add_up(tmp_path: Path) -> None:
     (output,) = load_contract(tmp_path).outputs["e"]
 
     assert list(output.fields) == ["F", "G"]
+
+
+UNTIL = date(2026, 12, 31)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "category"),
+    [
+        ("Item_Count__c", FieldSource(count="items"), "user.behavior.purchase_history"),
+        (
+            "Ship_Postcode_Area__c",
+            FieldSource(path=f"{SHIP}.postal_code", country=f"{SHIP}.country"),
+            "user.contact.address.country",
+        ),
+    ],
+)
+def test_a_plan_rests_on_all_that_a_field_tells_something_of(
+    name: str, source: FieldSource, category: str
+) -> None:
+    ids = rule("user.unique_id", Action.TOKENISE)
+    area = rule("user.contact.address.postal_code", Action.GENERALISE, how="postcode-area")
+    told = rule(category, Action.KEEP, valid_to=UNTIL, basis="told-basis")
+
+    plan = compiled({name: source}, Policy("eu", (ids, area, told), ORG, ON))
+
+    assert plan.not_after == UNTIL
+    assert "told-basis" in plan.outputs[0].basis
+
+
+def test_an_object_without_a_minimal_schema_is_a_problem_like_any_other() -> None:
+    contract = Contract({PLACED.subject: (Output("Contact", ID, {}),)})
+
+    with pytest.raises(PlanError, match="there is no minimal schema of Contact; add it"):
+        compile_plan(PLACED, contract, load_policy("eu", ON), REGISTRY)
+
+
+@pytest.mark.parametrize("name", ["cleared", "deleted"])
+def test_what_says_what_to_do_with_a_row_is_no_field_to_map(name: str) -> None:
+    (problem,) = problems({name: FieldSource(clear=True)})
+
+    assert "the minimal schema has no such field" in problem
+
+
+@pytest.mark.parametrize("name", ["cleared", "deleted"])
+def test_a_minimal_schema_says_what_to_do_with_a_row(name: str) -> None:
+    minimal = REGISTRY.minimal("Commerce_Order__c")
+    fields = [field for field in minimal.avro["fields"] if field["name"] != name]
+    short = replace(minimal, avro={**minimal.avro, "fields": fields})
+    contract = Contract({PLACED.subject: (Output("Commerce_Order__c", ID, {}),)})
+
+    with pytest.raises(PlanError, match="has no cleared or no deleted"):
+        compile_plan(PLACED, contract, load_policy("eu", ON), Registry((PLACED, short)))

@@ -266,3 +266,23 @@ def test_metadata_is_read_whatever_the_type(inner: str, read: OrgField, tmp_path
 def test_metadata_that_cannot_be_read_is_named(inner: str, tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"A_Row__c/A__c\.field-meta\.xml: not readable"):
         read_field(tmp_path, inner)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "more", "told"),
+    [
+        ("First_Sku__c", SKU, {"pattern": "^[A-Z]+$"}, "its pattern has no greatest length"),
+        ("Item_Count__c", FieldSource(count="items"), {"range": None}, "it has no bounds; give"),
+    ],
+)
+def test_what_has_no_bounds_fits_no_field(
+    name: str, source: FieldSource, more: dict[str, object], told: str
+) -> None:
+    contract = Contract({PLACED.subject: (Output(ORDER, ID, {name: source}),)})
+    plan = compile_plan(PLACED, contract, load_policy("eu", ON), REGISTRY)
+    (output,) = plan.outputs
+    endless = replace(output, fields=tuple(replace(f, **more) for f in output.fields))  # type: ignore[arg-type]
+
+    (fault,) = org_faults(contract, [replace(plan, outputs=(endless,))], REGISTRY, ORG)
+
+    assert fault.text.startswith(told)
