@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import SetupError
 
@@ -28,13 +28,18 @@ def load_regions(path: Path = REGIONS_FILE) -> Mapping[str, Region]:
     """Return every region by id, in the file's order.
 
     Raises:
-        SetupError: A jurisdiction is mapped to two regions.
+        SetupError: The file cannot be read, or a jurisdiction is mapped to two regions.
 
     """
-    rows = tomllib.loads(path.read_text(encoding="utf-8"))
-    regions = {
-        key: TypeAdapter(Region).validate_python({"id": key, **row}) for key, row in rows.items()
-    }
+    try:
+        rows = tomllib.loads(path.read_text(encoding="utf-8"))
+        regions = {
+            key: TypeAdapter(Region).validate_python({"id": key, **row})
+            for key, row in rows.items()
+        }
+    except (OSError, tomllib.TOMLDecodeError, TypeError, ValidationError) as exc:
+        msg = f"{path.name}: cannot be read; `homeport policy lint` says where it is wrong"
+        raise SetupError(msg) from exc
     owner: dict[str, str] = {}
     for region in regions.values():
         for code in region.jurisdictions:

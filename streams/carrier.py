@@ -216,8 +216,15 @@ class Carrier:
 
     def _row(self, logged: LoggedRecord) -> ExpectedRow:
         record = logged.record
-        macs = field_hmacs(self._parts.expected_key, record.object, logged.fields)
-        return ExpectedRow(record.object, record.external_id, record.version, macs, str(record.id))
+        kept = {} if record.deletes else logged.fields
+        return ExpectedRow(
+            record.object,
+            record.external_id,
+            record.version,
+            field_hmacs(self._parts.expected_key, record.object, kept),
+            str(record.id),
+            record.deletes,
+        )
 
 
 def _entry(index: int, leaf: TransferLeaf | OutcomeLeaf) -> Entry:

@@ -73,6 +73,7 @@ class DryRun:
                     "object": record.object,
                     "external_id": record.external_id,
                     "fields": _shown(self.gate.check(record)),
+                    **({"deletes": True} if record.deletes else {}),
                 }
                 for record in records
             ]

@@ -131,6 +131,7 @@ class Retry:
                 keys=record.keys,
                 basis=plan.outputs[number].basis,
                 release=self._release,
+                deletes=record.deletes,
             )
             rows.append((RecordId(entry.raw, number, resend, entry.topic_id), record, stamp))
         return Again(entry, plan.digest, tuple(rows))

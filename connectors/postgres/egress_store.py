@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS expected_rows (
   version bigint NOT NULL,
   fields jsonb NOT NULL,
   record text NOT NULL,
+  deleted boolean NOT NULL,
   PRIMARY KEY (object, external_id)
 );
 """
@@ -68,6 +69,8 @@ class ExpectedRow:
     Attributes:
         fields: Field name to the HMAC, hex, of the value last accepted; None: emptied.
         record: The record that wrote last.
+        deleted: The row is not to be in the org: *fields* is empty, and what was known of
+            it before counts no more.
 
     """
 
@@ -76,6 +79,7 @@ class ExpectedRow:
     version: int
     fields: Mapping[str, str | None]
     record: str
+    deleted: bool = False
 
 
 class EgressStore:
@@ -182,12 +186,14 @@ ON CONFLICT (topic_id, record) DO UPDATE SET
 """
 
 _EXPECT = """
-INSERT INTO expected_rows (object, external_id, version, fields, record)
-VALUES (%s, %s, %s, %s, %s)
+INSERT INTO expected_rows (object, external_id, version, fields, record, deleted)
+VALUES (%s, %s, %s, %s, %s, %s)
 ON CONFLICT (object, external_id) DO UPDATE SET
   version = excluded.version,
-  fields = expected_rows.fields || excluded.fields,
-  record = excluded.record
+  fields = CASE WHEN expected_rows.deleted OR excluded.deleted THEN excluded.fields
+    ELSE expected_rows.fields || excluded.fields END,
+  record = excluded.record,
+  deleted = excluded.deleted
 WHERE expected_rows.version < excluded.version
 """
 
@@ -205,4 +211,5 @@ def _index_row(entry: Entry) -> tuple[Any, ...]:
 
 
 def _expect_row(row: ExpectedRow) -> tuple[Any, ...]:
-    return row.object, row.external_id, row.version, Jsonb(dict(row.fields)), row.record
+    fields = Jsonb(dict(row.fields))
+    return row.object, row.external_id, row.version, fields, row.record, row.deleted

@@ -1,4 +1,4 @@
-"""One region's client of the org: upsert, query, describe, each within a deadline.
+"""One region's client of the org: upsert, delete, query, describe, each within a deadline.
 
 Built on ``Salesforce.restful`` alone. simple-salesforce's own object calls recurse without end
 on a dead session, have no time-outs and drop headers after a login; see its issues 148 and 804.
@@ -8,7 +8,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import requests
 from simple_salesforce.api import Salesforce
@@ -16,9 +18,11 @@ from simple_salesforce.exceptions import SalesforceError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from connectors.salesforce.auth import Token, Tokens, network_failure, open_session
+from connectors.salesforce.codes import Handling
 from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.errors import (
     OrgUnavailableError,
+    RequestRefusedError,
     SessionRefusedError,
 )
 from connectors.salesforce.refusals import Call, refusal
@@ -95,6 +99,30 @@ class OrgClient:
         body = encode_rows(sobject, rows)
         call = Call("upsert", sobject, "PATCH", path, body=body, sent=sent, key_field=key_field)
         return self._call(call, lambda answer: read_results(answer, rows, key_field))
+
+    def delete(self, sobject: str, key_field: str, key: str) -> RowResult:
+        """Delete the row with an external id; a row that is not there counts as deleted.
+
+        Raises:
+            OrgUnavailableError: No answer within the deadline; the row may be gone.
+            HaltError: The org's set-up or ours is wrong; the text says what.
+
+        """
+        path = f"sobjects/{_named(sobject)}/{_named(key_field)}/{quote(key, safe='')}"
+        call = Call("delete", sobject, "DELETE", path, key_field=key_field)
+        try:
+            self._call(call, _read_nothing)
+        except RequestRefusedError as exc:
+            if exc.status == HTTPStatus.NOT_FOUND:
+                # No such row; or an object or a field that we may not see, which is no deletion.
+                names = {field["name"] for field in self.describe(sobject)["fields"]}
+                if key_field not in names:
+                    raise
+            elif exc.error.handling is Handling.HALT:
+                raise
+            else:
+                return RowResult.refused(exc.error)
+        return RowResult(success=True, created=False)
 
     def query_all(self, soql: str) -> Iterator[dict[str, Any]]:
         """Yield every row of a query, page by page; fractions come as Decimal.
@@ -206,6 +234,10 @@ def _read_page(answer: object) -> _Page:
         raise OrgUnavailableError(msg)
     plain = [{k: v for k, v in row.items() if k != "attributes"} for row in rows]
     return _Page(plain, next_url)
+
+
+def _read_nothing(_answer: object) -> None:
+    """Pass over the empty answer of a deletion."""
 
 
 def _read_object(answer: object) -> dict[str, Any]:

@@ -59,7 +59,7 @@ NEXT_STEP: Mapping[str, str] = {
     "MALFORMED_QUERY": "the query is ours to mend",
     "NOT_FOUND": "deploy the object and its external id field, or let the permission set read them",
 }
-DEFAULT_STEP = "let the permission set create, read and edit the object"
+DEFAULT_STEP = "let the permission set create, read, edit and delete rows of the object"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
-from connectors.salesforce.codes import Handling, read_error
+from connectors.salesforce.codes import Handling, OrgError, read_error
 from connectors.salesforce.errors import OrgUnavailableError, UnsendableValueError
 
 MAX_ROWS = 200  # rows per request; Salesforce's sObject Collections limit
@@ -21,7 +21,7 @@ class RowResult:
     """What the org did with one row.
 
     Attributes:
-        success: The row is in the org as sent.
+        success: The row is in the org as sent, or is not in it where it was to be deleted.
         created: It was not there before. False after a retry whose first try did commit.
         code: The org's error code, or None on success.
         fields: Fields the error names, of those we sent.
@@ -34,6 +34,17 @@ class RowResult:
     code: str | None = None
     fields: tuple[str, ...] = ()
     handling: Handling | None = None
+
+    @classmethod
+    def refused(cls, error: OrgError) -> Self:
+        """Return the result of a row that the org refuses."""
+        return cls(
+            success=False,
+            created=False,
+            code=error.code,
+            fields=error.fields,
+            handling=error.handling,
+        )
 
 
 def encode_rows(sobject: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
@@ -128,11 +139,4 @@ def _read(item: object, row: Mapping[str, Any], key_field: str) -> RowResult:
         raise OrgUnavailableError(msg)
     if item["success"]:
         return RowResult(success=True, created=item.get("created") is True)
-    error = read_error(item.get("errors"), row.keys(), key_field)
-    return RowResult(
-        success=False,
-        created=False,
-        code=error.code,
-        fields=error.fields,
-        handling=error.handling,
-    )
+    return RowResult.refused(read_error(item.get("errors"), row.keys(), key_field))

@@ -1,4 +1,4 @@
-"""The sink: logged records become rows, and every record gets an outcome.
+"""The sink: logged records become rows, or delete them, and every record gets an outcome.
 
 Records of one external id are written one after the other, in the batch's order; a later one
 starts when the earlier ones are settled. Records of different ids share requests freely.
@@ -25,13 +25,17 @@ from schemas.events import LoggedRecord
 AGAIN = frozenset({Handling.RACE, Handling.BUSY})
 
 
-class Upserter(Protocol):
-    """The one call of `OrgClient` that the sink needs."""
+class RowWriter(Protocol):
+    """The calls of `OrgClient` that the sink needs."""
 
     def upsert(
         self, sobject: str, key_field: str, rows: Sequence[Mapping[str, Any]]
     ) -> list[RowResult]:
         """See `OrgClient.upsert`."""
+        ...
+
+    def delete(self, sobject: str, key_field: str, key: str) -> RowResult:
+        """See `OrgClient.delete`."""
         ...
 
 
@@ -57,7 +61,7 @@ class SalesforceSink:
 
     def __init__(
         self,
-        client: Upserter,
+        client: RowWriter,
         external_id_field: str = "External_Id__c",
         *,
         retry: RowRetry = RowRetry(),
@@ -73,7 +77,8 @@ class SalesforceSink:
     def write(self, batch: Sequence[LoggedRecord]) -> list[Outcome]:
         """Write *batch* and return an outcome per record, in its order.
 
-        Sending the same batch again is always safe: rows are upserted by a unique id.
+        Sending the same batch again is always safe: rows are upserted, and deleted, by a
+        unique id.
 
         Raises:
             RetriableError: Nothing is known of any record; send the same batch again.
@@ -83,8 +88,7 @@ class SalesforceSink:
         keys = [(record.record.object, self._key(record)) for record in batch]
         outcomes: dict[int, Outcome] = {}
         for wave in waves(keys):
-            for start in range(0, len(wave), MAX_ROWS):
-                places = wave[start : start + MAX_ROWS]
+            for places in _requests(wave, [record.record.deletes for record in batch]):
                 records = [batch[place] for place in places]
                 results = self._settle(records)
                 outcomes |= {
@@ -120,6 +124,8 @@ class SalesforceSink:
     def _send(self, records: Sequence[LoggedRecord]) -> list[RowResult]:
         """Send rows in one request; halve it when the org refuses it whole because of a row."""
         sobject = records[0].record.object
+        if records[0].record.deletes:
+            return [self._client.delete(sobject, self._key_field, self._key(r)) for r in records]
         try:
             results = self._client.upsert(sobject, self._key_field, [r.fields for r in records])
         except UnsendableValueError as exc:
@@ -127,7 +133,7 @@ class SalesforceSink:
             raise HaltError(msg) from None
         except BodyRefusedError as exc:
             if len(records) == 1:
-                return [_refused(exc.error)]
+                return [RowResult.refused(exc.error)]
         else:
             _halt_on_setup(records, results)
             return results
@@ -153,14 +159,14 @@ def waves(keys: Sequence[tuple[str, str]]) -> list[list[int]]:
     return [wave for turns in groups.values() for wave in turns]
 
 
-def _refused(error: OrgError) -> RowResult:
-    return RowResult(
-        success=False,
-        created=False,
-        code=error.code,
-        fields=error.fields,
-        handling=error.handling,
-    )
+def _requests(wave: Sequence[int], deletes: Sequence[bool]) -> list[list[int]]:
+    """Return a wave in pieces that one request can hold: rows to write, or rows to delete."""
+    kinds = ([p for p in wave if not deletes[p]], [p for p in wave if deletes[p]])
+    return [
+        places[start : start + MAX_ROWS]
+        for places in kinds
+        for start in range(0, len(places), MAX_ROWS)
+    ]
 
 
 def _halt_on_setup(records: Sequence[LoggedRecord], results: Sequence[RowResult]) -> None:

@@ -1,26 +1,19 @@
-"""A contract as data, read from TOML and merged per event."""
+"""A contract as a value: what the CRM needs, per event type."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import ConfigDict, model_validator
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from schemas.errors import SetupError
+from residency.plan.model import parse_path
 
-CONTRACTS_FOLDER = Path(__file__).parent
 Aggregate = Literal["count", "sum", "min", "max"]
-_STRICT = ConfigDict(extra="forbid")
+STRICT = ConfigDict(extra="forbid")
 
 
-class BadContractError(SetupError):
-    """A contract file is not one we can carry out in full."""
-
-
-@checked_dataclass(frozen=True, config=_STRICT)
+@checked_dataclass(frozen=True, config=STRICT)
 class FieldSource:
     """Where one CRM field comes from: exactly one of the sources.
 
@@ -36,6 +29,7 @@ class FieldSource:
         region: The region's id.
         clear: Empty the field.
         identity: With *path*: the external id namespace whose token is sent.
+        parent: With *identity*: the object whose row has that token as its external id.
         country: With *path*: the leaf that says which country's rules a generaliser uses.
         at: With *path*: the leaf with the event's time, for generalisers relative to it.
         otherwise: What to do where the policy gives less than the contract asks for, or
@@ -52,6 +46,7 @@ class FieldSource:
     region: bool = False
     clear: bool = False
     identity: str | None = None
+    parent: str | None = None
     country: str | None = None
     at: str | None = None
     otherwise: Literal["refuse", "omit"] = "refuse"
@@ -66,7 +61,23 @@ class FieldSource:
         if self.path is None and (self.identity or self.country or self.at):
             msg = "identity, country and at go with path"
             raise ValueError(msg)
+        if self.parent is not None and self.identity is None:
+            msg = "parent goes with identity: it names the object whose rows have that external id"
+            raise ValueError(msg)
+        for path in self.paths:
+            parse_path(path)
         return self
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Return every path that it names."""
+        over = [path for _, path in self._aggregates]
+        return tuple(p for p in (self.path, *over, *self.beside) if p is not None)
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Return the paths that a generaliser reads beside the value."""
+        return tuple(p for p in (self.country, self.at) if p is not None)
 
     @property
     def aggregate(self) -> tuple[Aggregate, str] | None:
@@ -78,33 +89,14 @@ class FieldSource:
         return ("count", self.count), ("sum", self.sum), ("min", self.min), ("max", self.max)
 
 
-@checked_dataclass(frozen=True, config=_STRICT)
-class _Block:
-    events: tuple[str, ...]
-    object: str
-    external_id: FieldSource
-    fields: Mapping[str, FieldSource] = field(default_factory=dict)
-    deletes: bool = False
-
-
-@checked_dataclass(frozen=True, config=_STRICT)
-class _Nothing:
-    event: str
-    because: str
-
-
-@checked_dataclass(frozen=True, config=_STRICT)
-class _File:
-    output: tuple[_Block, ...] = ()
-    nothing: tuple[_Nothing, ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Output:
     """One row that one event writes, or deletes.
 
     Attributes:
         deletes: The event deletes the row; there are no fields then.
+        places: Field name -> where it is mapped, such as ``orders.toml:12``; the empty name
+            is the output itself.
 
     """
 
@@ -112,6 +104,11 @@ class Output:
     external_id: FieldSource
     fields: Mapping[str, FieldSource]
     deletes: bool = False
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def place(self, name: str) -> str | None:
+        """Return where a field is mapped, or else the output; None if it is of no file."""
+        return self.places.get(name) or self.places.get("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,63 +119,14 @@ class Contract:
         outputs: Event type -> its outputs, in the files' order; their position is the
             output number in record ids.
         nothing: Event types of which the CRM wants nothing, and why.
+        places: Event type -> where it is first named.
 
     """
 
     outputs: Mapping[str, tuple[Output, ...]]
     nothing: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def knows(self, event: str) -> bool:
         """Say whether anybody decided about *event*; silence is refusal."""
         return event in self.outputs or event in self.nothing
-
-
-def load_contract(folder: Path = CONTRACTS_FOLDER) -> Contract:
-    """Return all contracts of *folder*, merged per event and object.
-
-    Raises:
-        BadContractError: Names the file and what is wrong in it.
-
-    """
-    outputs: dict[str, dict[str, Output]] = {}
-    nothing: dict[str, str] = {}
-    for path in sorted(folder.glob("*.toml")):
-        parsed = _read(path)
-        nothing.update({row.event: row.because for row in parsed.nothing})
-        for block in parsed.output:
-            for event in block.events:
-                rows = outputs.setdefault(event, {})
-                rows[block.object] = _merge(path, event, rows.get(block.object), block)
-    both = sorted(outputs.keys() & nothing.keys())
-    if both:
-        msg = f"{', '.join(both)}: listed under [[output]] and [[nothing]]; choose one"
-        raise BadContractError(msg)
-    return Contract({event: tuple(rows.values()) for event, rows in outputs.items()}, nothing)
-
-
-def _read(path: Path) -> _File:
-    try:
-        return TypeAdapter(_File).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
-    except tomllib.TOMLDecodeError as exc:
-        msg = f"{path.name}: {exc}"
-        raise BadContractError(msg) from exc
-    except ValidationError as exc:
-        faults = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
-        msg = f"{path.name}: " + "; ".join(faults)
-        raise BadContractError(msg) from exc
-
-
-def _merge(path: Path, event: str, before: Output | None, block: _Block) -> Output:
-    if before is None:
-        return Output(block.object, block.external_id, block.fields, block.deletes)
-    if before.external_id != block.external_id:
-        msg = f"{path.name}: {event}: two external ids for one {block.object}"
-        raise BadContractError(msg)
-    if before.deletes or block.deletes:
-        msg = f"{path.name}: {event}: a block that deletes {block.object} stands alone"
-        raise BadContractError(msg)
-    twice = sorted(before.fields.keys() & block.fields.keys())
-    if twice:
-        msg = f"{path.name}: {event}: {', '.join(twice)} mapped twice on {block.object}"
-        raise BadContractError(msg)
-    return Output(block.object, block.external_id, {**before.fields, **block.fields})

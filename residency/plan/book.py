@@ -1,15 +1,19 @@
 """The plans of one region, and the whole way from raw bytes to minimal records."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple
+from functools import partial
+from itertools import repeat
+from typing import Any, NamedTuple
 
 from residency import topics
-from residency.contracts.model import Contract, load_contract
+from residency.contracts.model import Contract
+from residency.contracts.read import load_contract
 from residency.keys import TokenKeys
 from residency.plan.approved import approved_digests
-from residency.plan.compile import PlanError, Policy, compile_plan
+from residency.plan.compile import Policy, compile_plan
+from residency.plan.faults import Fault, PlanError
 from residency.plan.model import Plan
 from residency.plan.strip import look_up, strip
 from residency.plan.walk.accelerator import IS_ACCELERATED
@@ -50,18 +54,27 @@ def compile_all(
         PlanError: With the problems of all schemas at once.
 
     """
-    registry, contract = registry or load_registry(), contract or load_contract()
+    plans, faults = compile_each(
+        region, on, registry or load_registry(), contract or load_contract()
+    )
+    if faults:
+        raise PlanError(faults)
+    return plans
+
+
+def compile_each(
+    region: str, on: date, registry: Registry, contract: Contract
+) -> tuple[tuple[Plan, ...], tuple[Fault, ...]]:
+    """Return the plans of the schemas that have one, and what keeps the others from it."""
     policy = load_policy(region, on)
     plans: list[Plan] = []
-    problems: list[str] = []
+    faults: list[Fault] = []
     for schema in registry.raw():
         try:
             plans.append(compile_plan(schema, contract, policy, registry))
         except PlanError as exc:
-            problems += exc.problems
-    if problems:
-        raise PlanError(problems)
-    return tuple(plans)
+            faults += exc.faults
+    return tuple(plans), tuple(faults)
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,11 @@ class Crossed(NamedTuple):
 
     plan: Plan
     rows: tuple[tuple[bytes, bytes], ...]
+
+    @classmethod
+    def many(cls, plan: Plan, rows: Iterable[Any]) -> list["Crossed"]:
+        """Return what a plan made of several records, in a third of the time of the constructor."""
+        return list(map(partial(tuple.__new__, cls), zip(repeat(plan), rows, strict=False)))
 
     def __repr__(self) -> str:
         """Show how many rows there are, not what they hold."""
@@ -171,10 +189,11 @@ class PlanBook:
             walked = walker.walk(
                 [values[n] for n in numbers], [first + offsets[n] for n in numbers]
             )
-            plan = walker.plan
-            for n, rows, residence in zip(numbers, walked.rows, walked.asked, strict=True):
+            made = Crossed.many(walker.plan, walked.rows)
+            columns = zip(numbers, made, walked.rows, walked.asked, strict=True)
+            for n, crossed, rows, residence in columns:
                 if rows is not None and self._is_served(residence):
-                    verdicts[n] = Crossed(plan, rows)
+                    verdicts[n] = crossed
         return [
             self._decide(batch, n, generation_of) if verdict is None else verdict
             for n, verdict in enumerate(verdicts)

@@ -1,32 +1,21 @@
 """Compile contract and policy for one schema into a plan, or say everything that is wrong."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
 from residency.contracts.model import Contract, FieldSource, Output
 from residency.normalise import NORMALISER
-from residency.plan.fields import Decided, Target, make_field
-from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan, leaf_path
-from residency.policy.packs import Certification, Destination
-from residency.policy.rules import Action, Decision, Rule, decide
-from schemas.errors import SetupError
-from schemas.registry import EventSchema, Leaf, Registry
-
-
-class PlanError(SetupError):
-    """The contract cannot be met under the policy.
-
-    Attributes:
-        problems: All of them, each with event, field and next step.
-
-    """
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        """Join the problems into one text."""
-        super().__init__("; ".join(problems))
-        self.problems = tuple(problems)
+from residency.plan.faults import Fault, PlanError
+from residency.plan.fields import Decided, Shortfall, Target, make_field, rests_on
+from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan
+from residency.policy.destinations import Destination
+from residency.policy.limits import Limits
+from residency.policy.packs import load_limits
+from residency.policy.rules import Decision, Rule, decide
+from schemas.registry import CLEARED, DELETED, EventSchema, Leaf, Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +26,7 @@ class Policy:
     rules: tuple[Rule, ...]
     destination: Destination
     on: date
+    limits: Limits = dataclasses.field(default_factory=load_limits)  # if forgotten, they hold
 
 
 def compile_plan(
@@ -61,15 +51,16 @@ class _Compiler:
         self._policy = policy
         self._registry = registry
         self._decided = {leaf.path: Decided(leaf, self._decide(leaf)) for leaf in schema.leaves}
-        self._problems: list[str] = []
+        self._faults: list[Fault] = []
 
     def plan(self) -> Plan:
         subject, policy = self._schema.subject, self._policy
         if not self._contract.knows(subject):
-            raise PlanError([f"{subject}: no contract; add an [[output]] or a [[nothing]] block"])
-        outputs = tuple(self._output(o) for o in self._contract.outputs.get(subject, ()))
-        if self._problems:
-            raise PlanError(self._problems)
+            self._fault(None, None, "no contract; add an [[output]] or a [[nothing]] block")
+        made = (self._output(o) for o in self._contract.outputs.get(subject, ()))
+        outputs = tuple(output for output in made if output is not None)
+        if self._faults:
+            raise PlanError(self._faults)
         return Plan(
             region=policy.region,
             destination=policy.destination.id,
@@ -84,20 +75,19 @@ class _Compiler:
 
     def _decide(self, leaf: Leaf) -> Decision:
         policy = self._policy
-        decision = decide(policy.rules, leaf.category, policy.destination.id, policy.on)
-        held = {certificate.scheme for certificate in self._certificates()}
-        lacking = any(r.requires is not None and r.requires not in held for r in decision.rules)
-        return Decision(Action.DROP, None, decision.rules) if lacking else decision
+        return decide(policy.rules, leaf.category, policy.destination, policy.on, policy.limits)
 
     def _expiries(self, outputs: Sequence[OutputPlan]) -> Iterator[date]:
-        fields = [f for output in outputs for f in (output.external_id, *output.fields)]
-        decided = [self._decided[path] for path in sorted(_read_by(fields))]
+        decided = [
+            one
+            for output in outputs
+            for field in (output.external_id, *output.fields)
+            for one in rests_on(field, self._decided)
+        ]
         used = {rule for one in decided for rule in one.decision.rules}
         policy = self._policy
+        # A rule's last day is here that of all it rests on: certificates, sets, overrides.
         yield from (rule.valid_to for rule in used if rule.valid_to is not None)
-        for scheme in {rule.requires for rule in used}:
-            held = [c.valid_to for c in self._certificates() if c.scheme == scheme]
-            yield from [max(held)] if held else []  # a renewal is a new row beside the old one
         # A rule that comes into force later may be stricter: compile and approve again then.
         yield from (
             rule.valid_from - timedelta(days=1)
@@ -107,62 +97,71 @@ class _Compiler:
             and any(rule.covers(one.leaf.category) for one in decided)
         )
 
-    def _certificates(self) -> list[Certification]:
-        """Return the destination's certificates in force on the policy's day."""
-        policy = self._policy
-        return [
-            c for c in policy.destination.certifications if c.valid_from <= policy.on <= c.valid_to
-        ]
-
-    def _output(self, output: Output) -> OutputPlan:
-        minimal = self._registry.minimal(output.object)
-        targets = {field["name"]: field for field in minimal.avro["fields"]}
-        external = self._field("External_Id__c", output.external_id, targets)
-        if output.deletes and output.fields:
-            self._fault(", ".join(output.fields), "a row that is deleted has no fields")
-        fields = [self._field(name, source, targets) for name, source in output.fields.items()]
+    def _output(self, output: Output) -> OutputPlan | None:
+        targets = self._targets(output)
+        if targets is None:
+            return None
+        external = self._field("External_Id__c", output, output.external_id, targets)
         if external is None or not external.identity:
-            self._fault("External_Id__c", "needs a path with an identity")
+            self._fault(output, "External_Id__c", "needs a path with an identity")
             external = FieldPlan("External_Id__c", "string", "clear")
+        if output.deletes:
+            for name in output.fields:
+                self._fault(output, name, "a row that is deleted has no fields; remove it")
+        fields = [self._field(name, output, s, targets) for name, s in output.fields.items()]
         made = sorted((f for f in fields if f is not None), key=lambda f: f.name)
         basis = {
-            rule.basis
-            for path in _read_by((external, *made))
-            for rule in self._decided[path].decision.rules
-            if rule.basis is not None
+            base
+            for field in (external, *made)
+            for one in rests_on(field, self._decided)
+            for rule in one.decision.rules
+            for base in [rule.basis]
+            if base is not None
         }
         return OutputPlan(
-            output.object, minimal.id, external, tuple(made), tuple(sorted(basis)), output.deletes
+            output.object,
+            self._registry.minimal(output.object).id,
+            external,
+            tuple(made),
+            tuple(sorted(basis)),
+            output.deletes,
         )
 
-    def _fault(self, name: str, problem: str) -> None:
-        where = f"{self._schema.subject} v{self._schema.version} in {self._policy.region}"
-        self._problems.append(f"{where}: {name}: {problem}")
+    def _targets(self, output: Output) -> Mapping[str, Any] | None:
+        """Return the fields of the object's minimal schema, by name."""
+        try:
+            fields = self._registry.minimal(output.object).avro["fields"]
+        except KeyError:
+            text = f"there is no minimal schema of {output.object}; add it under avro/minimal/"
+            self._fault(output, None, text)
+            return None
+        targets = {field["name"]: field for field in fields}
+        if not {CLEARED, DELETED} <= targets.keys():
+            text = f"the minimal schema of {output.object} has no {CLEARED} or no {DELETED}"
+            self._fault(output, None, text)
+            return None
+        return targets
+
+    def _fault(self, output: Output | None, name: str | None, text: str) -> None:
+        schema = self._schema
+        place = None if output is None else output.place(name or "")
+        region = self._policy.region
+        self._faults.append(Fault(place, schema.subject, schema.version, region, name, text))
 
     def _field(
-        self, name: str, source: FieldSource, targets: Mapping[str, Any]
+        self, name: str, output: Output, source: FieldSource, targets: Mapping[str, Any]
     ) -> FieldPlan | None:
         target = targets.get(name)
-        if target is None:
-            self._fault(name, "the minimal schema has no such field; add it there first")
+        if target is None or name in {CLEARED, DELETED}:
+            text = "the minimal schema has no such field; add it there first"
+            self._fault(output, name, text)
             return None
         made = make_field(Target.read(target), source, self._decided)
         if isinstance(made, str):
-            if source.otherwise == "refuse":
-                self._fault(name, made)
+            if source.otherwise == "refuse" or not isinstance(made, Shortfall):
+                self._fault(output, name, made)
             return None
         return made
-
-
-def _read_by(fields: Iterable[FieldPlan]) -> set[str]:
-    """Return the leaves that fields tell something of, those beside the value included."""
-    return {
-        leaf_path(path)
-        for field in fields
-        if field.action is not None
-        for path in (field.path, field.country, field.at)
-        if path is not None
-    }
 
 
 def _told(leaf: Leaf, decision: Decision) -> LeafDecision:

@@ -68,10 +68,19 @@ class Target:
         return f"the minimal field is {self.kind}"
 
 
+class Shortfall(str):
+    """What the policy gives less than is asked, or a schema has not: `omit` may pass over it.
+
+    Any other problem is the contract's own, and nothing passes over it.
+    """
+
+    __slots__ = ()
+
+
 def make_field(
     target: Target, source: FieldSource, leaves: Mapping[str, Decided]
 ) -> FieldPlan | str:
-    """Return the plan of a field, or what is in its way.
+    """Return the plan of a field, or what is in its way: a `Shortfall`, or a fault of the contract.
 
     Args:
         target: The field.
@@ -95,14 +104,27 @@ def make_field(
     return made if source.clear or to == "string" else target.misfit
 
 
+def rests_on(field: FieldPlan, leaves: Mapping[str, Decided]) -> list[Decided]:
+    """Return the leaves of which the field tells something: what it is made of and made with."""
+    if field.path is None:
+        return []
+    if field.source == "count":
+        return [one for one in _inside(field.path, leaves) if one.decision.action is Action.KEEP]
+    return [leaves[leaf_path(p)] for p in (field.path, field.country, field.at) if p is not None]
+
+
+def _inside(array: str, leaves: Mapping[str, Decided]) -> list[Decided]:
+    """Return the leaves of an array's elements."""
+    return [one for at, one in leaves.items() if at.startswith(leaf_path(array) + "[]")]
+
+
 def _counted(target: Target, path: str, leaves: Mapping[str, Decided]) -> FieldPlan | str:
     """Return the plan of an array's length: the array is one of which something is kept."""
-    parse_path(path)
-    inside = [one for at, one in leaves.items() if at.startswith(leaf_path(path) + "[]")]
+    inside = _inside(path, leaves)
     if not inside:
-        return f"the schema has no array {path!r}"
+        return Shortfall(f"the schema has no array {path!r}")
     if not any(one.decision.action is Action.KEEP for one in inside):
-        return f"the policy keeps nothing of {path}, so its length may not leave either"
+        return Shortfall(f"the policy keeps nothing of {path}, so its length may not leave either")
     if target.kind != "long":
         return target.misfit
     return FieldPlan(target.name, target.kind, "count", path=path, range=target.range)
@@ -119,7 +141,7 @@ def _aggregated(
         return f"{source} is over every element; {path} names no array with []"
     found = leaves.get(leaf_path(path))
     if found is None:
-        return f"the schema has no leaf {path!r}"
+        return Shortfall(f"the schema has no leaf {path!r}")
     if found.decision.action is not Action.KEEP:
         return _not_given(found, path, f"{source} is for what it keeps")
     kind = kind_of(found.leaf.avro)
@@ -138,38 +160,34 @@ def _from_path(
         return f"{path} is many values; name a position, or use count, sum, min or max"
     found = leaves.get(leaf_path(path))
     if found is None:
-        return f"the schema has no leaf {path!r}"
+        return Shortfall(f"the schema has no leaf {path!r}")
     leaf, decision, kind = found.leaf, found.decision, kind_of(found.leaf.avro)
-    made = FieldPlan(
-        target.name,
-        target.kind,
-        "path",
-        path,
-        action=decision.action,
-        country=source.country,
-        at=source.at,
-    )
+    made = FieldPlan(target.name, target.kind, "path", path, action=decision.action)
     match decision.action:
         case Action.DROP | Action.LABEL:
             return _not_given(found, path)
         case Action.TOKENISE:
             return _tokenised(made, target, leaf, source.identity, kind)
         case Action.GENERALISE:
+            made = replace(made, country=source.country, at=source.at, range=target.range)
             return _beside(made, leaves) or _generalised(made, target, decision.how or "", leaf)
         case Action.KEEP:
             return _kept(made, target, leaf, kind, source.identity)
 
 
-def _not_given(found: Decided, path: str, *more: str) -> str:
+def _not_given(found: Decided, path: str, *more: str) -> Shortfall:
     rules = ", ".join(r.id for r in found.decision.rules) or "no rule"
-    return "; ".join([f"the policy gives {found.decision.action} for {path} ({rules})", *more])
+    return Shortfall(
+        "; ".join([f"the policy gives {found.decision.action} for {path} ({rules})", *more])
+    )
 
 
 def _tokenised(
     made: FieldPlan, target: Target, leaf: Leaf, identity: str | None, kind: str
 ) -> FieldPlan | str:
     if made.to != "string" or kind != "string":
-        return f"a token is made of text and is text; {leaf.path} is {kind}, {target.misfit}"
+        text = f"a token is made of text and is text; {leaf.path} is {kind}, {target.misfit}"
+        return Shortfall(text)
     return replace(made, identity=identity is not None, domain=identity or leaf.category)
 
 
@@ -183,11 +201,14 @@ def _beside(made: FieldPlan, leaves: Mapping[str, Decided]) -> str | None:
             continue
         found = leaves.get(leaf_path(path))
         if found is None:
-            return f"the schema has no leaf {path!r}"
+            return Shortfall(f"the schema has no leaf {path!r}")
+        if Each() in parse_path(path):
+            return f"{path} is many values; name a position"
         if kind_of(found.leaf.avro) != kind:
             return f"{path} is {kind_of(found.leaf.avro)}, and a generaliser reads {kind} there"
         if found.decision.action is not Action.KEEP:
-            return f"a generaliser tells something of {path}, and the policy does not keep it"
+            text = f"a generaliser tells something of {path}, and the policy does not keep it"
+            return Shortfall(text)
     return None
 
 
@@ -195,7 +216,8 @@ def _generalised(made: FieldPlan, target: Target, how: str, leaf: Leaf) -> Field
     """Return the plan of a leaf that leaves less precise, if the field can hold every result."""
     way, kind = generaliser(how), kind_of(leaf.avro)
     if kind not in way.takes or way.output != made.to:
-        return f"{how} makes {way.output} of {'/'.join(way.takes)}, not {made.to} of {kind}"
+        text = f"{how} makes {way.output} of {'/'.join(way.takes)}, not {made.to} of {kind}"
+        return Shortfall(text)
     if kind == "decimal" and digits(leaf.avro)[1] != SCALE:
         return f"{how} reads amounts of scale {SCALE}; {leaf.path} has {digits(leaf.avro)[1]}"
     if way.output == "decimal" and target.scale != SCALE:

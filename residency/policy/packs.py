@@ -1,55 +1,85 @@
 """Read policy packs and destinations from TOML, whole or not at all."""
 
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass as checked_dataclass
+from typing import Generic, TypeVar
 
 from residency.generalise import generaliser
+from residency.policy.destinations import Destination
+from residency.policy.files import (
+    PACKS,
+    ROOT,
+    SINGLE,
+    BadPolicyError,
+    Finding,
+    PolicyFile,
+    Severity,
+    shown,
+    text_of,
+)
+from residency.policy.limits import Limits, Override, Special, TransferSet
+from residency.policy.lines import Path as Keys
 from residency.policy.rules import Action, Rule
 from schemas.errors import SetupError
 
-PACKS_FOLDER = Path(__file__).with_name("packs")
-DESTINATIONS_FILE = Path(__file__).parents[1] / "destinations.toml"
+PACKS_FOLDER = ROOT / PACKS
+DESTINATIONS_FILE = ROOT / SINGLE["destinations"]
 CENTRAL = "salesforce-central"
-_STRICT = ConfigDict(extra="forbid")
+T = TypeVar("T")
 
 
-class BadPolicyError(SetupError):
-    """A policy file is not one we can enforce in full."""
+@dataclass(frozen=True)
+class Placed(Generic[T]):
+    """A value and where it stands."""
 
+    value: T
+    file: PolicyFile
+    at: Keys
 
-@checked_dataclass(frozen=True, config=_STRICT)
-class Certification:
-    """A dated certificate that a destination holds."""
-
-    scheme: str
-    valid_from: date
-    valid_to: date
-
-
-@checked_dataclass(frozen=True, config=_STRICT)
-class Destination:
-    """A receiving org: where it is hosted, for whom, under which certificates."""
-
-    id: str
-    hosting_country: str
-    entity: str
-    certifications: tuple[Certification, ...] = ()
+    def finding(
+        self, at: str | Keys, kind: str, text: str, severity: Severity = Severity.PROBLEM
+    ) -> Finding:
+        """Return a finding about a key of the row; about the row, if *at* is empty."""
+        keys = self.at + ((at,) if isinstance(at, str) and at else tuple(at))
+        return self.file.finding(keys, kind, text, severity)
 
 
 @dataclass(frozen=True, slots=True)
-class Pack:
-    """The rules of one jurisdiction."""
+class Head:
+    """What a pack says about itself."""
 
     pack: str
     title: str
     jurisdictions: tuple[str, ...]
-    rule: tuple[Rule, ...]
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The rules of one jurisdiction or of several with the same law."""
+
+    head: Placed[Head]
+    rows: tuple[Placed[Rule], ...] = field(default=())
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Return the rules in the file's order."""
+        return tuple(row.value for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """A transfer basis that a row may name: the id of a term of the W3C's DPV.
+
+    Attributes:
+        listed: It rests on a list of countries, so a transfer set has to back it.
+
+    """
+
+    id: str
+    title: str
+    listed: bool = False
 
 
 def load_packs(names: tuple[str, ...], folder: Path = PACKS_FOLDER) -> tuple[Rule, ...]:
@@ -59,80 +89,185 @@ def load_packs(names: tuple[str, ...], folder: Path = PACKS_FOLDER) -> tuple[Rul
         BadPolicyError: A pack is missing or a row of it cannot be enforced.
 
     """
-    return tuple(rule for name in names for rule in load_pack(folder / f"{name}.toml").rule)
+    return tuple(rule for name in names for rule in load_pack(folder / f"{name}.toml").rules)
 
 
 def load_pack(path: Path) -> Pack:
     """Return one pack, checked.
 
     Raises:
-        BadPolicyError: Names the file and every fault in it.
+        BadPolicyError: Names the file, the line and every fault in it.
 
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        pack = TypeAdapter(Pack).validate_python(raw)
-    except FileNotFoundError as exc:
+    if not path.exists():
         msg = f"{path.name}: no such policy pack in {path.parent.name}/"
-        raise BadPolicyError(msg) from exc
-    except (tomllib.TOMLDecodeError, ValidationError) as exc:
-        msg = f"{path.name}: {_plain(exc)}"
-        raise BadPolicyError(msg) from exc
-    faults = [*_unknown_keys(raw), *_row_faults(pack)]
-    if faults:
-        raise BadPolicyError(f"{path.name}: " + "; ".join(faults))
+        raise BadPolicyError(msg)
+    findings: list[Finding] = []
+    known = frozenset(basis.id for basis in load_bases())
+    pack = read_pack(PolicyFile(shown(path), text_of(path)), path.stem, known, findings)
+    refuse(findings)
+    if pack is None or not pack.rows:
+        msg = f"{path.name}: no [[rule]]; a pack without one would say nothing, and unseen"
+        raise BadPolicyError(msg)
     return pack
 
 
-def _plain(exc: Exception) -> str:
-    if isinstance(exc, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
-    return str(exc)
+def refuse(findings: list[Finding]) -> None:
+    """Raise BadPolicyError with every finding, if there is one."""
+    if findings:
+        raise BadPolicyError("; ".join(str(finding) for finding in sorted(findings)))
 
 
-def _unknown_keys(raw: Mapping[str, object]) -> list[str]:
-    rows = raw.get("rule", [])
-    known = set(Rule.__dataclass_fields__)
-    return [
-        f"rule {n}: unknown key {key!r}"
-        for n, row in enumerate(rows if isinstance(rows, list) else [], 1)
-        for key in row
-        if key not in known
-    ]
+def read_pack(
+    file: PolicyFile, name: str, bases: frozenset[str], findings: list[Finding]
+) -> Pack | None:
+    """Return what of a pack can be read; the rest becomes findings. None: not even its head."""
+    already = len(findings)
+    table = dict(file.table(findings))
+    if len(findings) > already:
+        return None  # not TOML, and said so
+    rows = table.pop("rule", [])
+    head = file.row(table, (), Head, findings)
+    if head is None:
+        return None
+    if head.pack != name:
+        told = f"says it is pack {head.pack!r}; a pack has the name of its file"
+        findings.append(file.finding(("pack",), "bad-row", told))
+    read = tuple(placed_rows(file, rows, "rule", Rule, findings))
+    told = "`pack` is not a row's to say: the pack is its file's"
+    findings += [row.finding("pack", "unknown-key", told) for row in read if row.value.pack]
+    placed = tuple(Placed(replace(row.value, pack=name), file, row.at) for row in read)
+    findings += [finding for row in placed for finding in _row_faults(row, bases)]
+    findings += _repeated(placed)
+    return Pack(Placed(head, file, ()), placed)
 
 
-def _row_faults(pack: Pack) -> list[str]:
-    faults = []
+def placed_rows(
+    file: PolicyFile, rows: object, key: str, kind: type[T], findings: list[Finding]
+) -> Iterator[Placed[T]]:
+    """Yield every row under *key* that can be read; the others become findings."""
+    if not isinstance(rows, list):
+        findings.append(file.finding((key,), "bad-row", f"write [[{key}]] before each row"))
+        return
+    for position, row in enumerate(rows):
+        at: Keys = (key, position)
+        value = file.row(row, at, kind, findings)
+        if value is not None:
+            yield Placed(value, file, at)
+
+
+def _row_faults(row: Placed[Rule], known: frozenset[str]) -> Iterator[Finding]:
+    rule = row.value
+    if rule.action is Action.GENERALISE and rule.how is None:
+        yield row.finding("action", "missing-how", f"{rule.id}: `generalise` needs a `how`")
+    if rule.how is not None:
+        if rule.action is not Action.GENERALISE:
+            told = f"{rule.id}: `how` belongs to `generalise`, and only there"
+            yield row.finding("how", "bad-how", told)
+        try:
+            generaliser(rule.how)
+        except SetupError as exc:
+            yield row.finding("how", "bad-how", f"{rule.id}: {exc}")
+    if rule.action is Action.DROP:
+        if rule.basis is not None:
+            told = f"{rule.id}: a drop is no transfer; take its `basis` out"
+            yield row.finding("basis", "bad-basis", told)
+    elif rule.basis is None:
+        told = f"{rule.id}: every action but `drop` needs a transfer `basis`"
+        yield row.finding("action", "bad-basis", told)
+    elif rule.basis not in known:
+        told = f"{rule.id}: {rule.basis!r} is no transfer basis we know; have bases.toml"
+        yield row.finding("basis", "bad-basis", told)
+    if rule.valid_to is not None and rule.valid_to < rule.valid_from:
+        yield row.finding("valid_to", "bad-row", f"{rule.id}: ends before it begins")
+
+
+def _repeated(rows: tuple[Placed[Rule], ...]) -> Iterator[Finding]:
     seen: set[str] = set()
-    for rule in pack.rule:
-        if rule.id in seen:
-            faults.append(f"{rule.id}: id used twice")
-        seen.add(rule.id)
-        if (rule.action is Action.GENERALISE) != (rule.how is not None):
-            faults.append(f"{rule.id}: `how` belongs to `generalise`, and only there")
-        if rule.how is not None:
-            try:
-                generaliser(rule.how)
-            except SetupError as exc:
-                faults.append(f"{rule.id}: {exc}")
-        if (rule.action is Action.DROP) == (rule.basis is not None):
-            faults.append(f"{rule.id}: every action but `drop` needs a transfer `basis`")
-    return faults
+    for row in rows:
+        if row.value.id in seen:
+            told = f"{row.value.id}: id used twice; ledgers cite ids, so none stands for two rows"
+            yield row.finding("id", "id-reused", told)
+        seen.add(row.value.id)
 
 
 def load_destination(name: str = CENTRAL, path: Path = DESTINATIONS_FILE) -> Destination:
     """Return one destination.
 
     Raises:
-        BadPolicyError: It is not in the file, or its row is not valid.
+        BadPolicyError: It is not in the file, or a row of the file is not valid.
 
     """
-    rows = tomllib.loads(path.read_text(encoding="utf-8"))
-    if name not in rows:
+    findings: list[Finding] = []
+    found = read_destinations(PolicyFile(shown(path), text_of(path)), findings)
+    refuse(findings)
+    if name not in found:
         msg = f"{path.name}: no destination {name!r}"
         raise BadPolicyError(msg)
-    try:
-        return TypeAdapter(Destination).validate_python({"id": name, **rows[name]})
-    except ValidationError as exc:
-        msg = f"{path.name}: {_plain(exc)}"
-        raise BadPolicyError(msg) from exc
+    return found[name].value
+
+
+def read_destinations(
+    file: PolicyFile, findings: list[Finding]
+) -> Mapping[str, Placed[Destination]]:
+    """Return every destination by id; what cannot be read becomes findings."""
+    found: dict[str, Placed[Destination]] = {}
+    for name, row in file.table(findings).items():
+        value = file.row(with_id(row, name), (name,), Destination, findings)
+        if value is not None:
+            found[name] = Placed(value, file, (name,))
+    return found
+
+
+def with_id(row: object, name: str) -> object:
+    """Return a row that has its table's name as its id."""
+    return {**row, "id": name} if isinstance(row, dict) else row
+
+
+@cache
+def load_bases() -> tuple[Basis, ...]:
+    """Return every transfer basis that a row may name."""
+    return tuple(p.value for p in _load("bases", "basis", Basis))
+
+
+@cache
+def load_limits() -> Limits:
+    """Return the limits that this checkout ships.
+
+    Raises:
+        BadPolicyError: A row of them cannot be read: none may be passed over.
+
+    """
+    special = _load("special", "special", Special)
+    if not special:
+        msg = f"{SINGLE['special']}: no [[special]]; without one nothing would be closed"
+        raise BadPolicyError(msg)
+    return Limits(
+        tuple(p.value for p in special),
+        tuple(p.value for p in _load("overrides", "override", Override)),
+        tuple(p.value for p in _load("sets", "set", TransferSet)),
+        listed(load_bases()),
+    )
+
+
+def listed(bases: Iterable[Basis]) -> frozenset[str]:
+    """Return the ids of the bases that rest on a list of countries."""
+    return frozenset(basis.id for basis in bases if basis.listed)
+
+
+def _load(name: str, key: str, kind: type[T]) -> tuple[Placed[T], ...]:
+    path, findings = ROOT / SINGLE[name], list[Finding]()
+    placed = read_rows(PolicyFile(shown(path), text_of(path)), key, kind, findings)
+    refuse(findings)
+    return placed
+
+
+def read_rows(
+    file: PolicyFile, key: str, kind: type[T], findings: list[Finding]
+) -> tuple[Placed[T], ...]:
+    """Return the rows of a file that holds nothing but ``[[key]]`` rows."""
+    table = dict(file.table(findings))
+    rows = table.pop(key, [])
+    told = f"only [[{key}]] rows stand here"
+    findings += [file.finding((other,), "unknown-key", told) for other in table]
+    return tuple(placed_rows(file, rows, key, kind, findings))

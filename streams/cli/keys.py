@@ -9,7 +9,7 @@ from typing import BinaryIO
 import click
 import orjson
 
-from residency.contracts.model import load_contract
+from residency.contracts.read import load_contract
 from residency.keys import TOKENS_FILE, AttributeKey, TokenKeys, rotate, token_keys
 from residency.policy.packs import CENTRAL, load_destination
 from residency.tokens import Tokeniser

@@ -1,18 +1,17 @@
 """``homeport plan`` and ``homeport explain``: what may leave, and by which law."""
 
 from datetime import UTC, date, datetime
-from pathlib import Path
+from typing import get_args
 
 import click
 import orjson
 
+from residency.contracts.model import Aggregate
 from residency.generalise import generaliser
-from residency.plan.approved import APPROVED_FILE, approved_digests, render
+from residency.plan.approved import approved_digests
 from residency.plan.book import compile_all
-from residency.plan.compile import PlanError
-from residency.plan.model import LeafDecision, OutputPlan, Plan, leaf_path
+from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan, leaf_path
 from residency.policy.rules import Action
-from residency.regions import load_regions
 from schemas.registry import EventSchema, load_registry
 from streams.cli.options import json_option, region_option
 
@@ -46,7 +45,9 @@ def find_schema(name: str) -> EventSchema:
 
 @click.group()
 def plan() -> None:
-    """Show, lint and approve the plans: contract and policy, compiled per schema and region.
+    """Show, lint, compare and approve the plans: contract and policy, compiled.
+
+    There is one per schema and region. docs/contracts.md says how a contract is written.
 
     Only a plan whose digest stands in the reviewed file residency/approved_plans.toml may
     decide at run time; a schema without one goes to quarantine.
@@ -86,10 +87,11 @@ def _print_plan(one: Plan, *, is_approved: bool) -> None:
     click.echo(f"\n{one.subject} (schema {one.schema_id}) in {one.region}: {mark}")
     click.echo(f"  digest {one.digest}, sends until {one.not_after or 'further notice'}")
     for output in one.outputs:
-        click.echo(f"  -> {output.object}, basis {', '.join(output.basis) or 'none'}")
+        what = "deletes" if output.deletes else "->"
+        click.echo(f"  {what} {output.object}, basis {', '.join(output.basis) or 'none'}")
         bits = _field_bits(output)
         for made in (output.external_id, *output.fields):
-            what = made.how or made.action or made.value or made.source
+            what = made.source if made.source in get_args(Aggregate) else _way(made)
             told = f", at most {bits[made.name]} bits" if made.name in bits else ""
             click.echo(f"     {made.name:<24} {what:<16} {made.path or ''}{told}")
     for action in dict.fromkeys(d.action for d in one.decisions):
@@ -106,59 +108,8 @@ def _bits(how: str) -> float:
     return round(generaliser(how).bits, 1)
 
 
-@plan.command()
-@json_option
-def lint(as_json: bool) -> None:
-    """Compile every schema for every region and report every problem at once.
-
-    Exit code 1 when a contract asks for more than a policy gives, a mapping matches
-    nothing, or a plan is not approved.
-    """
-    problems: list[str] = []
-    for region in load_regions():
-        try:
-            plans = compile_all(region, today())
-        except PlanError as exc:
-            problems += exc.problems
-            continue
-        approved = approved_digests(region)
-        problems += [
-            f"{p.subject} v{_version(p)} in {region}: plan {p.digest[:12]} is not approved; "
-            "review `homeport plan show`, then run `homeport plan approve`"
-            for p in plans
-            if p.digest not in approved
-        ]
-    if as_json:
-        click.echo(orjson.dumps({"problems": problems}).decode())
-    else:
-        for problem in problems:
-            click.echo(problem)
-        click.echo(f"{len(problems)} problem(s)", err=True)
-    raise SystemExit(1 if problems else 0)
-
-
-def _version(one: Plan) -> int:
-    return load_registry().by_id(one.schema_id).version
-
-
-@plan.command()
-@click.option(
-    "--file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=APPROVED_FILE,
-    show_default="residency/approved_plans.toml",
-    help="The reviewed file to write.",
-)
-def approve(file: Path) -> None:
-    """Write the digests of today's plans to the reviewed file; the review is yours.
-
-    Look at `git diff` of that file and of the policy and contracts before you commit it.
-    """
-    plans = [p for region in load_regions() for p in compile_all(region, today())]
-    before = file.read_text(encoding="utf-8") if file.exists() else ""
-    file.write_text(render(plans), encoding="utf-8")
-    fresh = sum(p.digest not in before for p in plans)
-    click.echo(f"{file.name}: {len(plans)} plans, {fresh} of them new; review and commit", err=True)
+def _way(made: FieldPlan) -> str:
+    return made.how or made.action or made.value or made.source
 
 
 @click.command()

@@ -66,6 +66,7 @@ _ROWS = (
     Country("SE", "sv_SE", "sv", "SEK", "46", "1## ##", 24),
     Country("IS", "is_IS", "is", "ISK", "354", "1##", 26),
     Country("LI", "de_LI", "de", "CHF", "423", "94##", 21),
+    Country("CH", "de_CH", "de", "CHF", "41", "8###", 21),
     Country("NO", "no_NO", "no", "NOK", "47", "0###", 15),
     Country("GB", "en_GB", "en", "GBP", "44", "LS1# #??", 22),
     Country("US", "en_US", "en", "USD", "1", "9####"),
@@ -73,7 +74,6 @@ _ROWS = (
     Country("AU", "en_AU", "en", "AUD", "61", "2###"),
     Country("BR", "pt_BR", "pt", "BRL", "55", "0####-###"),
     Country("CA", "en_CA", "en", "CAD", "1", "K#? #?#"),
-    Country("CH", "de_CH", "de", "CHF", "41", "8###", 21),
     Country("IN", "en_IN", "en", "INR", "91", "1#####"),
     Country("JP", "ja_JP", "ja", "JPY", "81", "1##-####"),
 )

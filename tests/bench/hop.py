@@ -10,10 +10,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 from common import run, say
@@ -86,6 +86,9 @@ class JobDuties:
     def decide(self, batch: RawBatch) -> Sequence[Verdict]:
         """See `Duties.decide`."""
         made = self._job.projection.project(batch.values)
+        if None not in made:
+            pairs = cast("Iterable[tuple[bytes, bytes]]", zip(batch.keys, made, strict=True))
+            return Crossed.many(NO_PLAN, zip(pairs, strict=True))
         return [
             Crossed(NO_PLAN, ((key, value),)) if value is not None else self._slowly(key, raw)
             for key, value, raw in zip(batch.keys, made, batch.values, strict=True)

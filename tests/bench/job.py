@@ -16,9 +16,10 @@ from hashlib import sha256
 from typing import Any
 
 import fastavro
+import numpy as np
 
 from residency.plan.kinds import kind_of
-from residency.plan.walk.fills import text, varint
+from residency.plan.walk.fills import Column, text, varint
 from residency.plan.walk.program import Acts
 from residency.plan.walk.projection import Edit, Projection
 from schemas.errors import SetupError
@@ -184,7 +185,7 @@ def _edit(kind: str, leaf: Leaf, made: Leaf | None, key: bytes) -> tuple[Edit, V
         unit = 1 if kind_of(leaf.avro) == "date" else _DAY_MS
         year = _years(unit, is_text=kind_of(made.avro) == "string")
         write = (lambda y: text(y.encode())) if kind_of(made.avro) == "string" else varint
-        return lambda _data, firsts, _lasts: [write(year(first)) for first in firsts], year
+        return lambda _data, firsts, _lasts: _column([write(year(f)) for f in firsts]), year
     msg = f"job: {kind} does nothing with {leaf.path}, a {kind_of(leaf.avro)}"
     raise SetupError(msg)
 
@@ -195,31 +196,41 @@ def _hmac_hex(key: bytes) -> Edit:
     inner, outer = sha256(bytes(b ^ 0x36 for b in block)), sha256(bytes(b ^ 0x5C for b in block))
     length = varint(64)
 
-    def edit(data: bytes, firsts: Sequence[int], lasts: Sequence[int]) -> list[bytes]:
-        made = []
+    def edit(data: bytes, firsts: Sequence[int], lasts: Sequence[int]) -> Column:
+        digests = []
         for first, last in zip(firsts, lasts, strict=True):
             one = inner.copy()
             one.update(data[first:last])
             two = outer.copy()
             two.update(one.digest())
-            made.append(length + two.hexdigest().encode())
-        return made
+            digests.append(two.digest())
+        size = len(length) + 64
+        rows = np.empty((len(digests), size), np.uint8)
+        rows[:, : len(length)] = np.frombuffer(length, np.uint8)
+        digits = np.frombuffer(b"".join(digests).hex().encode(), np.uint8)
+        rows[:, len(length) :] = digits.reshape(-1, 64)
+        return Column(rows.tobytes(), [size] * len(digests))
 
     return edit
 
 
+def _column(pieces: Sequence[bytes]) -> Column:
+    return Column(b"".join(pieces), [len(piece) for piece in pieces])
+
+
 def _cut(size: int) -> Edit:
     """Return what keeps the first characters of a text."""
+    length = varint(size)
 
-    def edit(data: bytes, firsts: Sequence[int], lasts: Sequence[int]) -> list[bytes]:
-        most = 4 * size  # bytes, of so many characters
-        heads = [data[f : min(z, f + most)] for f, z in zip(firsts, lasts, strict=True)]
-        return [
-            text(head[:size])
-            if head.isascii()
-            else text(head.decode(errors="ignore")[:size].encode())  # the end may be cut
-            for head in heads
-        ]
+    def edit(data: bytes, firsts: Sequence[int], lasts: Sequence[int]) -> Column:
+        return _column(
+            [
+                length + head
+                if z - f >= size and (head := data[f : f + size]).isascii()
+                else text(data[f:z].decode()[:size].encode())
+                for f, z in zip(firsts, lasts, strict=True)
+            ]
+        )
 
     return edit
 

@@ -383,6 +383,26 @@ def test_an_expected_row_is_applied_once_and_never_goes_back(dsn: str) -> None:
     assert found == [(2, {"A__c": "new", "B__c": None}, "r2")]
 
 
+def test_a_deleted_row_is_expected_to_be_gone_and_a_later_one_starts_afresh(dsn: str) -> None:
+    store = EgressStore(dsn)
+    rows = [
+        ExpectedRow("O", "x", 1, {"A__c": "old", "B__c": "b"}, "r1"),
+        ExpectedRow("O", "x", 2, {}, "r2", deleted=True),
+    ]
+    again = ExpectedRow("O", "x", 3, {"A__c": "new"}, "r3")
+    ask = "SELECT version, fields, record, deleted FROM expected_rows"
+
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        store.save(0, [], rows)
+        gone = connection.execute(ask).fetchall()
+        store.save(0, [], [rows[0], again])
+        back = connection.execute(ask).fetchall()
+
+    store.close()
+    assert gone == [(2, {}, "r2", True)]
+    assert back == [(3, {"A__c": "new"}, "r3", False)]
+
+
 def test_a_row_the_org_refuses_is_quarantined_with_its_code_and_expects_nothing(
     world: World,
 ) -> None:

@@ -57,7 +57,7 @@ class TestPlan:
         shown = done.stdout.decode()
         assert done.returncode == FINE
         assert "commerce.orders.OrderPlaced (schema 1001) in eu: approved" in shown
-        assert "-> Commerce_Order__c, basis eu-gdpr" in shown
+        assert "-> Commerce_Order__c, basis dpv:DataTransferLegalBasis, eu-gdpr:A45-3" in shown
         assert "External_Id__c" in shown
         assert "payment.iban" in shown.partition("  drop ")[2]
 

@@ -135,6 +135,11 @@ def batch_of(prefix: str) -> list[LoggedRecord]:
     ]
 
 
+def deletion(offset: int, sobject: str, key: str) -> LoggedRecord:
+    one = logged(offset, sobject, key)
+    return replace(one, record=replace(one.record, deletes=True))
+
+
 def versions(client: OrgClient, sobject: str, prefix: str) -> list[tuple[str, int]]:
     soql = f"SELECT {KEY}, Base_Version__c FROM {sobject} WHERE {KEY} LIKE '{prefix}%'"  # noqa: S608
     return sorted((row[KEY], int(row["Base_Version__c"])) for row in client.query_all(soql))
@@ -211,6 +216,31 @@ def test_a_message_lost_at_any_call_loses_and_doubles_no_row(
     assert network.upserts == 6
     assert results(outcomes) == {Result.ACCEPTED}
     assert_rows_are_the_last_of(batch_of(prefix), client, prefix)
+
+
+def test_a_deleted_row_is_gone_also_when_it_was_before_and_can_be_written_anew(
+    org: SalesforceConfig,
+) -> None:
+    client = client_of(org)
+    sink = SalesforceSink(client)
+    other = "d-b"
+
+    outcomes = sink.write(
+        [
+            logged(1, ORDER, "d-a", Status__c="placed"),
+            logged(2, ORDER, other),
+            deletion(3, ORDER, "d-a"),
+            deletion(4, ORDER, "d-a"),
+        ]
+    )
+    after = versions(client, ORDER, "d-")
+    sink.write([logged(5, ORDER, "d-a")])
+
+    assert results(outcomes) == {Result.ACCEPTED}
+    assert after == [(other, 2)]
+    assert versions(client, ORDER, "d-") == [("d-a", 5), (other, 2)]
+    soql = f"SELECT Status__c FROM {ORDER} WHERE {KEY} = 'd-a'"  # noqa: S608
+    assert [row["Status__c"] for row in client.query_all(soql)] == [None]
 
 
 @pytest.mark.parametrize("at", range(5))

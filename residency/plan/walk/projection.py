@@ -13,12 +13,13 @@ import numpy as np
 from residency.plan.walk import ops
 from residency.plan.walk.accelerator import view
 from residency.plan.walk.assemble import splice
+from residency.plan.walk.fills import Column
 from residency.plan.walk.found import spans_of
 from residency.plan.walk.kernel import walk
 from residency.plan.walk.program import Acts, Wish, write_program
 
-Edit = Callable[[bytes, Sequence[int], Sequence[int]], list[bytes]]
-"""Makes new values, in Avro's form, of the spans of a leaf: (data, firsts, lasts). A number has
+Edit = Callable[[bytes, Sequence[int], Sequence[int]], Column]
+"""Makes new values of the spans of a leaf: (data, firsts, lasts), a size for each. A number has
 its value for a first and 0 for a last."""
 
 _TAPE = 64  # rows per event to start with
@@ -87,9 +88,9 @@ class Projection:
         base = 0
         for number, edit in enumerate(self._edits):
             rows = np.flatnonzero(tape[:, 0] == number)
-            pieces = edit(data, tape[rows, 1].tolist(), tape[rows, 2].tolist())
-            places = np.array(list(accumulate(map(len, pieces), initial=base)), np.int64)
+            column = edit(data, tape[rows, 1].tolist(), tape[rows, 2].tolist())
+            places = np.array(list(accumulate(column.sizes, initial=base)), np.int64)
             tape[rows, 1], tape[rows, 2] = places[:-1], places[1:]
             base = int(places[-1])
-            made += pieces
+            made.append(column.joined)
         return b"".join(made)

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from residency.contracts.model import BadContractError, Contract, FieldSource, Output, load_contract
+from residency.contracts.model import Contract, FieldSource, Output
+from residency.contracts.read import BadContractError, load_contract
 from residency.plan.approved import approved_digests, render
 from residency.plan.book import compile_all, load_policy
-from residency.plan.compile import PlanError, Policy, compile_plan
+from residency.plan.compile import Policy, compile_plan
+from residency.plan.faults import PlanError
 from residency.plan.fields import Decided, Target, make_field
 from residency.plan.model import FieldPlan, Plan, leaf_path, parse_path
-from residency.policy.packs import Certification, Destination
+from residency.policy.destinations import Certification, Destination
 from residency.policy.rules import Action, Decision, Rule
 from residency.regions import load_regions
 from schemas.registry import load_registry

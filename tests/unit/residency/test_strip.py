@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from residency.contracts.model import load_contract
+from residency.contracts.read import load_contract
 from residency.generalise import generaliser
 from residency.keys import TokenKeys
 from residency.plan.book import PlanBook, compile_all
@@ -392,7 +392,7 @@ class TestBook:
         crossing = self.book.minimise(self.raw(self.wire()))
 
         assert [r.object for r in crossing.records] == ["Commerce_Customer__c"]
-        assert crossing.plan.outputs[0].basis == ("eu-gdpr:A45-3",)
+        assert crossing.plan.outputs[0].basis == ("dpv:DataTransferLegalBasis", "eu-gdpr:A45-3")
 
     @pytest.mark.parametrize(
         ("value", "domain", "reason"),

@@ -187,6 +187,14 @@ def test_what_would_go_to_quarantine_is_said_with_reason_and_path(
     assert answer["decisions"]["customer.email"] == "tokenise"
 
 
+@pytest.mark.parametrize("country", ["CH", "NO", "DE"])
+def test_switzerland_and_the_eea_live_in_region_eu(eu: DryRun, country: str) -> None:
+    answer = eu.answer(changed("data.customer.residence.country", country))
+
+    assert [made["object"] for made in answer["minimal"]] == ["Commerce_Order__c"]
+    assert answer["quarantine"] is None
+
+
 def test_no_private_value_is_in_any_answer(eu: DryRun) -> None:
     """Every generated value that must stay has a canary; none comes out, in any encoding."""
     answers = [eu.answer(line(event)) for event in EVENTS]

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from residency.gate import Gate, GateHalt
-from residency.gate.rules import load_grammar
+from residency.gate.rules import Rule, load_grammar
 from residency.gate.wire import MAX_BYTES, load_schemas
 from schemas.errors import QuarantineError, Reason
 from schemas.events import Coordinates, MinimalRecord, RecordId
@@ -441,3 +441,61 @@ def test_a_decimal_of_no_bytes_or_too_many_stops_the_line(encoded: bytes) -> Non
     halt = refuse(GATES["eu"], record("Commerce_Order__c", fields, value=value))
 
     assert (halt.field, halt.rule) == ("Total__c", "type: a decimal has 1 to 8 bytes")
+
+
+def deletion(target: str, **fields: Any) -> MinimalRecord:
+    own = {name: clean(target)[name] for name in ("External_Id__c", "Base_Version__c")}
+    empty = {name: None for name in clean(target) if name not in own}
+    return record(target, own | empty | {"deleted": True} | fields, deletes=True)
+
+
+def deleting_gate(target: str) -> Gate:
+    """Return a gate whose grammar lets the rows of *target* be deleted."""
+    rules = GRAMMAR["eu"][target] | {"deleted": Rule("deleted", "boolean")}
+    return Gate("eu", {PLAN: None}, {target: rules}, WIRE)
+
+
+@pytest.mark.parametrize("target", OBJECTS)
+def test_a_deletion_passes_with_external_id_and_version_alone(target: str) -> None:
+    fields = deleting_gate(target).check(deletion(target))
+
+    assert fields == {name: clean(target)[name] for name in ("External_Id__c", "Base_Version__c")}
+
+
+@pytest.mark.parametrize("region", ["eu", "uk", "us"])
+@pytest.mark.parametrize("target", OBJECTS)
+def test_no_row_may_be_deleted_unless_the_grammar_says_so(target: str, region: str) -> None:
+    sent = deletion(target, External_Id__c=token(region))
+
+    halt = refuse(GATES[region], sent)
+
+    assert (halt.field, halt.rule.partition(":")[0]) == ("deleted", "deleted")
+
+
+@pytest.mark.parametrize(
+    "more", [{"Region__c": "eu"}, {"Total__c": Decimal("1.00")}, {"cleared": ["First_Sku__c"]}]
+)
+def test_a_deletion_that_says_anything_else_stops_the_line(more: dict[str, Any]) -> None:
+    target = "Commerce_Order__c"
+
+    halt = refuse(deleting_gate(target), deletion(target, **more))
+
+    assert halt.rule == "deleted: holds more than external id and version"
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+def test_a_record_that_claims_another_fate_than_its_bytes_stops_the_line(claimed: bool) -> None:
+    target = "Commerce_Order__c"
+    sent = record(target, clean(target)) if claimed else deletion(target)
+
+    halt = refuse(deleting_gate(target), dataclasses.replace(sent, deletes=claimed))
+
+    assert halt.rule == "deleted: differs from what the bytes say"
+
+
+def test_the_mark_of_deletion_cannot_be_emptied_like_a_field() -> None:
+    target = "Commerce_Order__c"
+
+    halt = refuse(deleting_gate(target), record(target, clean(target) | {"cleared": ["deleted"]}))
+
+    assert halt.rule == "clearable: names a field that may not be emptied"

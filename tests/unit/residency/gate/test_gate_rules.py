@@ -187,6 +187,8 @@ def _values(row: dict[str, Any]) -> st.SearchStrategy[Any]:
         ('Sku__c = { type = "string", pattern = "^a$" }', "max_length"),
         ('Sku__c = { type = "string", pattern = "^[a$", max_length = 9 }', "not a rule"),
         ('Sku__c = { type = "long", min = 1, max = 2 }', "its schema says type string"),
+        ('deleted = { type = "boolean", clearable = true }', "is no field of the row"),
+        ('deleted = { type = "boolean", required = true }', "is no field of the row"),
         ('Rating__c = { type = "long", min = 1 }', "both min and max"),
         ('Rating__c = { type = "long", min = 5, max = 1 }', "not a rule"),
         ('Rating__c = { type = "long", min = "1", max = "5" }', "not a rule"),

@@ -10,7 +10,7 @@ import pytest
 from residency.ledger.errors import FormatError, LedgerError
 from residency.ledger.files import Ledger
 from residency.ledger.leaves import OutcomeLeaf, TransferLeaf, commitment, month_key, parse_leaf
-from residency.ledger.log import Draft, log_outcomes, log_transfers, resume
+from residency.ledger.log import Draft, log_outcomes, log_transfers, resume, transfer_leaf
 from residency.ledger.verify import verify
 from schemas.events import Coordinates, MinimalRecord, RecordId
 
@@ -125,3 +125,13 @@ def test_only_the_ledger_makes_logged_records() -> None:
     ]
 
     assert set(makers) == {"residency/ledger/log.py"}
+
+
+def test_a_leaf_tells_a_deletion_from_a_write() -> None:
+    write = draft(5)
+    removal = replace(write, record=replace(write.record, deletes=True))
+
+    leaves = [transfer_leaf(d, time="2026-11-23T16:40Z", key=ROOT) for d in (write, removal)]
+
+    assert [leaf.deletes for leaf in leaves] == [False, True]
+    assert [b'"deletes":true' in leaf.to_bytes() for leaf in leaves] == [False, True]

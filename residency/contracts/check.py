@@ -1,0 +1,94 @@
+"""What is wrong with a contract whatever the policy says: against the schemas, and in itself."""
+
+from collections.abc import Iterator, Mapping
+
+from residency.contracts.model import Contract, FieldSource, Output
+from residency.contracts.read import EXTERNAL_ID
+from residency.plan.model import leaf_path
+from schemas.registry import EventSchema, Registry
+
+
+def contract_problems(contract: Contract, registry: Registry) -> list[str]:
+    """Return every problem, in the order of the contract, each with its place.
+
+    Looked for: events that no schema describes, mappings that match nothing in any version
+    of the event's schema (those that refuse are named by the compiler), rows of one object
+    that are named by different identities, and parents that nothing writes.
+    """
+    check = _Check(contract, registry)
+    return list(dict.fromkeys([*check.events(), *check.mappings(), *check.identities()]))
+
+
+class _Check:
+    def __init__(self, contract: Contract, registry: Registry) -> None:
+        self._contract = contract
+        self._versions: dict[str, list[EventSchema]] = {}
+        for schema in registry.raw():
+            self._versions.setdefault(schema.subject, []).append(schema)
+
+    def _outputs(self) -> Iterator[tuple[str, Output]]:
+        for event, outputs in self._contract.outputs.items():
+            for output in outputs:
+                yield event, output
+
+    def events(self) -> Iterator[str]:
+        """Yield the events that no schema describes."""
+        for event in (*self._contract.outputs, *self._contract.nothing):
+            if event not in self._versions:
+                text = f"{event}: no schema describes this event; mend its name, or add its schema"
+                yield _line(self._contract.places.get(event), text)
+
+    def mappings(self) -> Iterator[str]:
+        """Yield the mappings that no version of their event's schema could ever carry out."""
+        for event, output in self._outputs():
+            versions = self._versions.get(event, [])
+            for name, source in {EXTERNAL_ID: output.external_id, **output.fields}.items():
+                for path in _unmatched(source, versions):
+                    text = f"{event}: {name}: {path!r} is in no version of the schema"
+                    yield _line(output.place(name), f"{text}; mend the path, or remove the mapping")
+
+    def identities(self) -> Iterator[str]:
+        """Yield the rows that could be named in two ways, and parents that are named in another."""
+        names: dict[str, tuple[str, str | None]] = {}
+        for _, output in self._outputs():
+            identity = output.external_id.identity or ""
+            named, place = names.setdefault(output.object, (identity, output.place(EXTERNAL_ID)))
+            if named != identity:
+                text = f"rows of {output.object} are named by identity {identity!r} here, and by"
+                text = f"{text} {named!r} at {place}; one row would become two"
+                yield _line(output.place(EXTERNAL_ID), text)
+        for event, output in self._outputs():
+            for name, source in output.fields.items():
+                if source.parent is not None:
+                    for text in _orphaned(source, source.parent, names):
+                        yield _line(output.place(name), f"{event}: {name}: {text}")
+
+
+def _unmatched(source: FieldSource, versions: list[EventSchema]) -> Iterator[str]:
+    """Yield the paths of *source* that are in none of *versions*."""
+    if not versions or (source.otherwise == "refuse" and not source.beside):
+        return  # no schema at all is another problem, and the compiler names what it refuses
+    leaves = {leaf.path for schema in versions for leaf in schema.leaves}
+    wanted = source.paths if source.otherwise == "omit" else source.beside
+    for path in wanted:
+        found = leaf_path(path)
+        is_array = any(leaf.startswith(f"{found}[]") for leaf in leaves)
+        if not (is_array if path == source.count else found in leaves):
+            yield path
+
+
+def _orphaned(
+    source: FieldSource, parent: str, names: Mapping[str, tuple[str, str | None]]
+) -> Iterator[str]:
+    if parent not in names:
+        yield f"its parent {parent} has no rows: no [[output]] writes them"
+    elif names[parent][0] != source.identity:
+        named, place = names[parent]
+        yield (
+            f"it names rows of {parent} by identity {source.identity!r}, and they are named by"
+            f" {named!r} at {place}"
+        )
+
+
+def _line(place: str | None, text: str) -> str:
+    return f"{place}: {text}" if place else text

@@ -1,0 +1,45 @@
+"""A minimal record's headers say all of it that its value does not, and read back."""
+
+import pytest
+
+from connectors.kafka import headers
+from schemas.errors import HaltError
+from schemas.events import Coordinates, MinimalRecord, RecordId
+
+
+def record(*, deletes: bool = False) -> MinimalRecord:
+    at = RecordId(Coordinates("eu.commerce.orders.v1", 0, 7), 1, 0, "topic-id")
+    value = b"\0" + (2001).to_bytes(4, "big")
+    return MinimalRecord(
+        at, "Commerce_Order__c", "tok_eu1_a", 9, 2001, "ab" * 32, 1, value, deletes
+    )
+
+
+def sent(one: MinimalRecord) -> dict[str, str]:
+    stamp = headers.Stamp(
+        one.id.topic_id, one.object, one.plan, one.keys, ("b",), "release", one.deletes
+    )
+    made = headers.of_minimal(str(one.id), one.version, stamp.encoded())
+    return headers.texts((k, v.encode() if isinstance(v, str) else v or b"") for k, v in made)
+
+
+@pytest.mark.parametrize("deletes", [True, False])
+def test_a_record_reads_back_from_its_headers(deletes: bool) -> None:
+    one = record(deletes=deletes)
+
+    again = headers.minimal_record(sent(one), one.external_id.encode(), one.value, "here")
+
+    assert again == one
+
+
+def test_only_a_deletion_has_the_header_that_says_so() -> None:
+    assert headers.DELETES not in sent(record())
+    assert sent(record(deletes=True))[headers.DELETES] == "true"
+
+
+@pytest.mark.parametrize("missing", [headers.RECORD, headers.OBJECT, headers.VERSION, headers.PLAN])
+def test_a_record_that_our_border_did_not_write_halts(missing: str) -> None:
+    found = {key: text for key, text in sent(record()).items() if key != missing}
+
+    with pytest.raises(HaltError, match="not written by our border"):
+        headers.minimal_record(found, b"tok", record().value, "here")

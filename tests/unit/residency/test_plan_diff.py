@@ -1,0 +1,209 @@
+"""The approved plans can be reviewed: laid out in lines, true to their digest, compared."""
+
+import copy
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from residency.plan.approved import approved_digests, digest_of, file_of, laid_out, stored_plans
+from residency.plan.book import compile_all
+from residency.plan.diff import Change, Direction, changes
+from residency.regions import load_regions
+
+ON = date(2026, 11, 23)
+EU = compile_all("eu", ON)
+ORDER = next(plan for plan in EU if plan.schema_id == 1002)
+PLAN: dict[str, Any] = json.loads(ORDER.to_json())
+REGIONS = list(load_regions())
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_the_stored_plans_are_those_that_are_approved(region: str) -> None:
+    stored = [plan for plan in stored_plans() if plan["region"] == region]
+
+    assert {digest_of(plan) for plan in stored} == approved_digests(region)
+
+
+@pytest.mark.parametrize("plan", EU, ids=lambda plan: str(plan.schema_id))
+def test_a_plan_reads_back_from_its_file_with_its_digest(plan: Any, tmp_path: Path) -> None:
+    file = tmp_path / file_of(plan)
+    file.parent.mkdir()
+    file.write_text(laid_out(json.loads(plan.to_json())), encoding="utf-8")
+
+    (again,) = stored_plans(tmp_path)
+
+    assert digest_of(again) == plan.digest
+
+
+def test_every_leaf_and_every_field_has_a_line_of_its_own() -> None:
+    lines = [line.strip().rstrip(",") for line in laid_out(PLAN).splitlines()]
+
+    for row in (*PLAN["decisions"], *PLAN["outputs"][0]["fields"]):
+        assert json.dumps(row, ensure_ascii=False, sort_keys=True) in lines
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(max_size=3), JSON))
+def test_laying_out_changes_nothing(value: dict[str, Any]) -> None:
+    assert json.loads(laid_out(value)) == value
+
+
+def test_equal_plans_have_no_changes() -> None:
+    assert changes([PLAN], [copy.deepcopy(PLAN)]) == []
+
+
+def field(plan: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(f for f in plan["outputs"][0]["fields"] if f["name"] == name)
+    return found
+
+
+def leaf(plan: dict[str, Any], path: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(row for row in plan["decisions"] if row["path"] == path)
+    return found
+
+
+def drop_field(plan: dict[str, Any]) -> None:
+    plan["outputs"][0]["fields"].remove(field(plan, "Total__c"))
+
+
+LOOSER, OTHER, TIGHTER = Direction.LOOSENED, Direction.CHANGED, Direction.TIGHTENED
+EDITS: list[tuple[Callable[[dict[str, Any]], Any], str, Direction]] = [
+    (lambda p: leaf(p, "customer.email").update(action="keep"), "leaf customer.email", LOOSER),
+    (lambda p: leaf(p, "customer.email").update(action="drop"), "leaf customer.email", TIGHTER),
+    (lambda p: leaf(p, "customer.email").update(rules=["r"]), "leaf customer.email", OTHER),
+    (
+        lambda p: field(p, "Email_Token__c").update(action="keep"),
+        "field Commerce_Order__c.Email_Token__c",
+        LOOSER,
+    ),
+    (
+        lambda p: field(p, "First_Sku__c").update(pattern="^.*$"),
+        "field Commerce_Order__c.First_Sku__c",
+        OTHER,
+    ),
+    (drop_field, "field Commerce_Order__c.Total__c", TIGHTER),
+    (
+        lambda p: p["outputs"][0]["external_id"].update(domain="o"),
+        "field Commerce_Order__c.External_Id__c",
+        OTHER,
+    ),
+    (lambda p: p["outputs"][0].update(deletes=True), "row Commerce_Order__c", OTHER),
+    (lambda p: p["outputs"][0].update(basis=["b"]), "row Commerce_Order__c", OTHER),
+    (lambda p: p.update(not_after="2099-01-01"), "plan not_after", LOOSER),
+    (lambda p: p.update(not_after="2020-01-01"), "plan not_after", TIGHTER),
+    (lambda p: p.pop("not_after"), "plan not_after", LOOSER),
+    (lambda p: p.update(schema_digest="x"), "plan schema_digest", OTHER),
+]
+
+
+@pytest.mark.parametrize(("edit", "what", "direction"), EDITS)
+def test_one_edit_is_one_change_with_its_direction(
+    edit: Callable[[dict[str, Any]], Any], what: str, direction: Direction
+) -> None:
+    after = copy.deepcopy(PLAN)
+    edit(after)
+
+    (change,) = changes([PLAN], [after])
+
+    assert (change.what, change.direction) == (what, direction)
+    assert (change.region, change.subject, change.schema_id) == ("eu", ORDER.subject, 1002)
+    assert change.before != change.after
+
+
+OPPOSITE = {LOOSER: TIGHTER, TIGHTER: LOOSER, OTHER: OTHER}
+
+
+@pytest.mark.parametrize(("edit", "what", "direction"), EDITS)
+def test_the_way_back_goes_the_other_way(
+    edit: Callable[[dict[str, Any]], Any], what: str, direction: Direction
+) -> None:
+    after = copy.deepcopy(PLAN)
+    edit(after)
+
+    (change,) = changes([after], [PLAN])
+
+    assert (change.what, change.direction) == (what, OPPOSITE[direction])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "direction"),
+    [
+        ("age-band:10", "age-band:5", LOOSER),
+        ("age-band:5", "age-band:10", TIGHTER),
+        ("a-way-of-old", "age-band:5", LOOSER),
+    ],
+)
+def test_a_finer_generalisation_is_looser(before: str, after: str, direction: Direction) -> None:
+    old, new = copy.deepcopy(PLAN), copy.deepcopy(PLAN)
+    leaf(old, "customer.birth_date").update(action="generalise", how=before)
+    leaf(new, "customer.birth_date").update(action="generalise", how=after)
+
+    (change,) = changes([old], [new])
+
+    assert change.direction is direction
+    assert change.before is not None
+    assert f"generalise {before}" in change.before
+
+
+@pytest.mark.parametrize("more", [{"source": "max"}, {"path": "totals.tax"}])
+def test_a_field_made_of_something_else_is_looser_both_ways(more: dict[str, str]) -> None:
+    after = copy.deepcopy(PLAN)
+    field(after, "Total__c").update(more)
+
+    there, back = changes([PLAN], [after]), changes([after], [PLAN])
+
+    assert [change.direction for change in there + back] == [LOOSER, LOOSER]
+
+
+def test_a_new_plan_is_looser_and_so_is_each_leaf_it_does_not_drop() -> None:
+    found = changes([], [PLAN])
+
+    given_up = {row["path"] for row in PLAN["decisions"] if row["action"] == "drop"}
+    told = {change.what.removeprefix("leaf ") for change in found if change.direction is OTHER}
+    assert told == given_up
+    assert {change.before for change in found} == {None}
+    assert "plan" in {change.what for change in found}
+
+
+def test_what_is_loosened_is_told_first() -> None:
+    after = copy.deepcopy(PLAN)
+    for edit, _, _ in (EDITS[1], EDITS[5]):
+        edit(after)
+    other = copy.deepcopy(PLAN) | {"region": "us"}
+    changed = copy.deepcopy(other)
+    leaf(changed, "customer.email").update(action="keep")
+
+    found = changes([PLAN, other], [after, changed])
+
+    order = [list(Direction).index(change.direction) for change in found]
+    assert order == sorted(order)
+    assert (found[0].direction, found[0].region) == (LOOSER, "us")
+
+
+def test_a_change_tells_no_more_than_plans_hold() -> None:
+    after = copy.deepcopy(PLAN)
+    leaf(after, "customer.email").update(action="keep")
+
+    (change,) = changes([PLAN], [after])
+
+    assert change == Change(
+        LOOSER,
+        "eu",
+        ORDER.subject,
+        1002,
+        "leaf customer.email",
+        "tokenise (user.contact.email; eu-contact-email)",
+        "keep (user.contact.email; eu-contact-email)",
+    )
