@@ -113,7 +113,7 @@ DETECTORS: Final = (
     Detector("fi_hetu", r"[0-9]{6}[A-FU-Y+-][0-9]{3}[0-9A-FHJ-NPR-Y]", national.is_fi_hetu),
     Detector(
         "be_nrn",
-        r"[0-9]{2}[. ]?[0-9]{2}[. ]?[0-9]{2}[. -]?[0-9]{3}[. ]?[0-9]{2}",
+        r"[0-9]{2}[. -]?[0-9]{2}[. -]?[0-9]{2}[. -]?[0-9]{3}[. -]?[0-9]{2}",
         national.is_be_nrn,
     ),
 )
