@@ -29,6 +29,7 @@ from residency.telemetry.setup import Telemetry, telemetry
 from residency.telemetry.trace import inject, link_from
 from schemas.errors import QuarantineError, Reason, RetriableError
 from schemas.events import RawEvent
+from streams.processor import discover
 from streams.settings import Settings
 from streams.tally import Tally
 
@@ -77,7 +78,7 @@ class Border:
         self._slot = f"{region}.{settings.slot}"
         self._topics: Mapping[str, TopicInfo] = load_topics(settings.home, region)
         keys = token_keys(settings.folder / "keys", region)
-        self._book = PlanBook.load(region, keys, datetime.now(UTC).date())
+        self._book = PlanBook.load(region, keys, datetime.now(UTC).date(), discover())
         self._release = release_digest()
         self._tallies: dict[tuple[str, int], Tally] = {}
         self._watch = FatalWatch()

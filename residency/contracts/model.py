@@ -63,6 +63,7 @@ class _Block:
     object: str
     external_id: FieldSource
     fields: Mapping[str, FieldSource]
+    processors: tuple[str, ...] = ()
 
 
 @checked_dataclass(frozen=True, config=_STRICT)
@@ -79,11 +80,17 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One row that one event writes."""
+    """One row that one event writes.
+
+    Attributes:
+        processors: Names of the functions that its fields go through, in this order.
+
+    """
 
     object: str
     external_id: FieldSource
     fields: Mapping[str, FieldSource]
+    processors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +149,7 @@ def _read(path: Path) -> _File:
 
 def _merge(path: Path, event: str, before: Output | None, block: _Block) -> Output:
     if before is None:
-        return Output(block.object, block.external_id, block.fields)
+        return Output(block.object, block.external_id, block.fields, block.processors)
     if before.external_id != block.external_id:
         msg = f"{path.name}: {event}: two external ids for one {block.object}"
         raise BadContractError(msg)
@@ -150,4 +157,8 @@ def _merge(path: Path, event: str, before: Output | None, block: _Block) -> Outp
     if twice:
         msg = f"{path.name}: {event}: {', '.join(twice)} mapped twice on {block.object}"
         raise BadContractError(msg)
-    return Output(block.object, block.external_id, {**before.fields, **block.fields})
+    if again := sorted(set(before.processors) & set(block.processors)):
+        msg = f"{path.name}: {event}: {', '.join(again)} named twice on {block.object}"
+        raise BadContractError(msg)
+    processors = before.processors + block.processors
+    return Output(block.object, block.external_id, {**before.fields, **block.fields}, processors)

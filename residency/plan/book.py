@@ -10,6 +10,7 @@ from residency.keys import TokenKeys
 from residency.plan.approved import approved_digests
 from residency.plan.compile import PlanError, Policy, compile_plan
 from residency.plan.model import Plan
+from residency.plan.processors import NO_PROCESSORS, Processors, check_refs
 from residency.plan.strip import look_up, strip
 from residency.policy.packs import CENTRAL, load_destination, load_packs
 from residency.regions import load_regions, region_of
@@ -30,7 +31,11 @@ def load_policy(region: str, on: date) -> Policy:
 
 
 def compile_all(
-    region: str, on: date, registry: Registry | None = None, contract: Contract | None = None
+    region: str,
+    on: date,
+    registry: Registry | None = None,
+    contract: Contract | None = None,
+    processors: Processors = NO_PROCESSORS,
 ) -> tuple[Plan, ...]:
     """Return a plan for every raw schema in *region*.
 
@@ -44,7 +49,7 @@ def compile_all(
     problems: list[str] = []
     for schema in registry.raw():
         try:
-            plans.append(compile_plan(schema, contract, policy, registry))
+            plans.append(compile_plan(schema, contract, policy, registry, processors))
         except PlanError as exc:
             problems += exc.problems
     if problems:
@@ -64,23 +69,44 @@ class PlanBook:
     """The approved plans of one region with the keys to carry them out."""
 
     def __init__(
-        self, region: str, plans: Mapping[int, Plan], keys: TokenKeys, registry: Registry
+        self,
+        region: str,
+        plans: Mapping[int, Plan],
+        keys: TokenKeys,
+        registry: Registry,
+        processors: Processors = NO_PROCESSORS,
     ) -> None:
-        """Take the approved plans by schema id."""
+        """Take the approved plans by schema id, and the processors that they name.
+
+        Raises:
+            SetupError: A processor is not the one that a plan names.
+
+        """
+        for plan in plans.values():
+            for output in plan.outputs:
+                check_refs(output.processors, processors)
         self.region = region
         self.plans = plans
         self._registry = registry
+        self._processors = processors
         self._regions = tuple(load_regions().values())
         self._tokenisers = {
             name: Tokeniser(keys, name) for name in {p.destination for p in plans.values()}
         }
 
     @classmethod
-    def load(cls, region: str, keys: TokenKeys, on: date) -> "PlanBook":
-        """Compile the region's plans and keep those whose digest is approved."""
+    def load(
+        cls, region: str, keys: TokenKeys, on: date, processors: Processors = NO_PROCESSORS
+    ) -> "PlanBook":
+        """Compile the region's plans and keep those whose digest is approved.
+
+        A processor whose file changed makes another plan, which nobody approved: the
+        schema's events go to quarantine as ``no-approved-plan``.
+        """
         approved = approved_digests(region)
-        plans = {p.schema_id: p for p in compile_all(region, on) if p.digest in approved}
-        return cls(region, plans, keys, load_registry())
+        compiled = compile_all(region, on, processors=processors)
+        plans = {p.schema_id: p for p in compiled if p.digest in approved}
+        return cls(region, plans, keys, load_registry(), processors)
 
     def minimise(self, raw: RawEvent) -> Crossing:
         """Return what may leave of one raw record.
@@ -100,7 +126,7 @@ class PlanBook:
         self._check_residence(values)
         event = ClassifiedEvent(raw, schema.id, values)
         tokeniser = self._tokenisers[plan.destination]
-        return Crossing(plan, strip(event, plan, tokeniser, self._registry))
+        return Crossing(plan, strip(event, plan, tokeniser, self._registry, self._processors))
 
     def _check_residence(self, values: Mapping[str, object]) -> None:
         country, subdivision = look_up(values, COUNTRY), look_up(values, SUBDIVISION)

@@ -9,6 +9,7 @@ from residency.contracts.model import Contract, FieldSource, Output
 from residency.generalise import GENERALISERS
 from residency.plan.kinds import kind_of
 from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan, leaf_path, parse_path
+from residency.plan.processors import NO_PROCESSORS, Processors, refer
 from residency.policy.packs import Certification, Destination
 from residency.policy.rules import Action, Decision, Rule, decide
 from residency.tokens import NORMALISER
@@ -50,7 +51,11 @@ class Policy:
 
 
 def compile_plan(
-    schema: EventSchema, contract: Contract, policy: Policy, registry: Registry
+    schema: EventSchema,
+    contract: Contract,
+    policy: Policy,
+    registry: Registry,
+    processors: Processors = NO_PROCESSORS,
 ) -> Plan:
     """Return the plan for *schema* in one region.
 
@@ -59,17 +64,23 @@ def compile_plan(
             exist or does not fit, or nobody decided about this event at all.
 
     """
-    return _Compiler(schema, contract, policy, registry).plan()
+    return _Compiler(schema, contract, policy, registry, processors).plan()
 
 
 class _Compiler:
     def __init__(
-        self, schema: EventSchema, contract: Contract, policy: Policy, registry: Registry
+        self,
+        schema: EventSchema,
+        contract: Contract,
+        policy: Policy,
+        registry: Registry,
+        processors: Processors,
     ) -> None:
         self._schema = schema
         self._contract = contract
         self._policy = policy
         self._registry = registry
+        self._processors = processors
         self._leaves = {leaf.path: leaf for leaf in schema.leaves}
         self._decisions = {leaf.path: self._decide(leaf) for leaf in schema.leaves}
         self._problems: list[str] = []
@@ -148,7 +159,13 @@ class _Compiler:
             for base in [rule.basis]
             if base is not None
         }
-        return OutputPlan(output.object, minimal.id, external, tuple(made), tuple(sorted(basis)))
+        names = [f.name for f in made]
+        refs, problems = refer(output.processors, output.object, names, self._processors)
+        for problem in problems:
+            self._fault("processors", problem)
+        return OutputPlan(
+            output.object, minimal.id, external, tuple(made), tuple(sorted(basis)), processors=refs
+        )
 
     def _fault(self, name: str, problem: str) -> None:
         where = f"{self._schema.subject} v{self._schema.version} in {self._policy.region}"

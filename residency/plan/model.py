@@ -90,6 +90,14 @@ class FieldPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessorRef:
+    """A processor as a plan names it: with its file, so that another file is another plan."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class OutputPlan:
     """One minimal record that the event becomes."""
 
@@ -98,6 +106,7 @@ class OutputPlan:
     external_id: FieldPlan
     fields: tuple[FieldPlan, ...]
     basis: tuple[str, ...]
+    processors: tuple[ProcessorRef, ...] = ()
 
 
 @dataclass(frozen=True)

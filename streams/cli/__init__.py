@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "dry-run": ("streams.cli.dryrun", "dry_run", "Say what would leave, without Kafka or network."),
     "schema": ("streams.cli.schema", "schema", "Check the Avro schemas, their tags and ids."),
     "plan": ("streams.cli.plan", "plan", "Show, lint and approve what may leave a region."),
+    "processors": ("streams.cli.processors", "processors", "List and check processors."),
     "explain": ("streams.cli.plan", "explain", "Say which rule and law decide one field."),
     "ledger": ("streams.cli.ledger", "ledger", "Verify a ledger, show entries, prove one."),
     "sandbox": ("streams.cli.sandbox", "sandbox", "Run the local Salesforce test org alone."),

@@ -14,11 +14,17 @@ from residency.policy.rules import Action
 from residency.regions import load_regions
 from schemas.registry import EventSchema, load_registry
 from streams.cli.options import json_option, region_option
+from streams.processor import discover
 
 
 def today() -> date:
     """Return the day in UTC; policy rows are dated."""
     return datetime.now(UTC).date()
+
+
+def compiled(region: str) -> tuple[Plan, ...]:
+    """Return today's plans of *region* with the processors there are."""
+    return compile_all(region, today(), processors=discover())
 
 
 def find_schema(name: str) -> EventSchema:
@@ -62,7 +68,7 @@ def show(region: str, name: str | None, as_json: bool) -> None:
     Example: homeport plan show --region eu --schema OrderPlaced
     """
     wanted = None if name is None else find_schema(name).id
-    plans = [p for p in compile_all(region, today()) if wanted in {None, p.schema_id}]
+    plans = [p for p in compiled(region) if wanted in {None, p.schema_id}]
     approved = approved_digests(region)
     if as_json:
         shown = [
@@ -100,7 +106,7 @@ def lint(as_json: bool) -> None:
     problems: list[str] = []
     for region in load_regions():
         try:
-            plans = compile_all(region, today())
+            plans = compiled(region)
         except PlanError as exc:
             problems += exc.problems
             continue
@@ -137,7 +143,7 @@ def approve(file: Path) -> None:
 
     Look at `git diff` of that file and of the policy and contracts before you commit it.
     """
-    plans = [p for region in load_regions() for p in compile_all(region, today())]
+    plans = [p for region in load_regions() for p in compiled(region)]
     before = file.read_text(encoding="utf-8") if file.exists() else ""
     file.write_text(render(plans), encoding="utf-8")
     fresh = sum(p.digest not in before for p in plans)
@@ -155,7 +161,7 @@ def explain(path: str, region: str, name: str, as_json: bool) -> None:
     Example: homeport explain customer.email --region eu --schema OrderPlaced
     """
     schema = find_schema(name)
-    one = next(p for p in compile_all(region, today()) if p.schema_id == schema.id)
+    one = next(p for p in compiled(region) if p.schema_id == schema.id)
     decision = next((d for d in one.decisions if d.path == leaf_path(path)), None)
     if decision is None:
         paths = ", ".join(d.path for d in one.decisions)
