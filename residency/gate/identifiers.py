@@ -95,6 +95,8 @@ def _is_ip(text: str) -> bool:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return True
     return address.version == 4 or len(text.split(":", maxsplit=1)[0]) > 2  # noqa: PLR2004
 
 

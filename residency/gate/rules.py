@@ -172,9 +172,8 @@ def _rule(where: str, name: str, row: Mapping[str, Any], schema: WireSchema) -> 
 
 def _is_anchored(pattern: str) -> bool:
     """Tell whether the whole of *pattern* is anchored, alternatives included."""
-    inner = pattern.removeprefix("^").removesuffix("$")
     depth = 0
-    for char in inner:
+    for char in pattern:
         depth += {"(": 1, ")": -1}.get(char, 0)
         if char == "|" and depth == 0:
             return False
@@ -182,7 +181,7 @@ def _is_anchored(pattern: str) -> bool:
 
 
 def _build(where: str, name: str, row: Mapping[str, Any]) -> Rule:
-    options = {key: row[key] for key in row.keys() - {"pattern", "values", "grain"}}
+    options = dict(row)
     try:
         if "grain" in row:
             options["grain"] = _GRAINS[row["grain"]]

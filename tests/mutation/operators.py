@@ -128,12 +128,19 @@ def _described(place: _Place, change: Callable[[Any], Any]) -> str:
         return f"{_headline(node)} => {_headline(change(node))}"
     shown = next((n for n in place.around if len(_headline(n)) <= WIDTH), None)
     if shown is None:
-        return f"{ast.unparse(node)[:WIDTH]} => {ast.unparse(change(node))[:WIDTH]}"
+        return _windows(ast.unparse(node), ast.unparse(change(node)))
     before = _headline(shown)
     place.put(change(node))
     after = _headline(shown)
     place.put(node)
     return f"{before} => {after}"
+
+
+def _windows(before: str, after: str) -> str:
+    """Return what differs between two long pieces of code, with what is around it."""
+    pairs = zip(before, after, strict=False)
+    start = max(0, next((n for n, (a, b) in enumerate(pairs) if a != b), 0) - WIDTH // 2)
+    return f"{before[start : start + WIDTH]} => {after[start : start + WIDTH]}"
 
 
 def _headline(node: ast.AST) -> str:

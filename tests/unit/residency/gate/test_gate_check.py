@@ -248,7 +248,8 @@ def test_swapped_fields_stop_the_line(name: str, other: str) -> None:
         ({"object": "Commerce_Case__c"}, "object: "),
         ({"object": "Contact Kestrel"}, "object: "),
         ({"external_id": token(fill="z")}, "external id: "),
-        ({"version": 1}, "version: "),
+        ({"version": 1}, "version: differs"),
+        ({"version": 2 * 10**12 + 7}, "version: differs"),
         ({"schema_id": 2002}, "schema: "),
     ],
 )
@@ -452,3 +453,87 @@ def test_a_decimal_of_no_bytes_or_too_many_stops_the_line(encoded: bytes) -> Non
     halt = refuse(GATES["eu"], record("Commerce_Order__c", fields, value=value))
 
     assert (halt.field, halt.rule) == ("Total__c", "type: a decimal has 1 to 8 bytes")
+
+
+def at(topic: str, offset: int = 7) -> RecordId:
+    return RecordId(Coordinates(topic, 0, offset))
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "uk.commerce.orders.v1",
+        "eu.crm.minimal.v1",
+        "eu.commerce.orders.v1x",
+        "eu.commerce.orders.v0",
+        "eu.commerce.orders.v100",
+        "eu.commerce..v1",
+        f"eu.commerce.{'a' * 41}.v1",
+        "x.eu.commerce.orders.v1",
+        "euxcommerce.orders.v1",
+        EMAIL,
+    ],
+)
+def test_a_record_that_came_from_no_raw_topic_of_the_region_stops_the_line(topic: str) -> None:
+    """A record id goes into the ledger and into every error: it must be one."""
+    fields = clean("Commerce_Order__c")
+
+    with pytest.raises(GateHalt) as caught:
+        GATES["eu"].check(record("Commerce_Order__c", fields, id=at(topic)))
+
+    assert str(caught.value).startswith(
+        "a record: Commerce_Order__c: record id: names no raw topic"
+    )
+    assert topic not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "topic", ["eu.commerce.a.v1", f"eu.commerce.{'a' * 40}.v1", "eu.commerce.orders.v99"]
+)
+def test_a_raw_topic_of_the_region_may_have_any_domain_and_version(topic: str) -> None:
+    fields = clean("Commerce_Order__c")
+
+    assert GATES["eu"].check(record("Commerce_Order__c", fields, id=at(topic)))
+
+
+@pytest.mark.parametrize(
+    ("keys", "passes"), [(0, False), (1, True), (9_999, True), (10_000, False)]
+)
+def test_a_key_version_has_the_digits_that_a_token_has_room_for(keys: int, *, passes: bool) -> None:
+    sent = record("Commerce_Order__c", clean("Commerce_Order__c"), keys=keys)
+
+    if passes:
+        assert GATES["eu"].check(sent)
+    else:
+        assert refuse(GATES["eu"], sent).rule.startswith("keys: ")
+
+
+def test_a_version_that_is_not_the_raw_records_offset_stops_the_line() -> None:
+    fields = clean("Commerce_Order__c") | {"Base_Version__c": 4_930_901_820}
+
+    halt = refuse(GATES["eu"], record("Commerce_Order__c", fields))
+
+    assert (halt.field, halt.rule) == (
+        "Base_Version__c",
+        "version: is not that of the raw record's offset",
+    )
+
+
+def test_fields_are_cleared_in_order_or_the_line_stops() -> None:
+    """An order that the border chose could tell something."""
+    unset = dict.fromkeys(("First_Sku__c", "Device_Token__c"))
+    fields = clean("Commerce_Order__c") | unset
+
+    halt = refuse(GATES["eu"], record("Commerce_Order__c", fields | {"cleared": list(unset)}))
+    sent = GATES["eu"].check(record("Commerce_Order__c", fields | {"cleared": sorted(unset)}))
+
+    assert (halt.field, halt.rule.partition(";")[0]) == ("cleared", "clearable: not in order")
+    assert unset.items() <= sent.items()
+
+
+def test_a_halt_names_object_and_field_as_one() -> None:
+    fields = clean("Commerce_Order__c") | {"Channel__c": "fax"}
+
+    halt = refuse(GATES["eu"], record("Commerce_Order__c", fields))
+
+    assert ": Commerce_Order__c.Channel__c: values: not on the closed list;" in str(halt)

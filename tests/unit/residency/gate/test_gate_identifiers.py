@@ -117,3 +117,74 @@ def test_any_single_wrong_digit_is_noticed(check: Callable[[str], bool]) -> None
         if digit.isdigit():
             for other in set("0123456789") - {digit}:
                 assert not check(valid[:place] + other + valid[place + 1 :])
+
+
+# ISO 13616 registry, release 100: written down a second time, by length.
+IBANS = {
+    15: "NO",
+    16: "BE",
+    18: "DK FK FI FO GL NL SD",
+    19: "MK SI",
+    20: "AT BA EE KZ LT LU MN XK",
+    21: "CH CR HR LI LV",
+    22: "BG BH DE GB GE IE ME RS VA",
+    23: "AE GI IL IQ OM SO TL",
+    24: "AD CZ ES MD PK RO SA SE SK TN VG",
+    25: "LY PT ST",
+    26: "IS TR",
+    27: "BI DJ FR GR IT MC MR SM",
+    28: "AL AZ BY CY DO GT HN HU LB NI PL SV",
+    29: "BR EG PS QA UA",
+    30: "JO KW MU YE",
+    31: "MT SC",
+    32: "LC",
+    33: "RU",
+}
+
+
+def iban(country: str, length: int) -> str:
+    """Return an account of *country* with its check digits. Source: ISO 7064 MOD 97-10."""
+    account = ("1B7" * length)[: length - 4]
+    number = int("".join(str(int(char, 36)) for char in f"{account}{country}00"))
+    return f"{country}{98 - number % 97:02}{account}"
+
+
+@pytest.mark.parametrize(
+    ("country", "length"), [(c, n) for n, countries in IBANS.items() for c in countries.split()]
+)
+def test_an_account_number_has_its_countrys_length(country: str, length: int) -> None:
+    found = [n for n in range(10, 40) if ids.is_iban(iban(country, n))]
+
+    assert found == [length]
+
+
+@pytest.mark.parametrize("country", ["", "XX", "US", "\N{LATIN CAPITAL LETTER A WITH ACUTE}A"])
+def test_a_country_without_accounts_has_none(country: str) -> None:
+    assert not any(ids.is_iban(iban(country, n)) for n in range(10, 40) if country.isascii())
+
+
+def luhn(prefix: str, length: int) -> str:
+    body = prefix.ljust(length - 1, "0")
+    return next(f"{body}{d}" for d in range(10) if ids.passes_luhn(f"{body}{d}"))
+
+
+# Issuer prefix, and the lengths its numbers have. Source: ISO/IEC 7812, issuers' own ranges.
+CARDS = {
+    **dict.fromkeys(("34", "37"), (15,)),
+    **dict.fromkeys(("300", "305", "36", "38", "39"), (14,)),
+    **dict.fromkeys(("3528", "3529", "3530", "3589"), (16,)),
+    "4": (13, 16, 19),
+    **dict.fromkeys(("51", "55", "2221", "2229", "223", "23", "26", "270", "271", "2720"), (16,)),
+    **dict.fromkeys(("6011", "644", "649", "65"), (16,)),
+    "62": (16, 17, 18, 19),
+    **dict.fromkeys(("50", "56", "59", "63", "67"), (12, 13, 14, 15, 16, 17, 18, 19)),
+    **dict.fromkeys(("306", "3527", "3590", "2220", "2721", "643", "6010"), ()),
+    **dict.fromkeys(("1", "7", "33", "35", "60", "66", "9"), ()),
+}
+
+
+@pytest.mark.parametrize(("prefix", "lengths"), CARDS.items())
+def test_a_card_number_has_its_issuers_length(prefix: str, lengths: tuple[int, ...]) -> None:
+    found = [n for n in range(10, 24) if ids.is_card(luhn(prefix, n))]
+
+    assert tuple(found) == lengths
