@@ -14,6 +14,7 @@ from typing import Any, Final
 
 TEXTS: Final = {"msg", "rule", "problem", "broken"}  # names that hold an error's text
 MODULE: Final = "<module>"
+SKIPPED: Final = {"decorator_list", "annotation", "returns", "ctx", "type_ignores"}
 WIDTH: Final = 140  # characters of one side of a change's name
 
 _COMPARE: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
@@ -145,24 +146,28 @@ def _windows(before: str, after: str) -> str:
 
 def _headline(node: ast.AST) -> str:
     """Return *node* as code; of a statement with a block, its head."""
+    text = " " * (WIDTH + 1)  # what is no piece of code of its own fits nowhere
     match node:
         case ast.If() | ast.While():
-            return f"{type(node).__name__.lower()} {ast.unparse(node.test)}:"
+            text = f"{type(node).__name__.lower()} {ast.unparse(node.test)}:"
         case ast.For():
-            return f"for {ast.unparse(node.target)} in {ast.unparse(node.iter)}:"
+            text = f"for {ast.unparse(node.target)} in {ast.unparse(node.iter)}:"
         case ast.With():
-            return "with " + ", ".join(map(ast.unparse, node.items)) + ":"
+            text = "with " + ", ".join(map(ast.unparse, node.items)) + ":"
         case ast.match_case():
             guard = f" if {ast.unparse(node.guard)}" if node.guard else ""
-            return f"case {ast.unparse(node.pattern)}{guard}:"
+            text = f"case {ast.unparse(node.pattern)}{guard}:"
         case ast.Match():
-            return f"match {ast.unparse(node.subject)}:"
-        case ast.FunctionDef() | ast.ClassDef():
-            return f"{type(node).__name__} {node.name}"
-        case ast.arguments() | ast.expr() | ast.stmt():
-            return ast.unparse(node).replace("\n", " ")
+            text = f"match {ast.unparse(node.subject)}:"
+        case ast.FunctionDef():
+            text = f"def {node.name}({ast.unparse(node.args)}):"
+        case ast.ClassDef():
+            text = f"class {node.name}:"
+        case ast.expr() | ast.stmt():
+            text = ast.unparse(node).replace("\n", " ")
         case _:
-            return " " * (WIDTH + 1)  # not a piece of code of its own
+            pass
+    return text
 
 
 def _places(tree: ast.Module) -> Iterator[_Place]:
@@ -178,9 +183,8 @@ def _under(
 ) -> Iterator[_Place]:
     """Yield every place below *node* where something could be exchanged."""
     for field, value in ast.iter_fields(node):
-        if field in {"decorator_list", "annotation", "returns", "ctx", "type_ignores", "keywords"}:
-            if field != "keywords" or isinstance(node, ast.ClassDef):
-                continue
+        if field in SKIPPED or (field == "keywords" and isinstance(node, ast.ClassDef)):
+            continue
         children = enumerate(value) if isinstance(value, list) else [(None, value)]
         for index, child in children:
             if not isinstance(child, ast.AST) or _is_left_alone(node, child):
