@@ -90,6 +90,8 @@ def _print_plan(one: Plan, *, is_approved: bool) -> None:
         for made in (output.external_id, *output.fields):
             what = made.how or made.action or made.value or made.source
             click.echo(f"     {made.name:<24} {what:<16} {made.path or ''}")
+        for ref in output.processors:
+            click.echo(f"     then {ref.name}, sha256 {ref.sha256[:12]}")
     for action in dict.fromkeys(d.action for d in one.decisions):
         paths = [d.path for d in one.decisions if d.action is action]
         click.echo(f"  {action:<11} {', '.join(paths)}")
