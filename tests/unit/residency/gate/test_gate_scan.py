@@ -148,6 +148,7 @@ def test_clean_skus_pass_but_for_what_a_check_digit_lets_through_by_chance() -> 
         ("NO9386011117947", "iban"),  # the shortest
         ("500000000009", "card"),  # twelve digits: Maestro
         ("6200000000000000000", "card"),  # nineteen: UnionPay
+        ("1 4111 1111 1111 1111", "card"),  # behind a number that could be part of it
         ("+49309018", "phone"),  # eight digits
         ("jane@web.de", "email"),
         ("1.2.3.4", "ip"),
@@ -175,6 +176,7 @@ def test_the_shortest_and_the_odd_ones_are_found(text: str, name: str) -> None:
         ("v1.2.3.4", "ip"),  # a version
         ("9+4930901820", "phone"),  # a sum
         ("411111111111111199999999", "card"),  # a number that begins like a card
+        ("41111111111111119 x", "card"),  # likewise, by one digit
     ],
 )
 def test_what_looks_like_it_and_is_none_is_let_pass(text: str, name: str) -> None:
