@@ -33,6 +33,11 @@ from residency.gate import national as nat
         (ids.is_address, "203.0.113.0/25"),  # narrower than what may leave
         (ids.is_address, "2001:db8::8a2e:370:7334"),
         (ids.is_address, "2001:db8:1:2::/64"),  # one household
+        (ids.is_address, "2001:db8:1::/49"),  # the first that is narrower than what may leave
+        (ids.is_address, "abc::1"),
+        (ids.is_address, "::ffff:203.0.113.7"),  # IPv4 in IPv6's clothes
+        (ids.is_phone, "+12345678"),  # the shortest
+        (ids.is_phone, "+123456789012345"),  # the longest
         (ids.is_address, "2002:cb00:7107::/48"),  # 6to4: 203.0.113.7 in hex
         (ids.is_ssn, "078-05-1120"),
         (ids.is_nino, "AB 12 34 56 C"),
@@ -76,6 +81,9 @@ def test_published_examples_are_recognised(check: Callable[[str], bool], text: s
         (ids.is_address, "203.0.113.256"),  # no such octet
         (ids.is_address, "12:34:56"),  # a time
         (ids.is_address, "a::b"),  # a name in C++
+        (ids.is_address, "ab::1"),  # likewise
+        (ids.is_phone, "+1234567"),  # one digit too few
+        (ids.is_phone, "+1234567890123456"),  # one too many
         (ids.is_address, "::"),  # nobody's address
         (ids.is_ssn, "000-12-3456"),  # area 000 is never issued
         (ids.is_ssn, "666-12-3456"),  # nor is 666
@@ -83,6 +91,7 @@ def test_published_examples_are_recognised(check: Callable[[str], bool], text: s
         (ids.is_ssn, "123-00-3456"),  # nor group 00
         (ids.is_ssn, "123-45-0000"),  # nor serial 0000
         (ids.is_nino, "ZZ123456A"),  # ZZ is a placeholder
+        *((ids.is_nino, f"{prefix}123456A") for prefix in ("BG", "GB", "KN", "NK", "NT", "TN")),
         (ids.is_mac, "12-34-56-78-90-12"),  # six numbers with dashes
         (nat.is_de_idnr, "36574261890"),  # check digit does not match
         (nat.is_de_idnr, "12345678903"),  # no digit repeats among the first ten
@@ -188,3 +197,24 @@ def test_a_card_number_has_its_issuers_length(prefix: str, lengths: tuple[int, .
     found = [n for n in range(10, 24) if ids.is_card(luhn(prefix, n))]
 
     assert tuple(found) == lengths
+
+
+# What a character counts in an odd place, counted from 1. Source: DM 23 December 1976.
+CF_ODD = {
+    **dict(zip("0123456789", (1, 0, 5, 7, 9, 13, 15, 17, 19, 21), strict=True)),
+    **dict(zip("ABCDEFGHIJ", (1, 0, 5, 7, 9, 13, 15, 17, 19, 21), strict=True)),
+    **dict(zip("KLMNOPQRST", (2, 4, 18, 20, 11, 3, 6, 8, 12, 14), strict=True)),
+    **dict(zip("UVWXYZ", (16, 10, 22, 25, 24, 23), strict=True)),
+}
+
+
+@pytest.mark.parametrize("place", [0, 1, 8, 14])
+@pytest.mark.parametrize("char", sorted(CF_ODD))
+def test_each_character_of_a_codice_fiscale_counts_what_the_law_says(char: str, place: int) -> None:
+    code = "AAAAAA00A00A000"[:place] + char + "AAAAAA00A00A000"[place + 1 :]
+    even = sum(int(c) if c.isdigit() else ord(c) - ord("A") for c in code[1::2])
+    total = even + sum(CF_ODD[c] for c in code[::2])
+
+    found = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if nat.is_it_cf(code + c)]
+
+    assert found == [chr(ord("A") + total % 26)]
