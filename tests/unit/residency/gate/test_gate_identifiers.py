@@ -218,3 +218,21 @@ def test_each_character_of_a_codice_fiscale_counts_what_the_law_says(char: str, 
     found = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if nat.is_it_cf(code + c)]
 
     assert found == [chr(ord("A") + total % 26)]
+
+
+@pytest.mark.parametrize(
+    ("century", "months"), [(1800, 80), (1900, 0), (2000, 20), (2100, 40), (2200, 60)]
+)
+def test_a_pesel_has_the_leap_days_of_its_century(century: int, months: int) -> None:
+    """Its month tells the century. 1900 and its like had no 29 February, the fourth year has."""
+    weights = (1, 3, 7, 9, 1, 3, 7, 9, 1, 3)
+
+    def is_born(year: int) -> bool:
+        digits = f"{year:02}{2 + months:02}290000"
+        check = -sum(w * int(d) for w, d in zip(weights, digits, strict=True)) % 10
+        return nat.is_pl_pesel(f"{digits}{check}")
+
+    assert is_born(4)
+    assert is_born(96)
+    assert not is_born(3)
+    assert is_born(0) == (century == 2000)
