@@ -30,6 +30,7 @@ from streams.duties import Route
 from streams.hop import Hop
 from streams.limit import QuarantineLimit
 from streams.place import Verdict
+from streams.processor import discover
 from streams.settings import Settings
 
 LOG = logging.getLogger("homeport.border")
@@ -50,7 +51,7 @@ class Border:
             if name in topics.raw_topics(region)
         }
         keys = token_keys(settings.folder / "keys", region)
-        self._book = PlanBook.load(region, keys, datetime.now(UTC).date())
+        self._book = PlanBook.load(region, keys, datetime.now(UTC).date(), discover())
         self._seal = Seal(secret(settings.folder / "keys", BORDER))
         self._release = release_digest()
         self._limit = QuarantineLimit(settings.quarantine_limit)

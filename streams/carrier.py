@@ -26,6 +26,7 @@ from residency.ledger.leaves import Result as LeafResult
 from residency.ledger.log import Draft, log_outcomes, log_transfers, resume
 from schemas.errors import HaltError, QuarantineError, Reason
 from schemas.events import LoggedRecord, MinimalRecord, RecordId
+from streams.limit import LimitPolicy, QuarantineLimit
 
 GATE_REFUSED: Final = "gate-refused"
 _RESULTS: Final[Mapping[Result, LeafResult]] = {
@@ -34,6 +35,8 @@ _RESULTS: Final[Mapping[Result, LeafResult]] = {
     Result.REJECTED: "rejected",
 }
 CATCH_UP = 5_000  # leaves indexed per database transaction
+# Clean records have no hits at all (docs/measurements.md): so many are a fault of ours.
+SCANNER_LIMIT: Final = LimitPolicy(window=5_000, share=0.02, at_least=50)
 
 
 class Sink(Protocol):
@@ -84,6 +87,7 @@ class Parts:
     expected_key: bytes = field(repr=False)
     quarantine: Callable[[Sequence[Refused]], None]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    limit: LimitPolicy = SCANNER_LIMIT
 
 
 class Carrier:
@@ -92,6 +96,8 @@ class Carrier:
     def __init__(self, parts: Parts) -> None:
         """Take the parts; call `catch_up` before the first batch."""
         self._parts = parts
+        self._limit = QuarantineLimit(parts.limit)
+        self._noted: list[RecordId] = []
 
     def catch_up(self) -> None:
         """Make the index say what the ledger's signed head says.
@@ -107,12 +113,14 @@ class Carrier:
         Raises:
             RetriableError: The org or the database does not answer. Call again with the
                 same batch: what is logged is found, what was sent is sent again.
-            HaltError: Going on could send what must stay.
+            HaltError: Going on could send what must stay, or too many records look like
+                personal data; nothing of the batch is logged or sent then.
 
         """
         parts = self._parts
         self._index([])  # leaves that an earlier try of this batch logged
         found = self._sort(batch)
+        self._note(batch, found.refused)
         logged = log_transfers(parts.ledger, found.fresh, now=parts.clock(), root=parts.keys.root)
         logged += [self._resumed(draft, entry) for draft, entry in found.unsettled]
         place = {arrival.record.id: n for n, arrival in enumerate(batch)}
@@ -173,6 +181,13 @@ class Carrier:
             else:
                 found.settled.append((draft, entry))
         return found
+
+    def _note(self, batch: Sequence[Arrival], refused: Sequence[Refused]) -> None:
+        """Count what the scanner found, once a batch however often it is tried."""
+        ids = [arrival.record.id for arrival in batch]
+        if ids != self._noted:
+            self._limit.note(len(batch), len(refused))
+            self._noted = ids
 
     def _resumed(self, draft: Draft, entry: Entry) -> LoggedRecord:
         if entry.transfer is None or entry.month is None or entry.commitment is None:

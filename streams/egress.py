@@ -24,6 +24,7 @@ from tenacity import (
 
 from connectors.kafka import headers
 from connectors.kafka.errors import FatalWatch, named
+from connectors.kafka.inbound import own_headers
 from connectors.kafka.record import Record, read
 from connectors.kafka.topology import check_topic_ids, load_topics
 from connectors.postgres.egress_store import EgressStore
@@ -233,10 +234,10 @@ class Egress:
 
 
 def _arrival(record: Record) -> Arrival:
-    found = headers.texts(record.headers)
+    found = own_headers(record.headers, str(record.at))
     minimal = headers.minimal_record(found, record.key, record.value, str(record.at))
-    basis = tuple(filter(None, found.get(headers.BASIS, "").split(",")))
-    return Arrival(minimal, basis, found.get(headers.RELEASE, ""))
+    basis = tuple(filter(None, found[headers.BASIS].split(",")))
+    return Arrival(minimal, basis, found[headers.RELEASE])
 
 
 def _say(state: RetryCallState) -> None:

@@ -95,6 +95,7 @@ class Output:
 
     Attributes:
         deletes: The event deletes the row; there are no fields then.
+        processors: Names of the functions that its fields go through, in this order.
         places: Field name -> where it is mapped, such as ``orders.toml:12``; the empty name
             is the output itself.
 
@@ -104,6 +105,7 @@ class Output:
     external_id: FieldSource
     fields: Mapping[str, FieldSource]
     deletes: bool = False
+    processors: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def place(self, name: str) -> str | None:

@@ -40,6 +40,7 @@ class _Block:
     external_id: FieldSource
     fields: Mapping[str, FieldSource] = field(default_factory=dict)
     deletes: bool = False
+    processors: tuple[str, ...] = ()
 
 
 @checked_dataclass(frozen=True, config=STRICT)
@@ -124,6 +125,7 @@ class _Reading:
             block.external_id,
             block.fields,
             block.deletes,
+            block.processors,
             {
                 "": f"{file}:{line_of(text, path)}",
                 EXTERNAL_ID: f"{file}:{line_of(text, (*path, 'external_id'))}",
@@ -148,8 +150,14 @@ class _Reading:
         for name in sorted(before.fields.keys() & more.fields.keys()):
             text = f"{event}: {name} mapped twice on {more.object}"
             self._fault(more.places[name], f"{text}; the first is at {before.places[name]}")
-        fields, places = {**before.fields, **more.fields}, {**more.places, **before.places}
-        return replace(before, fields=fields, places=places)
+        for name in sorted(set(before.processors) & set(more.processors)):
+            self._fault(more.places[""], f"{event}: {name} named twice on {more.object}")
+        return replace(
+            before,
+            fields={**before.fields, **more.fields},
+            places={**more.places, **before.places},
+            processors=before.processors + more.processors,
+        )
 
     def _fault(self, place: str, text: str) -> None:
         self._problems.append(f"{place}: {text}")

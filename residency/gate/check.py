@@ -15,12 +15,14 @@ from residency.gate.rules import Grammar, Rule, load_grammar
 from residency.gate.scan import scan
 from residency.gate.wire import CLEARED, DELETED, Violation, WireSchema, load_schemas, read
 from schemas.errors import HaltError, QuarantineError, Reason, SetupError
-from schemas.events import MinimalRecord, RecordId
+from schemas.events import GENERATION_STEP, MinimalRecord, RecordId
 
 EXTERNAL_ID: Final = "External_Id__c"
 BASE_VERSION: Final = "Base_Version__c"
+MAX_KEYS: Final = 9_999  # key versions; a token's prefix has room for four digits
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _PLAN_KEYS: Final = frozenset({"region", "digest", "subject", "schema_id"})
+_FOREIGN: Final = "record id: "
 _NOT_AFTER: Final = "not_after"  # a day; absent if the plan rests on nothing that ends
 
 
@@ -38,8 +40,10 @@ class GateHalt(HaltError):  # noqa: N818 - the verdict's name in the design
     def __init__(self, at: RecordId, target: str | None, name: str | None, rule: str) -> None:
         """Name the record, the field and the rule, not the value."""
         where = ".".join(part for part in (target, name) if part)
+        # An id that is no id of ours may say anything: not quoted.
+        which = "a record" if rule.startswith(_FOREIGN) else str(at)
         super().__init__(
-            f"{at}: {where or 'record'}: {rule}; stopped before it left the region: "
+            f"{which}: {where or 'record'}: {rule}; stopped before it left the region: "
             "find what wrote it, then replay"
         )
         self.id = at
@@ -76,6 +80,7 @@ class Gate:
         self._grammar = grammar
         self._schemas = schemas
         self._objects = frozenset(schema.object for schema in schemas.values())
+        self._topic = re.compile(re.escape(region) + r"\.commerce\.[a-z]{1,40}\.v[1-9][0-9]?")
 
     @classmethod
     def load(cls, region: str, approved_file: Path) -> Self:
@@ -118,6 +123,9 @@ class Gate:
 
     def _admit(self, record: MinimalRecord) -> tuple[str, dict[str, Any]]:
         """Return object and fields of *record* once it keeps to the grammar."""
+        if self._topic.fullmatch(record.id.at.topic) is None:
+            rule = f"{_FOREIGN}names no raw topic of {self.region}"
+            raise Violation(rule)
         if record.plan not in self._approved:
             rule = f"plan: its digest is not approved for {self.region}"
             raise Violation(rule)
@@ -147,6 +155,7 @@ class Gate:
             if wanted.required and name not in set_fields and not decoded[DELETED]:
                 rule = "required: missing"
                 raise Violation(rule, name)
+        _check_origin(record)
         return schema.object, set_fields | _emptied(decoded[CLEARED], rules, set_fields)
 
 
@@ -176,6 +185,9 @@ def _emptied(
             rule = "clearable: set and emptied, or emptied twice"
             raise Violation(rule, name)
         emptied[name] = None
+    if list(emptied) != sorted(emptied):
+        rule = "clearable: not in order; an order could tell something"
+        raise Violation(rule, CLEARED)
     return emptied
 
 
@@ -194,6 +206,16 @@ def _check_envelope(record: MinimalRecord, schema: WireSchema, decoded: Mapping[
         rule, name = "deleted: differs from what the bytes say", DELETED
     if rule:
         raise Violation(rule, name)
+
+
+def _check_origin(record: MinimalRecord) -> None:
+    """Check the numbers that say where the record comes from: the ledger repeats them."""
+    if record.version % GENERATION_STEP != record.id.at.offset:
+        rule = "version: is not that of the raw record's offset"
+        raise Violation(rule, BASE_VERSION)
+    if not 1 <= record.keys <= MAX_KEYS:
+        rule = f"keys: not a version from 1 to {MAX_KEYS}"
+        raise Violation(rule)
 
 
 def load_approved(file: Path, region: str) -> dict[str, date | None]:

@@ -95,7 +95,9 @@ def _is_ip(text: str) -> bool:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
-    return address.version == 4 or len(text.split(":", maxsplit=1)[0]) > 2  # noqa: PLR2004
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return True
+    return len(text.partition(":")[0]) > 2  # noqa: PLR2004 - of IPv4 that is all of it
 
 
 def is_ssn(text: str) -> bool:

@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -21,7 +21,7 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
     "string": frozenset({"pattern", "values", "max_length", "is_token"}),
     "long": frozenset({"min", "max"}),
     "decimal": frozenset({"min", "max"}),
-    "timestamp": frozenset({"min", "max"}),
+    "timestamp": frozenset({"min", "max", "grain"}),
     "boolean": frozenset(),
 }
 _COMMON: Final = frozenset({"type", "required", "clearable"})
@@ -31,6 +31,12 @@ _PYTHON: Final[Mapping[str, type]] = {
     "decimal": Decimal,
     "timestamp": datetime,
     "boolean": bool,
+}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_GRAINS: Final[Mapping[str, timedelta]] = {
+    "day": timedelta(days=1),
+    "hour": timedelta(hours=1),
+    "minute": timedelta(minutes=1),
 }
 
 
@@ -45,6 +51,7 @@ class Rule:
         values: The closed list a string must be on, or None.
         min: Lowest number or time allowed, or None for strings and booleans.
         max: Highest, likewise.
+        grain: What a time must be a whole multiple of, in UTC, or None.
         max_length: Characters a string may have, or None where *values* says it all.
         is_token: The string is one of our tokens: random by construction, never scanned.
         required: Must be in every record that does not delete its row.
@@ -58,6 +65,7 @@ class Rule:
     values: frozenset[str] | None = None
     min: Any = None
     max: Any = None
+    grain: timedelta | None = None
     max_length: int | None = None
     is_token: bool = False
     required: bool = False
@@ -82,6 +90,9 @@ class Rule:
             self._check_text(value)
         elif self.min is not None and not self.min <= value <= self.max:
             rule = "range: outside min and max"
+            raise Violation(rule, self.field)
+        elif isinstance(value, datetime) and self.grain and (value - _EPOCH) % self.grain:
+            rule = "grain: finer than it may be"
             raise Violation(rule, self.field)
 
     def _check_text(self, value: str) -> None:
@@ -163,9 +174,8 @@ def _rule(where: str, name: str, row: Mapping[str, Any], schema: WireSchema) -> 
 
 def _is_anchored(pattern: str) -> bool:
     """Tell whether the whole of *pattern* is anchored, alternatives included."""
-    inner = pattern.removeprefix("^").removesuffix("$")
     depth = 0
-    for char in inner:
+    for char in pattern:
         depth += {"(": 1, ")": -1}.get(char, 0)
         if char == "|" and depth == 0:
             return False
@@ -173,8 +183,10 @@ def _is_anchored(pattern: str) -> bool:
 
 
 def _build(where: str, name: str, row: Mapping[str, Any]) -> Rule:
-    options = {key: row[key] for key in row.keys() - {"pattern", "values"}}
+    options = dict(row)
     try:
+        if "grain" in row:
+            options["grain"] = _GRAINS[row["grain"]]
         if "pattern" in row:
             options["pattern"] = re.compile(row["pattern"], re.ASCII)
         if "values" in row:
@@ -184,7 +196,7 @@ def _build(where: str, name: str, row: Mapping[str, Any]) -> Rule:
         rule = Rule(name, **options)
         if rule.min is not None:
             Rule(name, rule.type, min=rule.min, max=rule.max).check(rule.min)
-    except (re.error, ArithmeticError, TypeError, ValueError, Violation) as error:
+    except (re.error, ArithmeticError, KeyError, TypeError, ValueError, Violation) as error:
         msg = f"{where}: {type(error).__name__}: not a rule the gate can apply"
         raise SetupError(msg) from error
     return rule

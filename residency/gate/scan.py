@@ -64,15 +64,15 @@ DETECTORS: Final = (
     Detector("card", r"[0-9](?:[ -]?[0-9]){11,18}", identifiers.is_card, is_elastic=True),
     Detector(
         "phone",
-        r"\+[1-9][0-9 ()./-]{6,22}",
+        r"\+[1-9][0-9 ()./-]{7,22}",
         identifiers.is_phone,
         start=r"(?:^|[^0-9A-Za-z+])",
         is_elastic=True,
     ),
     Detector(
         "ip",
-        r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]{1,3})?"
-        r"|[0-9A-F]{0,4}:[0-9A-F:]{1,36}(?:\.[0-9.]{1,12})?(?:/[0-9]{1,3})?",
+        r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]+)?"
+        r"|[0-9A-F]{0,4}:[0-9A-F:]{1,36}(?:\.[0-9.]{1,12})?(?:/[0-9]+)?",
         identifiers.is_address,
         start=_IP_START,
     ),
@@ -113,7 +113,7 @@ DETECTORS: Final = (
     Detector("fi_hetu", r"[0-9]{6}[A-FU-Y+-][0-9]{3}[0-9A-FHJ-NPR-Y]", national.is_fi_hetu),
     Detector(
         "be_nrn",
-        r"[0-9]{2}[. ]?[0-9]{2}[. ]?[0-9]{2}[. -]?[0-9]{3}[. ]?[0-9]{2}",
+        r"[0-9]{2}[. -]?[0-9]{2}[. -]?[0-9]{2}[. -]?[0-9]{3}[. -]?[0-9]{2}",
         national.is_be_nrn,
     ),
 )

@@ -196,11 +196,17 @@ def _timestamp(name: str, millis: int, _schema: WireSchema) -> datetime:
 
 
 def _decimal(name: str, raw: bytes, schema: WireSchema) -> Decimal:
-    # Java writes -1.28 in one byte, fastavro in two: both are Avro, so length is not a rule.
     if not 0 < len(raw) <= MAX_DECIMAL_BYTES:
         rule = f"type: a decimal has 1 to {MAX_DECIMAL_BYTES} bytes"
         raise Violation(rule, name)
-    return Decimal(int.from_bytes(raw, "big", signed=True)).scaleb(-schema.scales[name])
+    unscaled = int.from_bytes(raw, "big", signed=True)
+    # The same amount in more bytes is what copying a raw span would give, and its length
+    # could tell two equal amounts apart.
+    shortest = (unscaled if unscaled >= 0 else ~unscaled).bit_length() // 8 + 1
+    if len(raw) != shortest:
+        rule = "type: a decimal is in its fewest bytes"
+        raise Violation(rule, name)
+    return Decimal(unscaled).scaleb(-schema.scales[name])
 
 
 _FROM_PLAIN: Final[Mapping[str, Callable[[str, Any, WireSchema], Any]]] = {

@@ -15,6 +15,7 @@ from residency.plan.approved import approved_digests
 from residency.plan.compile import Policy, compile_plan
 from residency.plan.faults import Fault, PlanError
 from residency.plan.model import Plan
+from residency.plan.processors import NO_PROCESSORS, Processors, check_refs
 from residency.plan.strip import look_up, strip
 from residency.plan.walk.accelerator import IS_ACCELERATED
 from residency.plan.walk.program import UnwalkableError
@@ -46,7 +47,11 @@ def load_policy(region: str, on: date) -> Policy:
 
 
 def compile_all(
-    region: str, on: date, registry: Registry | None = None, contract: Contract | None = None
+    region: str,
+    on: date,
+    registry: Registry | None = None,
+    contract: Contract | None = None,
+    processors: Processors = NO_PROCESSORS,
 ) -> tuple[Plan, ...]:
     """Return a plan for every raw schema in *region*.
 
@@ -55,7 +60,7 @@ def compile_all(
 
     """
     plans, faults = compile_each(
-        region, on, registry or load_registry(), contract or load_contract()
+        region, on, registry or load_registry(), contract or load_contract(), processors
     )
     if faults:
         raise PlanError(faults)
@@ -63,7 +68,7 @@ def compile_all(
 
 
 def compile_each(
-    region: str, on: date, registry: Registry, contract: Contract
+    region: str, on: date, registry: Registry, contract: Contract, processors: Processors
 ) -> tuple[tuple[Plan, ...], tuple[Fault, ...]]:
     """Return the plans of the schemas that have one, and what keeps the others from it."""
     policy = load_policy(region, on)
@@ -71,7 +76,7 @@ def compile_each(
     faults: list[Fault] = []
     for schema in registry.raw():
         try:
-            plans.append(compile_plan(schema, contract, policy, registry))
+            plans.append(compile_plan(schema, contract, policy, registry, processors))
         except PlanError as exc:
             faults += exc.faults
     return tuple(plans), tuple(faults)
@@ -112,12 +117,26 @@ class PlanBook:
     """The approved plans of one region with the keys to carry them out."""
 
     def __init__(
-        self, region: str, plans: Mapping[int, Plan], keys: TokenKeys, registry: Registry
+        self,
+        region: str,
+        plans: Mapping[int, Plan],
+        keys: TokenKeys,
+        registry: Registry,
+        processors: Processors = NO_PROCESSORS,
     ) -> None:
-        """Take the approved plans by schema id."""
+        """Take the approved plans by schema id, and the processors that they name.
+
+        Raises:
+            SetupError: A processor is not the one that a plan names.
+
+        """
+        for plan in plans.values():
+            for output in plan.outputs:
+                check_refs(output.processors, processors)
         self.region = region
         self.plans = plans
         self._registry = registry
+        self._processors = processors
         self._regions = tuple(load_regions().values())
         self._tokenisers = {
             name: Tokeniser(keys, name) for name in {p.destination for p in plans.values()}
@@ -128,6 +147,8 @@ class PlanBook:
     def _make_walkers(self) -> Iterator[tuple[tuple[str, bytes], Walker]]:
         """Yield a walker for each plan that has one, by topic and first bytes of its records."""
         for plan in self.plans.values():
+            if any(output.processors for output in plan.outputs):
+                continue  # they work on decoded fields, so `strip` carries it out
             schema = self._registry.by_id(plan.schema_id)
             tokeniser = self._tokenisers[plan.destination]
             try:
@@ -143,11 +164,18 @@ class PlanBook:
         return bool(self._walkers)
 
     @classmethod
-    def load(cls, region: str, keys: TokenKeys, on: date) -> "PlanBook":
-        """Compile the region's plans and keep those whose digest is approved."""
+    def load(
+        cls, region: str, keys: TokenKeys, on: date, processors: Processors = NO_PROCESSORS
+    ) -> "PlanBook":
+        """Compile the region's plans and keep those whose digest is approved.
+
+        A processor whose file changed makes another plan, which nobody approved: the
+        schema's events go to quarantine as ``no-approved-plan``.
+        """
         approved = approved_digests(region)
-        plans = {p.schema_id: p for p in compile_all(region, on) if p.digest in approved}
-        return cls(region, plans, keys, load_registry())
+        compiled = compile_all(region, on, processors=processors)
+        plans = {p.schema_id: p for p in compiled if p.digest in approved}
+        return cls(region, plans, keys, load_registry(), processors)
 
     def minimise(self, raw: RawEvent) -> Crossing:
         """Return what may leave of one raw record.
@@ -168,7 +196,7 @@ class PlanBook:
         tokeniser = self._tokenisers[plan.destination]
         try:
             self._check_residence(values)
-            return Crossing(plan, strip(event, plan, tokeniser, self._registry))
+            return Crossing(plan, strip(event, plan, tokeniser, self._registry, self._processors))
         except QuarantineError as error:
             raise QuarantineError(error.reason, error.path, plan.digest) from None
 

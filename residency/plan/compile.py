@@ -11,6 +11,7 @@ from residency.normalise import NORMALISER
 from residency.plan.faults import Fault, PlanError
 from residency.plan.fields import Decided, Shortfall, Target, make_field, rests_on
 from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan
+from residency.plan.processors import NO_PROCESSORS, Processors, refer
 from residency.policy.destinations import Destination
 from residency.policy.limits import Limits
 from residency.policy.packs import load_limits
@@ -30,7 +31,11 @@ class Policy:
 
 
 def compile_plan(
-    schema: EventSchema, contract: Contract, policy: Policy, registry: Registry
+    schema: EventSchema,
+    contract: Contract,
+    policy: Policy,
+    registry: Registry,
+    processors: Processors = NO_PROCESSORS,
 ) -> Plan:
     """Return the plan for *schema* in one region.
 
@@ -39,17 +44,23 @@ def compile_plan(
             exist or does not fit, or nobody decided about this event at all.
 
     """
-    return _Compiler(schema, contract, policy, registry).plan()
+    return _Compiler(schema, contract, policy, registry, processors).plan()
 
 
 class _Compiler:
     def __init__(
-        self, schema: EventSchema, contract: Contract, policy: Policy, registry: Registry
+        self,
+        schema: EventSchema,
+        contract: Contract,
+        policy: Policy,
+        registry: Registry,
+        processors: Processors,
     ) -> None:
         self._schema = schema
         self._contract = contract
         self._policy = policy
         self._registry = registry
+        self._processors = processors
         self._decided = {leaf.path: Decided(leaf, self._decide(leaf)) for leaf in schema.leaves}
         self._faults: list[Fault] = []
 
@@ -118,6 +129,10 @@ class _Compiler:
             for base in [rule.basis]
             if base is not None
         }
+        names = [f.name for f in made]
+        refs, problems = refer(output.processors, output.object, names, self._processors)
+        for problem in problems:
+            self._fault(output, "processors", problem)
         return OutputPlan(
             output.object,
             self._registry.minimal(output.object).id,
@@ -125,6 +140,7 @@ class _Compiler:
             tuple(made),
             tuple(sorted(basis)),
             output.deletes,
+            refs,
         )
 
     def _targets(self, output: Output) -> Mapping[str, Any] | None:

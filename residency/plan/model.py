@@ -129,6 +129,14 @@ class FieldPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessorRef:
+    """A processor as a plan names it: with its file, so that another file is another plan."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class OutputPlan:
     """One minimal record that the event becomes.
 
@@ -143,6 +151,7 @@ class OutputPlan:
     fields: tuple[FieldPlan, ...]
     basis: tuple[str, ...]
     deletes: bool = False
+    processors: tuple[ProcessorRef, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from residency.generalise import Context, generaliser
 from residency.plan.model import Each, FieldPlan, MapKey, OutputPlan, Plan, Step, parse_path
+from residency.plan.processors import NO_PROCESSORS, Processors, apply_processors
 from residency.policy.rules import Action
 from residency.tokens import Tokeniser
 from schemas.codec import encode
@@ -21,7 +22,11 @@ from schemas.registry import CLEARED, DELETED, Registry
 
 
 def strip(
-    event: ClassifiedEvent, plan: Plan, tokeniser: Tokeniser, registry: Registry
+    event: ClassifiedEvent,
+    plan: Plan,
+    tokeniser: Tokeniser,
+    registry: Registry,
+    processors: Processors = NO_PROCESSORS,
 ) -> tuple[MinimalRecord, ...]:
     """Return what may leave of *event*: one record per output of *plan*, maybe none.
 
@@ -30,6 +35,7 @@ def strip(
         plan: Approved by the caller.
         tokeniser: Holds the region's keys.
         registry: Knows the minimal schemas.
+        processors: Those that the plan names, by name.
 
     Raises:
         QuarantineError: A kept value does not match its declared format or range. A
@@ -44,20 +50,23 @@ def strip(
         msg = f"{event.raw.at}: plan of normaliser {plan.normaliser}, not {tokeniser.normaliser}"
         raise HaltError(msg)
     return tuple(
-        _record(event, plan, number, tokeniser, registry) for number in range(len(plan.outputs))
+        _record(event, plan, number, tokeniser, registry, processors)
+        for number in range(len(plan.outputs))
     )
 
 
-def _record(
+def _record(  # noqa: PLR0913, PLR0917
     event: ClassifiedEvent,
     plan: Plan,
     number: int,
     tokeniser: Tokeniser,
     registry: Registry,
+    processors: Processors,
 ) -> MinimalRecord:
     output, raw = plan.outputs[number], event.raw
     version = row_version(raw.generation, raw.at.offset)
-    values = _values(event.values, output, plan.region, tokeniser)
+    made = _values(event.values, output, plan.region, tokeniser)
+    values = apply_processors(made, output.processors, processors)
     schema = registry.by_id(output.schema_id)
     unset = {field["name"]: None for field in schema.avro["fields"]}
     external_id: str = values["External_Id__c"]

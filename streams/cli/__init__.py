@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "schema": ("streams.cli.schema", "schema", "Check the Avro schemas, their tags and ids."),
     "policy": ("streams.cli.policy", "policy", "Lint, compare and show the policy packs."),
     "plan": ("streams.cli.plan_review", "plan", "Show, lint, compare and approve what may leave."),
+    "processors": ("streams.cli.processors", "processors", "List and check processors."),
     "explain": ("streams.cli.plan", "explain", "Say which rule and law decide one field."),
     "keys": ("streams.cli.keys", "keys", "Show and rotate token keys, look tokens up."),
     "noninterference": (

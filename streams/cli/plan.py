@@ -14,11 +14,17 @@ from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan, leaf
 from residency.policy.rules import Action
 from schemas.registry import EventSchema, load_registry
 from streams.cli.options import json_option, region_option
+from streams.processor import discover
 
 
 def today() -> date:
     """Return the day in UTC; policy rows are dated."""
     return datetime.now(UTC).date()
+
+
+def compiled(region: str) -> tuple[Plan, ...]:
+    """Return today's plans of *region* with the processors there are."""
+    return compile_all(region, today(), processors=discover())
 
 
 def find_schema(name: str) -> EventSchema:
@@ -64,7 +70,7 @@ def show(region: str, name: str | None, as_json: bool) -> None:
     Example: homeport plan show --region eu --schema OrderPlaced
     """
     wanted = None if name is None else find_schema(name).id
-    plans = [p for p in compile_all(region, today()) if wanted in {None, p.schema_id}]
+    plans = [p for p in compiled(region) if wanted in {None, p.schema_id}]
     approved = approved_digests(region)
     if as_json:
         shown = [
@@ -94,6 +100,8 @@ def _print_plan(one: Plan, *, is_approved: bool) -> None:
             what = made.source if made.source in get_args(Aggregate) else _way(made)
             told = f", at most {bits[made.name]} bits" if made.name in bits else ""
             click.echo(f"     {made.name:<24} {what:<16} {made.path or ''}{told}")
+        for ref in output.processors:
+            click.echo(f"     then {ref.name}, sha256 {ref.sha256[:12]}")
     for action in dict.fromkeys(d.action for d in one.decisions):
         paths = [d.path for d in one.decisions if d.action is action]
         click.echo(f"  {action:<11} {', '.join(paths)}")
@@ -123,7 +131,7 @@ def explain(path: str, region: str, name: str, as_json: bool) -> None:
     Example: homeport explain customer.email --region eu --schema OrderPlaced
     """
     schema = find_schema(name)
-    one = next(p for p in compile_all(region, today()) if p.schema_id == schema.id)
+    one = next(p for p in compiled(region) if p.schema_id == schema.id)
     decision = next((d for d in one.decisions if d.path == leaf_path(path)), None)
     if decision is None:
         paths = ", ".join(d.path for d in one.decisions)

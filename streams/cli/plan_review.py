@@ -27,7 +27,7 @@ from residency.plan.approved import (
     render,
     stored_plans,
 )
-from residency.plan.book import compile_all, compile_each
+from residency.plan.book import compile_each
 from residency.plan.diff import Change, Direction, changes
 from residency.plan.faults import Fault, merged
 from residency.plan.fit import org_faults
@@ -35,7 +35,8 @@ from residency.plan.model import Plan
 from residency.regions import load_regions
 from schemas.registry import load_registry
 from streams.cli.options import json_option
-from streams.cli.plan import plan, today
+from streams.cli.plan import compiled, plan, today
+from streams.processor import discover
 
 __all__ = ["plan"]
 
@@ -90,10 +91,11 @@ def _problems(folder: Path, org: Path) -> list[str]:
         contract = load_contract(folder)
     except BadContractError as exc:
         return list(exc.problems)
-    registry, plans, faults = load_registry(), list[Plan](), list[Fault]()
+    registry, processors = load_registry(), discover()
+    plans, faults = list[Plan](), list[Fault]()
     for region in load_regions():
-        compiled, found = compile_each(region, today(), registry, contract)
-        plans += compiled
+        made, found = compile_each(region, today(), registry, contract, processors)
+        plans += made
         faults += found
     faults += org_faults(contract, plans, registry, read_org(org))
     problems = sorted(contract_problems(contract, registry) + merged(faults), key=_place)
@@ -188,11 +190,7 @@ def _plans(name: str) -> list[PlanJson]:
 
 
 def _compiled() -> list[PlanJson]:
-    return [
-        json.loads(one.to_json())
-        for region in load_regions()
-        for one in compile_all(region, today())
-    ]
+    return [json.loads(one.to_json()) for region in load_regions() for one in compiled(region)]
 
 
 def _read(path: Path) -> list[PlanJson]:
@@ -238,7 +236,7 @@ def approve(file: Path) -> None:
 
     Run `homeport plan diff` before; look at `git diff` of the files before you commit them.
     """
-    plans = [p for region in load_regions() for p in compile_all(region, today())]
+    plans = [p for region in load_regions() for p in compiled(region)]
     folder = file.with_suffix("")
     texts = {folder / file_of(one): laid_out(json.loads(one.to_json())) for one in plans}
     found = changes(stored_plans(folder), [json.loads(one.to_json()) for one in plans])

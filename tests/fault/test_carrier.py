@@ -33,7 +33,8 @@ from schemas.errors import HaltError, QuarantineError, Reason, RetriableError
 from schemas.events import Coordinates, LoggedRecord, MinimalRecord, RawEvent
 from schemas.plainjson import from_plain
 from schemas.registry import load_registry
-from streams.carrier import Arrival, Carrier, Parts, Refused
+from streams.carrier import SCANNER_LIMIT, Arrival, Carrier, Parts, Refused
+from streams.limit import LimitPolicy
 
 NOW = datetime(2026, 11, 23, 16, 40, tzinfo=UTC)
 KEYS = LedgerKeys("ledger.eu.test/transfers", b"s" * 32, b"r" * 32)
@@ -205,6 +206,52 @@ STEPS = [
     ("ledger", "append", 2),  # outcome leaves
     ("store", "save", 1),  # index and expected rows
 ]
+
+
+FEW = LimitPolicy(window=100, share=0.4, at_least=1)
+HITS = [review(n, f"M-{n}", sku="DE89370400440532013000") for n in range(10, 12)]
+
+
+def test_more_scanner_hits_than_the_limit_halt_before_anything_is_logged_or_sent(
+    world: World,
+) -> None:
+    carrier = world.egress(lambda parts: replace(parts, limit=FEW))
+
+    with pytest.raises(HaltError, match="2 of the last 3 records"):
+        carrier.carry([*HITS, BATCH[0]])
+
+    assert (world.parts.ledger.size, world.org.sent, world.quarantined) == (0, [], [])
+    world.die()
+
+
+def test_hits_of_many_batches_add_up(world: World) -> None:
+    carrier = world.egress(lambda parts: replace(parts, limit=FEW))
+    assert carrier.carry(HITS[:1]) == {"gate-refused": 1}
+
+    with pytest.raises(HaltError, match="2 of the last 2 records"):
+        carrier.carry(HITS[1:])
+
+    world.die()
+
+
+def test_a_batch_that_is_tried_again_is_counted_once(world: World) -> None:
+    """An org that is away for hours must not turn one hit into hundreds."""
+
+    def plant(parts: Parts) -> Parts:
+        return replace(parts, limit=FEW, sink=Dies(parts.sink, "write", 1, before=True))
+
+    carrier = world.egress(plant)
+    with pytest.raises(CrashError):
+        carrier.carry([HITS[0], BATCH[0]])
+
+    assert carrier.carry([HITS[0], BATCH[0]]) == {"gate-refused": 1, "accepted": 1}
+
+    world.die()
+
+
+def test_egress_ships_with_a_limit_that_one_customer_cannot_reach() -> None:
+    assert SCANNER_LIMIT.at_least >= 50
+    assert SCANNER_LIMIT.share < 0.1
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])

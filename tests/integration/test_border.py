@@ -28,6 +28,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from connectors.embedded.stack import Stack
 from connectors.kafka import headers
 from connectors.kafka.clients import send
+from connectors.kafka.inbound import own_headers
 from connectors.kafka.record import Record, read
 from connectors.kafka.topology import load_topics
 from residency import topics
@@ -377,7 +378,7 @@ def test_a_minimal_record_is_what_strip_defines_with_the_allowed_headers_only(
     assert names_of(record) == MINIMAL_HEADERS
     assert text(record, headers.PLAN) in approved_digests("eu")
     read_back = headers.minimal_record(
-        headers.texts(record.headers), record.key, record.value, str(record.at)
+        own_headers(record.headers, str(record.at)), record.key, record.value, str(record.at)
     )
     assert read_back == wanted
     assert "zucanary" not in repr(record.headers)

@@ -1,5 +1,6 @@
 """Whatever our own code could get wrong, the gate stops it, and tells no value."""
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -84,11 +85,23 @@ def clean(target: str, region: str = "eu") -> dict[str, Any]:
     return own | time | fields[target]
 
 
+def shortest(amount: Decimal) -> bytes:
+    """Return *amount* in the fewest bytes; fastavro would write -1.28 in two."""
+    unscaled = int(amount.scaleb(2))
+    for width in range(1, 16):
+        with contextlib.suppress(OverflowError):
+            return unscaled.to_bytes(width, "big", signed=True)
+    raise AssertionError
+
+
 def encode(target: str, fields: Mapping[str, Any]) -> bytes:
     """Return *fields* in the wire format of *target*'s schema."""
     out = io.BytesIO()
+    plain = {n: shortest(v) if isinstance(v, Decimal) else v for n, v in fields.items()}
     fastavro.schemaless_writer(
-        out, fastavro.parse_schema(SCHEMAS[target]), {"cleared": [], "deleted": False, **fields}
+        out,
+        fastavro.parse_schema(SCHEMAS[target]),
+        {"cleared": [], "deleted": False, **plain},
     )
     return b"\0" + SCHEMAS[target]["homeport.schema-id"].to_bytes(4, "big") + out.getvalue()
 
@@ -135,14 +148,15 @@ def refuse(gate: Gate, sent: MinimalRecord) -> GateHalt:
 @pytest.mark.parametrize("region", ["eu", "uk", "us"])
 def test_a_clean_record_passes_with_the_same_values(target: str, region: str) -> None:
     fields = clean(target, region)
+    at = RecordId(Coordinates(f"{region}.commerce.orders.v1", 0, 7))
 
-    assert GATES[region].check(record(target, fields)) == fields
+    assert GATES[region].check(record(target, fields, id=at)) == fields
 
 
 @pytest.mark.parametrize("target", OBJECTS)
 def test_what_a_record_leaves_unset_is_not_sent_and_what_it_clears_is_none(target: str) -> None:
     few = {name: clean(target)[name] for name in ("External_Id__c", "Base_Version__c")}
-    clearable = [name for name, rule in GRAMMAR["eu"][target].items() if rule.clearable]
+    clearable = sorted(name for name, rule in GRAMMAR["eu"][target].items() if rule.clearable)
 
     sent = GATES["eu"].check(record(target, {**few, "cleared": clearable}))
 
@@ -236,7 +250,8 @@ def test_swapped_fields_stop_the_line(name: str, other: str) -> None:
         ({"object": "Commerce_Case__c"}, "object: "),
         ({"object": "Contact Kestrel"}, "object: "),
         ({"external_id": token(fill="z")}, "external id: "),
-        ({"version": 1}, "version: "),
+        ({"version": 1}, "version: differs"),
+        ({"version": 2 * 10**12 + 7}, "version: differs"),
         ({"schema_id": 2002}, "schema: "),
     ],
 )
@@ -358,17 +373,17 @@ def test_a_field_the_grammar_does_not_name_cannot_leave() -> None:
     assert "does not name it" in other.rule
 
 
-@pytest.mark.parametrize("encoded", [b"\x80", b"\xff\x80"])
-def test_a_decimal_of_either_usual_length_passes(encoded: bytes) -> None:
-    """Java writes -1.28 in one byte, fastavro in two."""
+@pytest.mark.parametrize("encoded", [b"\xff\x80", b"\xff\xff\xff\x80", b"\xff" * 7 + b"\x80"])
+def test_a_decimal_in_more_bytes_than_it_needs_stops_the_line(encoded: bytes) -> None:
+    """A raw span that was copied: its length tells two equal amounts apart."""
     fields = clean("Commerce_Order__c")
     value = encode("Commerce_Order__c", fields)
-    assert value.count(b"\x02\x04\xff\x80") == 1
-    value = value.replace(b"\x02\x04\xff\x80", bytes([2, len(encoded) * 2]) + encoded)
+    assert value.count(b"\x02\x02\x80") == 1
+    value = value.replace(b"\x02\x02\x80", bytes([2, len(encoded) * 2]) + encoded)
 
-    sent = GATES["eu"].check(record("Commerce_Order__c", fields, value=value))
+    halt = refuse(GATES["eu"], record("Commerce_Order__c", fields, value=value))
 
-    assert sent["Total__c"] == Decimal("-1.28")
+    assert (halt.field, halt.rule) == ("Total__c", "type: a decimal is in its fewest bytes")
 
 
 @pytest.mark.parametrize(
@@ -435,7 +450,7 @@ def test_the_halt_names_what_was_wrong_with_the_bytes(attack: str, rule: str) ->
 @pytest.mark.parametrize("encoded", [b"", b"\0" * 9])
 def test_a_decimal_of_no_bytes_or_too_many_stops_the_line(encoded: bytes) -> None:
     fields = clean("Commerce_Order__c")
-    old = b"\x02\x04\xff\x80"
+    old = b"\x02\x02\x80"
     value = encode("Commerce_Order__c", fields).replace(old, bytes([2, len(encoded) * 2]) + encoded)
 
     halt = refuse(GATES["eu"], record("Commerce_Order__c", fields, value=value))
@@ -499,3 +514,87 @@ def test_the_mark_of_deletion_cannot_be_emptied_like_a_field() -> None:
     halt = refuse(deleting_gate(target), record(target, clean(target) | {"cleared": ["deleted"]}))
 
     assert halt.rule == "clearable: names a field that may not be emptied"
+
+
+def at(topic: str, offset: int = 7) -> RecordId:
+    return RecordId(Coordinates(topic, 0, offset))
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "uk.commerce.orders.v1",
+        "eu.crm.minimal.v1",
+        "eu.commerce.orders.v1x",
+        "eu.commerce.orders.v0",
+        "eu.commerce.orders.v100",
+        "eu.commerce..v1",
+        f"eu.commerce.{'a' * 41}.v1",
+        "x.eu.commerce.orders.v1",
+        "euxcommerce.orders.v1",
+        EMAIL,
+    ],
+)
+def test_a_record_that_came_from_no_raw_topic_of_the_region_stops_the_line(topic: str) -> None:
+    """A record id goes into the ledger and into every error: it must be one."""
+    fields = clean("Commerce_Order__c")
+
+    with pytest.raises(GateHalt) as caught:
+        GATES["eu"].check(record("Commerce_Order__c", fields, id=at(topic)))
+
+    assert str(caught.value).startswith(
+        "a record: Commerce_Order__c: record id: names no raw topic"
+    )
+    assert topic not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "topic", ["eu.commerce.a.v1", f"eu.commerce.{'a' * 40}.v1", "eu.commerce.orders.v99"]
+)
+def test_a_raw_topic_of_the_region_may_have_any_domain_and_version(topic: str) -> None:
+    fields = clean("Commerce_Order__c")
+
+    assert GATES["eu"].check(record("Commerce_Order__c", fields, id=at(topic)))
+
+
+@pytest.mark.parametrize(
+    ("keys", "passes"), [(0, False), (1, True), (9_999, True), (10_000, False)]
+)
+def test_a_key_version_has_the_digits_that_a_token_has_room_for(keys: int, *, passes: bool) -> None:
+    sent = record("Commerce_Order__c", clean("Commerce_Order__c"), keys=keys)
+
+    if passes:
+        assert GATES["eu"].check(sent)
+    else:
+        assert refuse(GATES["eu"], sent).rule.startswith("keys: ")
+
+
+def test_a_version_that_is_not_the_raw_records_offset_stops_the_line() -> None:
+    fields = clean("Commerce_Order__c") | {"Base_Version__c": 4_930_901_820}
+
+    halt = refuse(GATES["eu"], record("Commerce_Order__c", fields))
+
+    assert (halt.field, halt.rule) == (
+        "Base_Version__c",
+        "version: is not that of the raw record's offset",
+    )
+
+
+def test_fields_are_cleared_in_order_or_the_line_stops() -> None:
+    """An order that the border chose could tell something."""
+    unset = dict.fromkeys(("First_Sku__c", "Device_Token__c"))
+    fields = clean("Commerce_Order__c") | unset
+
+    halt = refuse(GATES["eu"], record("Commerce_Order__c", fields | {"cleared": list(unset)}))
+    sent = GATES["eu"].check(record("Commerce_Order__c", fields | {"cleared": sorted(unset)}))
+
+    assert (halt.field, halt.rule.partition(";")[0]) == ("cleared", "clearable: not in order")
+    assert unset.items() <= sent.items()
+
+
+def test_a_halt_names_object_and_field_as_one() -> None:
+    fields = clean("Commerce_Order__c") | {"Channel__c": "fax"}
+
+    halt = refuse(GATES["eu"], record("Commerce_Order__c", fields))
+
+    assert ": Commerce_Order__c.Channel__c: values: not on the closed list;" in str(halt)

@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -184,6 +184,10 @@ def _values(row: dict[str, Any]) -> st.SearchStrategy[Any]:
         ),
         ('Sku__c = { type = "string", pattern = "a", max_length = 9 }', "anchored"),
         ('Sku__c = { type = "string", pattern = "^a|b$", max_length = 9 }', "anchored"),
+        ('Sku__c = { type = "string", pattern = "^(?:a)|b$", max_length = 9 }', "anchored"),
+        ('Sku__c = { type = "string", pattern = "^((a))|b$", max_length = 9 }', "anchored"),
+        ('Sku__c = { type = "string", pattern = "^a", max_length = 9 }', "anchored"),
+        ('Sku__c = { type = "string", pattern = "a$", max_length = 9 }', "anchored"),
         ('Sku__c = { type = "string", pattern = "^a$" }', "max_length"),
         ('Sku__c = { type = "string", pattern = "^[a$", max_length = 9 }', "not a rule"),
         ('Sku__c = { type = "long", min = 1, max = 2 }', "its schema says type string"),
@@ -194,6 +198,14 @@ def _values(row: dict[str, Any]) -> st.SearchStrategy[Any]:
         ('Rating__c = { type = "long", min = "1", max = "5" }', "not a rule"),
         ('Rating__c = { type = "long", min = 1, max = 5, pattern = "^a$" }', "unknown keys"),
         ('Sku__c = { type = "string", values = ["a"], clearible = true }', "unknown keys"),
+        ('Rating__c = { type = "long", min = 1, max = 5, grain = "day" }', "unknown keys"),
+        (
+            (
+                "Received_At__c = { type = 'timestamp', grain = 'week', "
+                "min = 2000-01-01T00:00:00Z, max = 2100-01-01T00:00:00Z }"
+            ),
+            "not a rule",
+        ),
         ('Contact__c = { type = "string", values = ["a"] }', "no such field"),
     ],
 )
@@ -238,6 +250,7 @@ def test_only_plans_approved_for_the_region_count(tmp_path: Path) -> None:
         '[eu]\ndigests = ["ab"]\n',
         PLAN.format("eu", "AB" * 32),
         PLAN.format("eu", "ab"),
+        PLAN.format("eu", "ab" * 33),
         PLAN.format("eu", "ab" * 32) + 'not_afterwards = "never"\n',
         PLAN.format("eu", "ab" * 32) + 'not_after = "2030-01-31"\n',
         '[[plan]]\nregion = "eu"\n',
@@ -247,7 +260,7 @@ def test_a_list_of_approved_plans_in_another_shape_is_refused(text: str, tmp_pat
     file = tmp_path / "approved.toml"
     file.write_text(text, encoding="utf-8")
 
-    with pytest.raises(SetupError, match=r"approved\.toml"):
+    with pytest.raises(SetupError, match=r"approved\.toml: (?:plan 1:|has more|cannot be read)"):
         load_approved(file, "eu")
 
 
@@ -261,3 +274,36 @@ def test_a_text_may_match_its_pattern_and_still_be_too_long() -> None:
 
     assert _accepts(rule, "aaa")
     assert not _accepts(rule, "aaaa")
+
+
+TIMES = "{{ type = 'timestamp', min = 2000-01-01T00:00:00Z, max = 2100-01-01T00:00:00Z{} }}"
+
+
+@pytest.mark.parametrize(
+    ("grain", "coarse", "fine"),
+    [
+        ("day", datetime(2026, 11, 25, tzinfo=UTC), datetime(2026, 11, 25, 12, tzinfo=UTC)),
+        ("day", datetime(2000, 2, 29, tzinfo=UTC), datetime(2000, 2, 29, 0, 0, 1, tzinfo=UTC)),
+        ("hour", datetime(2026, 11, 25, 7, tzinfo=UTC), datetime(2026, 11, 25, 7, 30, tzinfo=UTC)),
+        (
+            "minute",
+            datetime(2026, 11, 25, 7, 5, tzinfo=UTC),
+            datetime(2026, 11, 25, 7, 5, 30, tzinfo=UTC),
+        ),
+    ],
+)
+def test_a_time_may_be_no_finer_than_its_grain(
+    grain: str, coarse: datetime, fine: datetime, tmp_path: Path
+) -> None:
+    rules = TIMES.format(f", grain = '{grain}'")
+    text = f"[Commerce_Case__c]\nReceived_At__c = {rules}\nLast_Event_At__c = {TIMES.format('')}\n"
+    (tmp_path / "eu.toml").write_text(text, encoding="utf-8")
+    grammar = load_grammar("eu", WIRE, tmp_path)["Commerce_Case__c"]
+    odd = coarse + (timedelta(days=1) if grain == "day" else timedelta(hours=1))
+
+    assert _accepts(grammar["Received_At__c"], coarse)
+    assert _accepts(grammar["Received_At__c"], odd)
+    assert not _accepts(grammar["Received_At__c"], fine)
+    assert not _accepts(grammar["Received_At__c"], fine - timedelta(days=700))
+    assert not _accepts(grammar["Received_At__c"], coarse + timedelta(milliseconds=1))
+    assert _accepts(grammar["Last_Event_At__c"], fine)

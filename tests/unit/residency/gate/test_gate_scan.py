@@ -142,6 +142,47 @@ def test_clean_skus_pass_but_for_what_a_check_digit_lets_through_by_chance() -> 
     assert len(found) <= 2
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("NO9386011117947", "iban"),  # the shortest
+        ("500000000009", "card"),  # twelve digits: Maestro
+        ("6200000000000000000", "card"),  # nineteen: UnionPay
+        ("1 4111 1111 1111 1111", "card"),  # behind a number that could be part of it
+        ("+49309018", "phone"),  # eight digits
+        ("jane@web.de", "email"),
+        ("1.2.3.4", "ip"),
+        ("203.0.113.77/2026", "ip"),
+        ("::ffff:203.0.113.7", "ip"),  # an IPv4 address in IPv6's clothes
+        ("2001:db8::7/2026", "ip"),
+        ("eyJaaaaaaaa.bbbbbbbb. x", "secret"),  # a token without a signature
+        ("bearer abcdefghijklmnop", "secret"),
+        ("sk_live_abcdefghijklmnop", "secret"),
+        ("-----BEGIN RSA", "secret"),
+        ("X2482300W", "es_nif"),
+        ("BSN111222333", "nl_bsn"),
+        ("850730033-28", "be_nrn"),
+    ],
+)
+def test_the_shortest_and_the_odd_ones_are_found(text: str, name: str) -> None:
+    assert name in scan(text, formatted=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("10.0.0.0/8", "ip"),  # wide networks
+        ("2000:0:0:0:0:0:0:0/4", "ip"),
+        ("v1.2.3.4", "ip"),  # a version
+        ("9+4930901820", "phone"),  # a sum
+        ("411111111111111199999999", "card"),  # a number that begins like a card
+        ("41111111111111119 x", "card"),  # likewise, by one digit
+    ],
+)
+def test_what_looks_like_it_and_is_none_is_let_pass(text: str, name: str) -> None:
+    assert name not in scan(text, formatted=False)
+
+
 @given(st.text(max_size=200))
 def test_any_text_at_all_can_be_scanned(text: str) -> None:
     assert scan(text, formatted=True) <= scan(text, formatted=False)
