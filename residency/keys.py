@@ -2,16 +2,19 @@
 
 A process opens only the purposes it needs (promise 6): the border opens ``tokens`` and
 ``quarantine``, the gateway ``partition``, egress ``ledger``, ``expected`` and
-``quarantine-egress``. In production a KMS stands behind the same three functions.
+``quarantine-egress``. In production a KMS stands behind the same functions.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -19,6 +22,31 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from schemas.errors import SetupError
 
 KEY_BYTES = 32
+TOKENS_FILE = "tokens.json"
+MAX_VERSION = 9_999  # the gate's grammars allow four digits in a token
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeKey:
+    """One version of the root that attribute tokens come from.
+
+    Attributes:
+        version: From 1; tokens and ledger leaves name it.
+        root: 32 bytes.
+        valid_from: When it became the current one, UTC; None for the first.
+        overlap_until: Until when people may still look its tokens up, UTC; None while it
+            is the current one.
+
+    """
+
+    version: int
+    root: bytes = field(repr=False)
+    valid_from: datetime | None = None
+    overlap_until: datetime | None = None
+
+    def overlaps(self, now: datetime) -> bool:
+        """Say whether the org may still hold tokens of it that nobody has renewed."""
+        return self.overlap_until is None or now <= self.overlap_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +56,8 @@ class TokenKeys:
     Attributes:
         identity: 32 bytes; external ids and joins. Scheduled rotation leaves it alone.
         attribute: 32 bytes; everything else that is tokenised.
+        older: Versions of the attribute root before the current one, oldest first.
+        valid_from: When the current one became so, UTC; None for the first.
 
     """
 
@@ -36,6 +66,23 @@ class TokenKeys:
     attribute: bytes = field(repr=False)
     identity_version: int = 1
     attribute_version: int = 1
+    older: tuple[AttributeKey, ...] = ()
+    valid_from: datetime | None = None
+
+    @property
+    def versions(self) -> tuple[AttributeKey, ...]:
+        """Return all versions of the attribute root, the current one last."""
+        return (*self.older, AttributeKey(self.attribute_version, self.attribute, self.valid_from))
+
+    def at(self, key: AttributeKey) -> "TokenKeys":
+        """Return the keys with another version of the attribute root in force."""
+        return replace(
+            self,
+            attribute=key.root,
+            attribute_version=key.version,
+            older=(),
+            valid_from=key.valid_from,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +102,92 @@ class LedgerKeys:
 
 
 def token_keys(folder: Path, region: str) -> TokenKeys:
-    """Return the token keys in *folder*, making them on first use."""
-    raw = _load_or_create(
-        folder / "tokens.json", lambda: {"identity": _fresh(), "attribute": _fresh()}
-    )
-    return TokenKeys(region, bytes.fromhex(raw["identity"]), bytes.fromhex(raw["attribute"]))
+    """Return the token keys in *folder*, making them on first use.
+
+    Raises:
+        SetupError: Others can read the file, or it is no keyring.
+
+    """
+    path = folder / TOKENS_FILE
+    identity, attribute = ({"version": 1, "key": _fresh()} for _ in range(2))
+    fresh = {"identity": identity, "attribute": [attribute]}
+    try:
+        raw = _load_or_create(path, lambda: fresh)
+        identity = raw["identity"]
+        *older, current = [_attribute(row) for row in raw["attribute"]]
+        return TokenKeys(
+            region,
+            bytes.fromhex(identity["key"]),
+            current.root,
+            identity["version"],
+            current.version,
+            tuple(older),
+            current.valid_from,
+        )
+    except (KeyError, TypeError, ValueError):
+        msg = f"{path}: no token keyring; restore it, for without it no row is found again"
+        raise SetupError(msg) from None
+
+
+def rotate(folder: Path, region: str, now: datetime, overlap: timedelta) -> TokenKeys:
+    """Add a version of the attribute root, current from *now* on, and return the keys.
+
+    The identity root stays. The version before can be looked up until the overlap ends
+    and stays in the file after that, for replays.
+
+    Args:
+        folder: Holds the keyring; it must be there already.
+        region: Whose it is.
+        now: UTC.
+        overlap: How long both versions are in use.
+
+    Raises:
+        SetupError: There is no keyring yet, or no version is left.
+
+    """
+    path = folder / TOKENS_FILE
+    if not path.exists():
+        msg = f"{path}: no keys to rotate yet; the first border or dry-run makes them"
+        raise SetupError(msg)
+    with _alone(folder):
+        keys = token_keys(folder, region)
+        if keys.attribute_version >= MAX_VERSION:
+            msg = f"{path}: version {MAX_VERSION} is the last that the gate's grammar allows"
+            raise SetupError(msg)
+        *older, current = keys.versions
+        retired = replace(current, overlap_until=now + overlap)
+        fresh = AttributeKey(current.version + 1, secrets.token_bytes(KEY_BYTES), now)
+        identity = {"version": keys.identity_version, "key": keys.identity.hex()}
+        rows = [_row(key) for key in (*older, retired, fresh)]
+        os.replace(_draft(path, {"identity": identity, "attribute": rows}), path)  # noqa: PTH105, atomic
+        _sync(folder)
+    return token_keys(folder, region)
+
+
+def _attribute(row: dict[str, Any]) -> AttributeKey:
+    version, root = int(row["version"]), bytes.fromhex(row["key"])
+    times = [row.get(name) for name in ("valid_from", "overlap_until")]
+    since, until = (None if at is None else datetime.fromisoformat(at) for at in times)
+    return AttributeKey(version, root, since, until)
+
+
+def _row(key: AttributeKey) -> dict[str, Any]:
+    row: dict[str, Any] = {"version": key.version, "key": key.root.hex()}
+    for name, at in (("valid_from", key.valid_from), ("overlap_until", key.overlap_until)):
+        if at is not None:
+            row[name] = at.isoformat(timespec="seconds")
+    return row
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the keyring for one change: two rotations at once would lose one's version."""
+    descriptor = os.open(folder / f".{TOKENS_FILE}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def ledger_keys(folder: Path, region: str) -> LedgerKeys:
@@ -94,17 +222,35 @@ def _fresh() -> str:
     return secrets.token_hex(KEY_BYTES)
 
 
-def _load_or_create(path: Path, make: Callable[[], dict[str, str]]) -> dict[str, str]:
+def _load_or_create(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
-        draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        draft.touch(mode=0o600)
-        draft.write_text(json.dumps(make()), encoding="utf-8")
+        draft = _draft(path, make())
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)  # atomic, and the first of two writers wins
         draft.unlink()
+        _sync(path.parent)
     if path.stat().st_mode & 0o077:
         msg = f"{path}: others can read this key file; run `chmod 600` on it"
         raise SetupError(msg)
-    raw: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return raw
+
+
+def _draft(path: Path, content: dict[str, Any]) -> Path:
+    """Return a durable 0600 file beside *path*: a key that is lost takes its tokens with it."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    draft.touch(mode=0o600)
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

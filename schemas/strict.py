@@ -3,8 +3,8 @@
 fastavro is generous: it takes overlong integers, reads index -1 of an enum or a union as
 the last one, and rounds a decimal that has too many digits. Each would let a value in that
 its schema does not allow, or let two readers disagree on one. This walk refuses them. It
-also bounds every length and count by the bytes that are left, so that no input can make
-the reader work or allocate more than its own size.
+also bounds every length and count by the bytes that are left, and takes no array whose
+items take no bytes, so that no input can make the reader work or allocate more than its size.
 
 Source: Apache Avro 1.12 specification, "Binary encoding".
 """
@@ -166,7 +166,9 @@ def _record(fields: list[Check]) -> Check:
     return check
 
 
-def _blocks(item: Check) -> Check:
+def _blocks(item: Check, *, is_empty: bool) -> Check:
+    """Return the check of an array or map; *is_empty*: its items take no bytes."""
+
     def check(data: bytes, at: int) -> int:
         while True:
             count, at = read_long(data, at)
@@ -176,7 +178,12 @@ def _blocks(item: Check) -> Check:
             if count < 0:  # a negative count is followed by the block's size in bytes
                 size, at = read_long(data, at)
                 end = _skip(data, at, size)
-            if abs(count) > len(data) - at:  # also refuses long arrays of nothing
+            if is_empty:
+                # Bytes do not bound these: in many blocks, or in arrays of arrays, a few
+                # kilobytes would announce billions, and the reader would make them all.
+                msg = "an array has items that take no bytes"
+                raise NotAvroError(msg)
+            if abs(count) > len(data) - at:
                 msg = "a block has more items than bytes are left"
                 raise NotAvroError(msg)
             for _ in range(abs(count)):
@@ -216,14 +223,27 @@ class _Compiler:
             return self._done[avro] if avro in self._done else self.compile(self._names[avro])
         kind = avro["type"]
         if kind == "array":
-            return _blocks(self.compile(avro["items"]))
+            return _blocks(self.compile(avro["items"]), is_empty=self._is_empty(avro["items"]))
         if kind == "map":
-            return _blocks(_record([_string, self.compile(avro["values"])]))
+            return _blocks(_record([_string, self.compile(avro["values"])]), is_empty=False)
         if kind in {"record", "enum", "fixed"}:
             check = self._done[full_name(avro)] = self._named(avro)
             return check
         base = self.compile(kind)
         return _logical(base, avro)
+
+    def _is_empty(self, avro: Any) -> bool:  # noqa: ANN401
+        """Return whether every value of a type takes no bytes: null, or a record of such."""
+        if isinstance(avro, list):
+            return False  # the branch's index takes one
+        if isinstance(avro, str):
+            return avro == "null" or (avro in self._names and self._is_empty(self._names[avro]))
+        kind = avro["type"]
+        if kind == "record":
+            return all(self._is_empty(field["type"]) for field in avro["fields"])
+        if kind == "fixed":
+            return bool(avro["size"] == 0)
+        return kind not in {"enum", "array", "map"} and self._is_empty(kind)
 
     def _named(self, avro: Mapping[str, Any]) -> Check:
         if avro["type"] == "record":

@@ -4,6 +4,8 @@ An entry is a record of the quarantine topic, keyed by the record id of what cou
 A retry that settles it writes a second record under the same key; see `streams.retry`.
 """
 
+import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,8 +28,11 @@ from schemas.plainjson import to_plain
 from schemas.registry import Registry
 from streams.settings import Settings
 
-TIMEOUT_S = 30.0
+LOG = logging.getLogger("homeport.quarantine")
+TIMEOUT_S = 15.0
+RECORD = re.compile(r"[^\[\]@#]+\[\d+\]@\d+(?:#\d+(?:\+\d+)?)?")
 MS = 1_000
+SEE = "see `homeport status`"
 READER = "homeport.quarantine-reader"  # librdkafka wants a group; nothing is committed to it
 
 
@@ -96,8 +101,12 @@ def entries(settings: Settings) -> dict[str, Entry]:
     """
     found: dict[str, Entry] = {}
     for message in _everything(settings, topics.quarantine(settings.region)):
-        record, told = read(message), headers.texts(read(message).headers)
+        record = read(message)
+        told = headers.texts(record.headers)
         name = told.get(headers.RECORD, "")
+        if RECORD.fullmatch(name) is None:
+            LOG.warning("%s: not written by a worker of ours; who else writes here?", record.at)
+            continue
         if (settled := told.get(headers.SETTLED)) is not None:
             if name in found:
                 found[name] = _settled(found[name], settled)
@@ -126,14 +135,14 @@ def _everything(settings: Settings, topic: str) -> Iterator[Message]:
     """Yield what is committed on *topic* now, each partition in order."""
     partitions = load_topics(settings.home, settings.region)[topic].partitions
     consumer = reader(settings, enable_partition_eof=True)
-    with named("quarantine"):
+    with named("quarantine", SEE):
         try:
             consumer.assign([TopicPartition(topic, n, OFFSET_BEGINNING) for n in range(partitions)])
             left = partitions
             while left:
                 message = consumer.poll(TIMEOUT_S)
                 if message is None:
-                    msg = f"{topic}: Kafka does not answer; see `homeport status`"
+                    msg = f"{topic}: Kafka does not answer; {SEE}"
                     raise RetriableError(msg)
                 error = message.error()
                 if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001

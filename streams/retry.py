@@ -36,6 +36,7 @@ from streams.quarantine import Entry, entries, payload, reader
 from streams.settings import Settings
 
 FETCH_S = 10.0
+AGAIN = "what was not named is as it was; run it again"
 BATCH = 500  # entries per transaction
 
 
@@ -79,7 +80,7 @@ class Retry:
         client = settings.kafka.librdkafka(log_level=0)
         name = topics.transactional_prefix("quarantine") + settings.region
         silent = Listeners(lambda _statistics: None, lambda _error: None)
-        with named("retry"):
+        with named("retry", AGAIN):
             self._producer: Producer = transactional_producer(client, name, silent)
         self.open = {n: e for n, e in entries(settings).items() if e.settled is None}
 
@@ -90,7 +91,7 @@ class Retry:
             RetriableError: Kafka does not answer, or another retry took over.
 
         """
-        with closing(reader(self._settings)) as consumer, named("retry"):
+        with closing(reader(self._settings)) as consumer, named("retry", AGAIN):
             for start in range(0, len(chosen), BATCH):
                 decided = [self._decide(consumer, e) for e in chosen[start : start + BATCH]]
                 self._commit([one for one in decided if isinstance(one, Again)])

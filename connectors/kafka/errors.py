@@ -18,15 +18,18 @@ def name_of(exc: KafkaException) -> str:
 
 
 @contextmanager
-def named(doing: str) -> Iterator[None]:
+def named(doing: str, then: str = "the worker starts afresh") -> Iterator[None]:
     """Turn a `KafkaException` of the block into a `RetriableError` that names it.
 
-    A worker that meets one starts afresh and goes on from what is committed.
+    Args:
+        doing: What was being done.
+        then: What comes next. A worker that meets one goes on from what is committed.
+
     """
     try:
         yield
     except KafkaException as exc:
-        msg = f"{doing}: Kafka {name_of(exc)}; the worker starts afresh"
+        msg = f"{doing}: Kafka {name_of(exc)}; {then}"
         raise RetriableError(msg) from None
 
 

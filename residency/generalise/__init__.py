@@ -10,7 +10,7 @@ from functools import cache
 
 from residency.generalise.model import UNKNOWN, Context, Generaliser
 from residency.generalise.networks import email_domain, ip_network
-from residency.generalise.numbers import number_band, rounded
+from residency.generalise.numbers import coordinate, number_band, rounded
 from residency.generalise.postcodes import postcode_area
 from residency.generalise.texts import country, gender_group, last_four
 from residency.generalise.times import age_band, timestamp, year
@@ -29,6 +29,7 @@ FORMS: Mapping[str, Callable[[str | None], Generaliser]] = {
     "email-domain": email_domain,
     "number-band:WIDTH": number_band,
     "rounded:MULTIPLE": rounded,
+    "coordinate:DEGREES": coordinate,
     "last-four": last_four,
     "gender-group": gender_group,
 }

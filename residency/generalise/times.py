@@ -19,8 +19,7 @@ def _day(year: int) -> int:
 
 FIRST_MS, END_MS = _day(2000) * DAY_MS, _day(2100) * DAY_MS
 _YEAR_DAYS = range(_day(FIRST_YEAR), _day(LAST_YEAR + 1))
-_BIRTH_DAYS = range(_day(1850), _day(2100))
-_EVENT_DAYS = range(_day(1970), _day(2100))
+_AGED_DAYS = range(_day(1850), _day(2100))  # of births, and of events
 
 
 def _within(value: object, allowed: range) -> TypeGuard[int]:
@@ -57,7 +56,7 @@ def age_band(argument: str | None) -> Generaliser:
 
     def apply(value: object, context: Context) -> str:
         day = context.at // DAY_MS if type(context.at) is int else None
-        if not _within(value, _BIRTH_DAYS) or not _within(day, _EVENT_DAYS) or value > day:
+        if not _within(value, _AGED_DAYS) or not _within(day, _AGED_DAYS) or value > day:
             return UNKNOWN
         born, on = _date(value), _date(day)
         age = on.year - born.year - ((on.month, on.day) < (born.month, born.day))

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from residency.contracts.model import FieldSource
-from residency.generalise import generaliser
+from residency.generalise import Generaliser, generaliser
 from residency.generalise.numbers import SCALE
+from residency.generalise.numbers import UNIT as SCALE_UNIT
 from residency.plan.kinds import digits, kind_of
 from residency.plan.model import Each, FieldPlan, leaf_path, parse_path
 from residency.policy.rules import Action, Decision
@@ -168,8 +169,8 @@ def _from_path(
         case Action.TOKENISE:
             return _tokenised(made, target, leaf, source.identity, kind)
         case Action.GENERALISE:
-            made = replace(made, country=source.country, at=source.at, range=target.range)
-            return _beside(made, leaves) or _generalised(made, decision.how or "", leaf)
+            made = replace(made, country=source.country, at=source.at)
+            return _beside(made, leaves) or _generalised(made, target, decision.how or "", leaf)
         case Action.KEEP:
             return _kept(made, target, leaf, kind, source.identity)
 
@@ -211,17 +212,41 @@ def _beside(made: FieldPlan, leaves: Mapping[str, Decided]) -> str | None:
     return None
 
 
-def _generalised(made: FieldPlan, how: str, leaf: Leaf) -> FieldPlan | str:
+def _generalised(made: FieldPlan, target: Target, how: str, leaf: Leaf) -> FieldPlan | str:
+    """Return the plan of a leaf that leaves less precise, if the field can hold every result."""
     way, kind = generaliser(how), kind_of(leaf.avro)
     if kind not in way.takes or way.output != made.to:
         text = f"{how} makes {way.output} of {'/'.join(way.takes)}, not {made.to} of {kind}"
         return Shortfall(text)
-    if kind == "decimal" and digits(leaf.avro)[1] != SCALE:
-        return f"{how} reads amounts of scale {SCALE}; {leaf.path} has {digits(leaf.avro)[1]}"
+    misfit = _unfit(way, target, digits(leaf.avro)[1] if kind == "decimal" else SCALE)
+    if misfit is not None:
+        return misfit.format(how=how, path=leaf.path)
     lacking = [need for need in way.needs if getattr(made, need) is None]
     if lacking:
         return f"{how} needs {' and '.join(lacking)} beside the path of {leaf.path}"
-    return replace(made, how=how)
+    return replace(made, how=how, range=target.range)
+
+
+def _unfit(way: Generaliser, target: Target, scale: int) -> str | None:
+    """Return why a generaliser cannot read a number of a scale, or the field hold its results."""
+    if scale != SCALE:
+        return f"{{how}} reads amounts of scale {SCALE}; {{path}} has {scale}"
+    if way.output == "decimal" and target.scale != SCALE:
+        return f"{{how}} makes amounts of scale {SCALE}; the minimal field has {target.scale}"
+    unit = SCALE_UNIT if way.output == "decimal" else 1
+    if way.range and target.range and not _holds(target.range, way.range, unit):
+        return "{how} makes numbers that are outside the minimal field's homeport.range"
+    if way.range and way.output == "decimal" and not _fits(way.range, target.precision):
+        return f"{{how}} makes amounts of more than the minimal field's {target.precision} digits"
+    return None
+
+
+def _fits(numbers: tuple[int, int], precision: int) -> bool:
+    return max(map(abs, numbers)) < int(10**precision)
+
+
+def _holds(outer: tuple[int, int], inner: tuple[int, int], unit: int) -> bool:
+    return outer[0] * unit <= inner[0] and inner[1] <= outer[1] * unit
 
 
 def _kept(

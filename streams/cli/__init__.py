@@ -22,6 +22,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "policy": ("streams.cli.policy", "policy", "Lint, compare and show the policy packs."),
     "plan": ("streams.cli.plan_review", "plan", "Show, lint, compare and approve what may leave."),
     "explain": ("streams.cli.plan", "explain", "Say which rule and law decide one field."),
+    "keys": ("streams.cli.keys", "keys", "Show and rotate token keys, look tokens up."),
+    "noninterference": (
+        "streams.cli.noninterference",
+        "noninterference",
+        "Try, on pairs of events, that regulated values do not show outside.",
+    ),
     "ledger": ("streams.cli.ledger", "ledger", "Verify a ledger, show entries, prove one."),
     "quarantine": ("streams.cli.quarantine", "quarantine", "Show what could not go on; retry it."),
     "sandbox": ("streams.cli.sandbox", "sandbox", "Run the local Salesforce test org alone."),

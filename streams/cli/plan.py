@@ -7,9 +7,10 @@ import click
 import orjson
 
 from residency.contracts.model import Aggregate
+from residency.generalise import generaliser
 from residency.plan.approved import approved_digests
 from residency.plan.book import compile_all
-from residency.plan.model import FieldPlan, LeafDecision, Plan, leaf_path
+from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan, leaf_path
 from residency.policy.rules import Action
 from schemas.registry import EventSchema, load_registry
 from streams.cli.options import json_option, region_option
@@ -67,7 +68,12 @@ def show(region: str, name: str | None, as_json: bool) -> None:
     approved = approved_digests(region)
     if as_json:
         shown = [
-            {**orjson.loads(p.to_json()), "digest": p.digest, "approved": p.digest in approved}
+            {
+                **orjson.loads(p.to_json()),
+                "digest": p.digest,
+                "approved": p.digest in approved,
+                "bits": {o.object: _field_bits(o) for o in p.outputs},
+            }
             for p in plans
         ]
         click.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
@@ -83,9 +89,11 @@ def _print_plan(one: Plan, *, is_approved: bool) -> None:
     for output in one.outputs:
         what = "deletes" if output.deletes else "->"
         click.echo(f"  {what} {output.object}, basis {', '.join(output.basis) or 'none'}")
+        bits = _field_bits(output)
         for made in (output.external_id, *output.fields):
             what = made.source if made.source in get_args(Aggregate) else _way(made)
-            click.echo(f"     {made.name:<24} {what:<16} {made.path or ''}")
+            told = f", at most {bits[made.name]} bits" if made.name in bits else ""
+            click.echo(f"     {made.name:<24} {what:<16} {made.path or ''}{told}")
     for action in dict.fromkeys(d.action for d in one.decisions):
         paths = [d.path for d in one.decisions if d.action is action]
         click.echo(f"  {action:<11} {', '.join(paths)}")
@@ -93,6 +101,15 @@ def _print_plan(one: Plan, *, is_approved: bool) -> None:
 
 def _way(made: FieldPlan) -> str:
     return made.how or made.action or made.value or made.source
+
+
+def _field_bits(output: OutputPlan) -> dict[str, float]:
+    """Return per generalised field how many bits it can tell at most, to a tenth."""
+    return {made.name: _bits(made.how) for made in output.fields if made.how is not None}
+
+
+def _bits(how: str) -> float:
+    return round(generaliser(how).bits, 1)
 
 
 @click.command()
@@ -119,6 +136,8 @@ def explain(path: str, region: str, name: str, as_json: bool) -> None:
             "category": decision.category,
             "action": decision.action,
             "how": decision.how,
+            "bits": None if decision.how is None else _bits(decision.how),
+            "results": None if decision.how is None else generaliser(decision.how).alphabet,
             "rules": decision.rules,
             "sources": decision.sources,
             "basis": decision.basis,
@@ -129,6 +148,10 @@ def explain(path: str, region: str, name: str, as_json: bool) -> None:
         return
     click.echo(f"{decision.path} is {decision.category}: {decision.action}", nl=False)
     click.echo(f" ({decision.how})" if decision.how else "")
+    if decision.how:
+        way = generaliser(decision.how)
+        click.echo(f"  makes  {way.says}")
+        click.echo(f"  bits   at most {way.bits:.1f}: one of {way.alphabet:,} results")
     click.echo(f"  rule   {', '.join(decision.rules) or 'none: silence is refusal'}")
     click.echo(f"  law    {'; '.join(decision.sources) or '-'}")
     click.echo(f"  basis  {', '.join(decision.basis) or '-'}, to {one.destination}")

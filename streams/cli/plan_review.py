@@ -41,6 +41,7 @@ __all__ = ["plan"]
 
 ROOT = Path(__file__).parents[2]
 APPROVED, HERE = "approved", "."
+SHOWN_BESIDE = {"digest", "approved", "bits"}  # by `plan show`, and no part of a plan
 _PLACE = re.compile(r"([\w.-]+\.toml):(\d+): ")
 Folder = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -211,7 +212,7 @@ def _read(path: Path) -> list[PlanJson]:
     if not rows or not all({"region", "schema_id"} <= row.keys() for row in rows):
         msg = f"{path.name} holds no plans; write it with: homeport plan show --region R --json"
         raise click.UsageError(msg)
-    return [{k: v for k, v in row.items() if k not in {"digest", "approved"}} for row in rows]
+    return [{k: v for k, v in row.items() if k not in SHOWN_BESIDE} for row in rows]
 
 
 def _at_revision(name: str) -> list[PlanJson]:

@@ -4,11 +4,14 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
 
 if TYPE_CHECKING:
     from connectors.embedded.state import ProcessStatus
 
 MIB = 1024 * 1024
+PROBE_S = 2.0
 
 
 def gateways(home: Path, rows: "Iterable[ProcessStatus]") -> dict[str, str]:
@@ -21,13 +24,32 @@ def gateways(home: Path, rows: "Iterable[ProcessStatus]") -> dict[str, str]:
     return found
 
 
-def show_table(rows: "Iterable[ProcessStatus]", addresses: Mapping[str, str]) -> None:
+def lags(rows: "Iterable[ProcessStatus]") -> dict[str, int]:
+    """Return, by name of each border that is ready, how many raw records it has yet to decide."""
+    opener = build_opener(ProxyHandler({}))  # a proxy from the environment cannot see 127.0.0.1
+    found: dict[str, int] = {}
+    for row in rows:
+        if row.state != "ready" or row.name != f"{row.region}-border":
+            continue
+        try:
+            with opener.open(f"http://127.0.0.1:{row.port}/health", timeout=PROBE_S) as answer:
+                found[row.name] = json.load(answer)["lag"]
+        except (URLError, OSError, ValueError):  # it ended between the two questions
+            continue
+    return found
+
+
+def show_table(
+    rows: "Iterable[ProcessStatus]", addresses: Mapping[str, str], behind: Mapping[str, int]
+) -> None:
     """Print a line per process, then the gateways' addresses."""
     from rich.console import Console  # noqa: PLC0415 - heavy
     from rich.table import Table  # noqa: PLC0415
 
     colour = {"ready": "green", "starting": "yellow", "dead": "red", "halted": "bold red"}
-    table = Table("process", "state", "pid", "port", "memory", "up for", "restarts", box=None)
+    table = Table(
+        "process", "state", "pid", "port", "memory", "up for", "restarts", "lag", box=None
+    )
     for row in rows:
         table.add_row(
             row.name,
@@ -37,6 +59,7 @@ def show_table(rows: "Iterable[ProcessStatus]", addresses: Mapping[str, str]) ->
             "-" if row.rss_bytes is None else f"{row.rss_bytes // MIB} MiB",
             "-" if row.uptime_s is None else f"{row.uptime_s:.0f} s",
             str(row.restarts),
+            str(behind.get(row.name, "-")),
         )
     console = Console()
     console.print(table)

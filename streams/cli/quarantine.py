@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from schemas.errors import Reason
+from schemas.errors import Reason, RetriableError, SetupError
 from streams.cli import EXIT_WRONG
 from streams.cli.options import home_option, json_option, region_option
 
@@ -243,7 +243,11 @@ def _entries(home: Path, region: str) -> "dict[str, Entry]":
     from streams.quarantine import entries  # noqa: PLC0415 - heavy
     from streams.settings import load_settings  # noqa: PLC0415 - heavy
 
-    return entries(load_settings(home, region, "admin"))
+    settings = load_settings(home, region, "admin")
+    try:
+        return entries(settings)
+    except RetriableError as exc:  # no more than that can go wrong with reading
+        raise SetupError(str(exc)) from None
 
 
 def _one(found: "Mapping[str, Entry]", record: str) -> "Entry":

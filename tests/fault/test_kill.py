@@ -5,10 +5,13 @@ events; the counts must add up; the ledger must verify.
 """
 
 import asyncio
+import json
 import os
 import random
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -167,3 +170,19 @@ def test_kill_9_of_border_and_egress_under_load_loses_and_doubles_nothing(
     counts = observer.counts()
     assert counts.raw == len(taken) == counts.border.raw
     assert counts.results.get("rejected", 0) == 0
+
+
+def test_status_says_how_far_behind_the_border_is(home: Path) -> None:
+    command = ["-m", "streams.cli", "status", "--home", str(home), "--json"]
+
+    done = subprocess.run(
+        [sys.executable, "-P", *command],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+
+    lag = {row["name"]: row["lag"] for row in json.loads(done.stdout)["processes"]}
+    assert lag[f"{REGION}-border"] >= 0
+    assert {name for name, n in lag.items() if n is not None} == {f"{REGION}-border"}

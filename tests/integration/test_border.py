@@ -34,7 +34,7 @@ from residency import topics
 from residency.keys import TokenKeys, secret, token_keys
 from residency.plan.approved import approved_digests
 from residency.plan.book import MAX_VALUE_BYTES, PlanBook
-from residency.seal import BORDER, EGRESS, Seal
+from residency.seal import BORDER, EGRESS, Seal, SealError
 from residency.telemetry.setup import telemetry
 from schemas.codec import encode
 from schemas.errors import HaltError, Reason, RetriableError
@@ -42,11 +42,14 @@ from schemas.events import Coordinates, MinimalRecord, RawBatch, RawEvent, Recor
 from schemas.plainjson import from_plain
 from schemas.registry import load_registry
 from streams.border import Border
+from streams.carrier import Refused
 from streams.demo.generate import Publication, Shop
 from streams.demo.observe import Observer
 from streams.duties import Route
+from streams.egress import Egress
 from streams.limit import LimitPolicy
 from streams.place import Verdict
+from streams.quarantine import entries
 from streams.retry import Retry
 from streams.settings import load_settings
 from streams.tally import Tally
@@ -842,6 +845,30 @@ def test_a_retry_of_what_egress_refused_sends_that_output_with_the_next_number(
     assert text(again, headers.RECORD) == f"{at}#0+2"
 
 
+def test_egress_seals_with_a_key_of_its_own_too(stack: Stack, line: Line) -> None:
+    value = wire(one("OrderPlaced"))
+    (at,) = line.send([Sent(ORDERS, value)])
+    minimal = stripped(stack, value, at)
+    settings = load_settings(stack.home, "eu", "egress")
+    keys = stack.home / "eu" / "keys"
+    producer = Producer(settings.kafka.librdkafka())
+    egress = Egress(settings, telemetry("egress", "eu", None, {}))
+
+    egress._quarantine(  # noqa: SLF001, the whole of egress would need an org
+        producer, Seal(secret(keys, EGRESS)), [Refused(minimal, Reason.SCANNER, "Note__c")]
+    )
+
+    (record,) = line.made()
+    assert minimal.value[5:] not in record.value
+    name = str(minimal.id)
+    assert Seal(secret(keys, EGRESS)).open(name, "scanner", record.value) == minimal.value
+    with pytest.raises(SealError):
+        Seal(secret(keys, BORDER)).open(name, "scanner", record.value)
+    assert names_of(record) == QUARANTINE_HEADERS
+    assert text(record, headers.PATH) == "Note__c"
+    assert text(record, headers.PLAN) == minimal.plan
+
+
 def test_show_reveals_a_payload_only_when_asked_and_a_file_is_its_owners_alone(
     stack: Stack, line: Line, tmp_path: Path
 ) -> None:
@@ -895,3 +922,70 @@ def test_a_retry_wants_to_be_told_exactly_which(stack: Stack, which: list[str]) 
     code, _ = cli(stack, "retry", *which)
 
     assert code == 2
+
+
+def test_what_nobody_of_ours_put_into_quarantine_is_left_out_and_told(
+    stack: Stack, line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    producer = Producer(load_settings(stack.home, "eu", "admin").kafka.librdkafka())
+    producer.produce(topics.quarantine("eu"), b"zucanary", b"zucanary")
+    assert producer.flush(WAIT_S) == 0
+    (record,) = line.made()
+
+    found = entries(load_settings(stack.home, "eu", "admin"))
+
+    assert "zucanary" not in str(found)
+    assert [r.getMessage() for r in caplog.records if r.name == "homeport.quarantine"][-1:] == [
+        f"{record.at}: not written by a worker of ours; who else writes here?"
+    ]
+
+
+def test_without_a_stack_the_tools_say_so_and_exit_with_3(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "streams.cli", "quarantine", "list"]
+    command += ["--region", "eu", "--home", str(tmp_path)]
+
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": str(TOP)},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 3
+    assert b"homeport up" in done.stderr
+    assert done.stdout == b""
+
+
+class Stuck(Border):
+    """Has read its batch and decides it only when it is told to."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.has_read, self.go_on = threading.Event(), threading.Event()
+
+    def decide(self, batch: RawBatch) -> Sequence[Verdict]:
+        self.has_read.set()
+        self.go_on.wait(WAIT_S)
+        return super().decide(batch)
+
+
+def test_a_zombie_that_wakes_with_a_batch_in_hand_commits_none_of_it(
+    stack: Stack, line: Line
+) -> None:
+    """The worst case: its successor has carried the same records already."""
+    places = line.send([Sent(ORDERS, wire(one("OrderPlaced"))) for _ in range(5)])
+    zombie = Stuck(load_settings(stack.home, "eu", "border"), telemetry("border", "eu", None, {}))
+    with ThreadPoolExecutor(1) as pool:
+        crashed = pool.submit(zombie.run, threading.Event())
+        assert zombie.has_read.wait(WAIT_S)
+        with working(stack):
+            line.settle()
+            zombie.go_on.set()
+            error = crashed.exception(WAIT_S)
+
+    assert isinstance(error, RetriableError), error
+    assert zombie.health()["decided"] == 0
+    assert Counter(raw_of(r) for r in line.made()) == Counter(str(at) for at in places)
+    assert line.tally == Tally(sent=5, minimal=5)
+    assert line.open_transactions() == []

@@ -87,6 +87,22 @@ class TestPlan:
         for text in ("tokenise", "Email_Token__c", *told["rules"], *told["sources"]):
             assert text in words
 
+    def test_explain_and_show_say_how_many_bits_a_generalised_field_can_tell(self) -> None:
+        arguments = ("explain", "device.ip", "--region", "eu", "--schema", "OrderPlaced")
+        named = ("plan", "show", "--region", "eu", "--schema", "OrderPlaced")
+
+        told, words = document(homeport(*arguments, "--json")), homeport(*arguments).stdout
+        (plan,) = document(homeport(*named, "--json"))
+
+        assert (told["how"], told["bits"], told["results"]) == (
+            "ip-network",
+            48.0,
+            2**48 + 2**24 + 2,
+        )
+        assert b"bits   at most 48.0: one of 281,474,993,487,874 results" in words
+        assert plan["bits"]["Commerce_Order__c"]["Ip_Network__c"] == 48.0
+        assert b"device.ip, at most 48.0 bits" in homeport(*named).stdout
+
     def test_explain_reads_an_element_of_an_array_as_its_leaf(self) -> None:
         done = homeport(
             "explain", "items[].gift_note", "--region", "eu", "--schema", "1002", "--json"

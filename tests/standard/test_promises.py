@@ -70,9 +70,19 @@ def keys_of(home: Path, region: str) -> Iterator[str]:
     (private_key,) = (home / region / "keys").glob("*.pem")
     yield from private_key.read_text(encoding="utf-8").splitlines()[1:-1]
     for path in (home / region / "keys").glob("*.json"):
-        for name, value in json.loads(path.read_text(encoding="utf-8")).items():
-            if name != "origin":
-                yield value
+        yield from _texts(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _texts(document: Any) -> Iterator[str]:
+    """Return every text of a key file but a ledger's name, which is no secret."""
+    if isinstance(document, dict):
+        for name, value in document.items():
+            yield from _texts(value) if name != "origin" else ()
+    elif isinstance(document, list):
+        for value in document:
+            yield from _texts(value)
+    elif isinstance(document, str):
+        yield document
 
 
 class TestPromise6:

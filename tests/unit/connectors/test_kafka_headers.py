@@ -3,6 +3,7 @@
 import pytest
 
 from connectors.kafka import headers
+from connectors.kafka.config import KafkaConfig, dotted
 from schemas.errors import HaltError
 from schemas.events import Coordinates, MinimalRecord, RecordId
 
@@ -43,3 +44,21 @@ def test_a_record_that_our_border_did_not_write_halts(missing: str) -> None:
 
     with pytest.raises(HaltError, match="not written by our border"):
         headers.minimal_record(found, b"tok", record().value, "here")
+
+
+def test_what_settles_an_entry_says_no_reason_and_no_path() -> None:
+    written = headers.for_settled("eu.commerce.orders.v1[2]@7", "dG9waWM", "ab" * 32, "sent")
+
+    assert [name for name, _ in written] == [
+        headers.RECORD, headers.TOPIC_ID, headers.PLAN, headers.SETTLED,
+    ]  # fmt: skip
+
+
+def test_names_of_settings_are_librdkafkas_own() -> None:
+    found = dotted(group_id="g", stats_cb=print, log_level=0)
+
+    assert found == {"group.id": "g", "stats_cb": print, "log_level": 0}
+
+
+def test_a_password_is_not_shown() -> None:
+    assert "zucanary" not in repr(KafkaConfig("127.0.0.1:1", "border", "zucanary"))

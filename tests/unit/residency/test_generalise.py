@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ HOWS = (
     *("year", "age-band:5", "age-band:10", "age-band:18", "timestamp:hour", "timestamp:day"),
     *("postcode-area", "country", "ip-network", "email-domain", "number-band:1"),
     *("number-band:100", "number-band:1000000", "rounded:1", "rounded:10", "rounded:999"),
-    *("last-four", "gender-group"),
+    *("coordinate:0.1", "coordinate:10", "last-four", "gender-group"),
 )
 NOON = int(datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp() * 1000)
 
@@ -109,6 +110,7 @@ def test_every_generaliser_declares_what_comes_out(how: str) -> None:
         ("email-domain", 4, 2.0),
         ("number-band:100", 104, 6.7),
         ("rounded:10", 200_000_000, 27.6),
+        ("coordinate:0.1", 3602, 11.8),
         ("last-four", 10_002, 13.3),
         ("gender-group", 4, 2.0),
     ],
@@ -136,7 +138,7 @@ def test_the_tests_cover_every_generaliser() -> None:
         ("postcode-area:2", "takes no argument"),
         ("age-band", "one of 5, 6, 9"),
         ("age-band:7", "one of 5, 6, 9"),  # 7 does not divide 90
-        ("age-band:1", "one of 5, 6, 9"),  # an age in years is no band
+        ("age-band:1", "one of 5, 6, 9, 10, 15, 18, 30, 45 years"),  # an age in years is no band
         ("age-band:010", "one of 5, 6, 9"),  # one way to write each
         ("timestamp", "one of hour, day"),
         ("timestamp:minute", "one of hour, day"),
@@ -145,6 +147,7 @@ def test_the_tests_cover_every_generaliser() -> None:
         ("number-band:-5", "whole number"),
         ("number-band:1000001", "whole number"),
         ("number-band:\u0661", "whole number"),
+        ("coordinate:0.01", "one of 0.1, 0.5"),
         ("rounded:0.5", "whole number"),
         ("rounded:", "whole number"),
     ],
@@ -175,7 +178,9 @@ def test_year_reads_days_since_1970(years: int, days: int) -> None:
         ("1936-11-25", "2026-11-25", "90+"),
         ("1850-01-01", "2026-11-25", "90+"),
         ("1849-12-31", "2026-11-25", UNKNOWN),
-        ("1960-01-01", "1969-12-31", UNKNOWN),  # no event of ours is that old
+        ("1960-01-01", "1969-12-31", "5-9"),  # before 1970 days are negative
+        ("2099-12-31", "2099-12-31", "0-4"),
+        ("2099-12-31", "2100-01-01", UNKNOWN),
     ],
 )
 def test_an_age_is_that_on_the_day_of_the_event(born: str, on: str, band: str) -> None:
@@ -278,7 +283,8 @@ def test_countries_of_addresses(text: str, declared: str | None, country: str) -
         ("fe80::1%eth0", "fe80::/48"),
         ("203.0.113.777", UNKNOWN),
         ("localhost", UNKNOWN),
-        ("203.0.113.77" + " " * 60, UNKNOWN),  # longer than an address can be
+        (" 203.0.113.77" + " " * 51, "203.0.113.0/24"),  # 64 characters
+        (" 203.0.113.77" + " " * 52, UNKNOWN),  # longer than an address can be
     ],
 )
 def test_networks(text: str, network: str) -> None:
@@ -304,7 +310,8 @@ def test_networks(text: str, network: str) -> None:
         ("ada@-x.com", UNKNOWN),
         ("ada@x y.com", UNKNOWN),
         ("ada@[192.0.2.1]", UNKNOWN),
-        ("a" * 320 + "@gmail.com", UNKNOWN),
+        ("a" * 310 + "@gmail.com", "free"),  # 320 characters
+        ("a" * 311 + "@gmail.com", UNKNOWN),
     ],
 )
 def test_classes_of_mail_domains(text: str, kind: str) -> None:
@@ -324,6 +331,7 @@ def test_classes_of_mail_domains(text: str, kind: str) -> None:
         ("5", UNKNOWN),
         (amount("99.99"), "0 to 100"),
         (amount("-0.01"), "below 0"),
+        (b"\0" * 32, "0 to 100"),
         (b"\0" * 33, UNKNOWN),
         (99.99, "0 to 100"),
         (-0.5, "below 0"),
@@ -371,6 +379,33 @@ def test_a_rounded_amount_is_near_has_no_false_sign_and_stays_when_rounded_again
 
 
 @pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (52.5163, "52.5"),
+        (-0.1276, "-0.1"),
+        (52.55, "52.6"),
+        (-52.55, "-52.5"),
+        (180.0, "180"),
+        (-180.0, "-180"),
+        (180.01, None),
+        (float("nan"), None),
+        (52, None),  # no double
+    ],
+)
+def test_coordinates_go_to_the_nearest_line(value: Any, line: str | None) -> None:
+    expected = None if line is None else Decimal(line)
+
+    assert amount_of(make("coordinate:0.1", value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("grid", "line"), [("0.1", "52.3"), ("0.5", "52.5"), ("1", "52"), ("5", "50"), ("10", "50")]
+)
+def test_a_grid_has_a_line_every_so_many_degrees(grid: str, line: str) -> None:
+    assert amount_of(make(f"coordinate:{grid}", 52.27)) == Decimal(line)
+
+
+@pytest.mark.parametrize(
     ("text", "mask"),
     [
         ("4111 1111 1111 1234", "****1234"),
@@ -393,3 +428,64 @@ def test_masks_of_cards(text: str, mask: str) -> None:
 def test_rare_genders_are_not_told() -> None:
     assert make("gender-group", "nonbinary") == UNKNOWN
     assert make("gender-group", "female") == "female"
+
+
+# how -> what is read (as the table shows it), the value, what is beside it, the result as shown
+EXAMPLES: dict[str, tuple[str, Any, Context, str]] = {
+    "year": ("1984-07-02", day("1984-07-02"), Context(), "1984"),
+    "age-band:10": ("1984-07-02", day("1984-07-02"), Context(at=NOON), "40-49"),
+    "timestamp:hour": (
+        "2026-11-25T12:34:56Z",
+        NOON + 2_096_000,
+        Context(),
+        "2026-11-25T12:00:00+00:00",
+    ),
+    "timestamp:day": ("2026-11-25T12:00:00Z", NOON, Context(), "2026-11-25T00:00:00+00:00"),
+    "postcode-area": ("SW1A 1AA in GB", "SW1A 1AA", Context("GB"), "SW1A"),
+    "country": ("1 Rue X, Paris, France", "1 Rue X, Paris, France", Context(), "FR"),
+    "ip-network": ("203.0.113.77", "203.0.113.77", Context(), "203.0.113.0/24"),
+    "email-domain": ("ada@gmail.com", "ada@gmail.com", Context(), "free"),
+    "number-band:100": ("250", 250, Context(), "200 to 300"),
+    "rounded:10": ("123.45", amount("123.45"), Context(), "120"),
+    "coordinate:0.1": ("52.5163", 52.5163, Context(), "52.5"),
+    "last-four": ("4111 1111 1111 1234", "4111 1111 1111 1234", Context(), "****1234"),
+    "gender-group": ("female", "female", Context(), "female"),
+}
+
+
+def table() -> str:
+    """Return the table of docs/generalise.md, as the code has it."""
+    head = "| how | result | reads | makes | needs | results | bits | unknown | example |"
+    rows = [head, "|---" * 9 + "|"]
+    for how, (example, value, context, made) in EXAMPLES.items():
+        way = generaliser(how)
+        assert shown(way, way.apply(value, context)) == made
+        cells = [
+            f"`{how}`",
+            way.says,
+            ", ".join(way.takes),
+            way.output,
+            " and ".join(way.needs) or "-",
+            f"{way.alphabet:,}",
+            f"{way.bits:.1f}",
+            way.unknown or "-",
+            f"`{example}`: `{made}`",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def shown(way: Generaliser, made: Any) -> str:
+    if way.output == "decimal":
+        return f"{amount_of(made):f}"
+    if way.output == "timestamp-millis":
+        return datetime.fromtimestamp(made / 1000, UTC).isoformat()
+    return str(made)
+
+
+def test_the_documentation_lists_every_generaliser_as_it_is() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "generalise.md").read_text(encoding="utf-8")
+    names = {how.partition(":")[0] for how in EXAMPLES}
+
+    assert text.partition("<!-- table -->\n")[2].partition("\n<!-- end")[0] == table()
+    assert names == {form.partition(":")[0] for form in FORMS}

@@ -12,9 +12,10 @@ from residency.plan.approved import approved_digests, render
 from residency.plan.book import compile_all, load_policy
 from residency.plan.compile import Policy, compile_plan
 from residency.plan.faults import PlanError
-from residency.plan.model import Plan, leaf_path, parse_path
+from residency.plan.fields import Decided, Target, make_field
+from residency.plan.model import FieldPlan, Plan, leaf_path, parse_path
 from residency.policy.destinations import Certification, Destination
-from residency.policy.rules import Action, Rule
+from residency.policy.rules import Action, Decision, Rule
 from residency.regions import load_regions
 from schemas.registry import Registry, load_registry
 
@@ -65,6 +66,26 @@ def test_every_schema_has_an_approved_plan_in_every_region(region: str) -> None:
             FieldSource(path="shipping_address.postal_code", country="nowhere"),
             "no leaf 'nowhere'",
         ),
+        (
+            "Ship_Postcode_Area__c",
+            FieldSource(path="shipping_address.postal_code"),
+            "postcode-area needs country beside",
+        ),
+        (
+            "Ship_Postcode_Area__c",
+            FieldSource(path="shipping_address.postal_code", country="occurred_at"),
+            "a generaliser reads string there",
+        ),
+        (
+            "Ip_Network__c",
+            FieldSource(path="device.ip", at="currency"),
+            "a generaliser reads timestamp-millis there",
+        ),
+        (
+            "Ship_Postcode_Area__c",
+            FieldSource(path="shipping_address.postal_code", country="shipping_address.street"),
+            "tells something of shipping_address.street, and the policy does not keep it",
+        ),
     ],
 )
 def test_a_mapping_that_cannot_be_met_is_named_with_event_region_and_field(
@@ -80,6 +101,87 @@ def test_every_problem_is_told_at_once() -> None:
     fields = {"A__c": FieldSource(clear=True), "B__c": FieldSource(clear=True)}
 
     assert len(problems(fields)) == 2
+
+
+def generalised(path: str, how: str, name: str, **beside: str) -> FieldPlan | str:
+    """Return what becomes of a leaf, or why nothing, where the policy generalises it so."""
+    (leaf,) = [leaf for leaf in PLACED.leaves if leaf.path == path]
+    ours = rule(leaf.category, Action.GENERALISE, how=how)
+    kept = [rule(c, Action.KEEP) for c in ("system", "user.contact.address.country")]
+    rules = (rule("user.unique_id", Action.TOKENISE), ours, *kept)
+    fields = {name: FieldSource(path=path, **beside)}  # type: ignore[arg-type]
+    try:
+        (made,) = compiled(fields, Policy("eu", rules, ORG, ON)).outputs[0].fields
+    except PlanError as exc:
+        return exc.problems[0]
+    return made
+
+
+def test_a_generaliser_goes_with_the_paths_it_reads_beside_the_value() -> None:
+    made = generalised("customer.birth_date", "age-band:10", "Channel__c", at="occurred_at")
+
+    assert isinstance(made, FieldPlan)
+    assert (made.how, made.at, made.country) == ("age-band:10", "occurred_at", None)
+
+
+@pytest.mark.parametrize(
+    ("path", "how", "name", "told"),
+    [
+        ("customer.birth_date", "age-band:10", "Channel__c", "age-band:10 needs at beside"),
+        ("customer.birth_date", "number-band:10", "Channel__c", "of long/decimal/float/double"),
+        ("totals.grand_total", "rounded:10", "Channel__c", "makes decimal of decimal"),
+    ],
+)
+def test_a_generaliser_that_does_not_fit_leaf_or_field_is_named(
+    path: str, how: str, name: str, told: str
+) -> None:
+    problem = generalised(path, how, name)
+
+    assert isinstance(problem, str)
+    assert told in problem
+
+
+@pytest.mark.parametrize(
+    ("path", "how", "target", "told"),
+    [
+        ("customer.birth_date", "year", Target("x", "long", (1900, 2029), 0, 0), "outside the"),
+        ("customer.birth_date", "year", Target("x", "long", (1901, 2030), 0, 0), "outside the"),
+        ("totals.grand_total", "rounded:10", Target("x", "decimal", (0, 99), 18, 2), "outside the"),
+        ("totals.grand_total", "rounded:10", Target("x", "decimal", None, 18, 3), "of scale 2"),
+    ],
+)
+def test_a_field_that_cannot_hold_every_result_is_named(
+    path: str, how: str, target: Target, told: str
+) -> None:
+    (leaf,) = [leaf for leaf in PLACED.leaves if leaf.path == path]
+    decided = Decided(leaf, Decision(Action.GENERALISE, how))
+
+    problem = make_field(target, FieldSource(path=path), {path: decided})
+
+    assert told in str(problem)
+    assert isinstance(problem, str)
+
+
+def test_an_amount_may_be_rounded_within_its_field() -> None:
+    made = generalised("totals.grand_total", "rounded:10", "Total__c")
+
+    assert isinstance(made, FieldPlan)
+    assert made.how == "rounded:10"
+
+
+def test_the_rule_of_a_path_beside_the_value_counts_for_the_end_of_the_plan() -> None:
+    until = date(2027, 3, 1)
+    rules = (
+        rule("user.unique_id", Action.TOKENISE),
+        rule("user.contact.address.postal_code", Action.GENERALISE, how="postcode-area"),
+        rule("user.contact.address.country", Action.KEEP, valid_to=until, basis="other"),
+    )
+    source = FieldSource(path="shipping_address.postal_code", country="shipping_address.country")
+
+    plan = compiled({"Ship_Postcode_Area__c": source}, Policy("eu", rules, ORG, ON))
+
+    assert plan.not_after == until
+    assert "other" in plan.outputs[0].basis
 
 
 def test_otherwise_omit_leaves_the_field_out() -> None:

@@ -15,7 +15,7 @@ from residency.plan.compile import Policy, compile_plan
 from residency.plan.faults import PlanError
 from residency.plan.model import Each, FieldPlan, MapKey, Plan, Step, leaf_path, parse_path
 from residency.plan.strip import find_all, look_up, strip
-from residency.policy.packs import Destination
+from residency.policy.destinations import Destination
 from residency.policy.rules import Action, Rule
 from residency.tokens import Tokeniser
 from schemas.codec import decode

@@ -3,6 +3,7 @@
 import copy
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -317,6 +318,36 @@ def test_a_plan_of_another_schema_halts() -> None:
 
     with pytest.raises(HaltError, match=r"eu\.commerce\.orders\.v1\[0\]@7"):
         strip(event, PLANS[PLACED.id], Tokeniser(KEYS, "x"), REGISTRY)
+
+
+def test_a_plan_of_another_normaliser_halts() -> None:
+    plan = replace(PLANS[PLACED.id], normaliser=2)
+    event = ClassifiedEvent(RAW, PLACED.id, ORDER)
+
+    with pytest.raises(HaltError, match=r"@7: plan of normaliser 2, not 3"):
+        strip(event, plan, Tokeniser(KEYS, "x"), REGISTRY)
+
+
+@pytest.mark.parametrize(
+    ("at", "band"), [(1_795_608_000_000, "40-49"), (None, "unknown"), (-1, "unknown")]
+)
+def test_an_age_is_relative_to_the_time_that_the_plan_names(at: int | None, band: str) -> None:
+    age = FieldPlan(
+        "Status__c",
+        "string",
+        "path",
+        "customer.birth_date",
+        action=Action.GENERALISE,
+        how="age-band:10",
+        at="occurred_at",
+    )
+    plan = PLANS[PLACED.id]
+    aged = replace(plan, outputs=(replace(plan.outputs[0], fields=(age,)),))
+    values = changed("customer.birth_date", 5_296) | {"occurred_at": at}
+
+    (made,) = strip(ClassifiedEvent(RAW, PLACED.id, values), aged, Tokeniser(KEYS, "x"), REGISTRY)
+
+    assert decode(REGISTRY, made.value)[1]["Status__c"] == band
 
 
 def test_the_plan_maps_no_field_whose_action_forbids_it() -> None:

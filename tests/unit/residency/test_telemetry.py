@@ -89,6 +89,24 @@ def test_a_histogram_refuses_the_same(eu: Telemetry) -> None:
         eu.recorder.record(cast("names.HistogramName", CANARY), 1.0)
 
 
+def test_a_gauge_says_its_last_value_and_refuses_the_same(tmp_path: Path) -> None:
+    made = telemetry("border", "eu", tmp_path / "telemetry", {})
+
+    for lag in (7, 3):
+        made.recorder.set("homeport.kafka.lag", lag, domain="orders", partition="0")
+    with pytest.raises(ValueError, match=r"names\.py"):
+        made.recorder.set("homeport.kafka.lag", 1, domain="orders", partition=CANARY)
+    with pytest.raises(ValueError, match=r"names\.py"):
+        made.recorder.set(cast("names.GaugeName", CANARY), 1)
+    made.shutdown()
+
+    scope = exported(tmp_path, "metrics")[-1]["resource_metrics"][0]["scope_metrics"][0]
+    (lag_metric,) = (m for m in scope["metrics"] if m["name"] == "homeport.kafka.lag")
+    (point,) = lag_metric["data"]["data_points"]
+    assert point["value"] == 3
+    assert point["attributes"] == {"domain": "orders", "partition": "0"}
+
+
 def test_the_resource_says_service_region_and_version_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

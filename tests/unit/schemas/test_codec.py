@@ -129,6 +129,15 @@ BAD_BYTES = {
     "union index past the end": (["null", "string"], b"\x04"),
     "union index -1": (["null", "string"], b"\x01\x02a"),
     "an array of more items than bytes": ({"type": "array", "items": "null"}, HUGE + b"\x00"),
+    "an array of a null": ({"type": "array", "items": "null"}, b"\x02\x00"),
+    "an array of a record of nothing": (
+        {"type": "array", "items": {"type": "record", "name": "N", "namespace": "t", "fields": []}},
+        b"\x02\x00",
+    ),
+    "arrays of nothing in an array": (
+        {"type": "array", "items": {"type": "array", "items": {"type": "null"}}},
+        b"\x02\x02\x00\x00",
+    ),
     "a block shorter than it says": ({"type": "array", "items": "int"}, b"\x01\x04\x02\x00"),
     "a map that does not end": ({"type": "map", "values": "int"}, b"\x02\x02a\x02"),
     "a decimal of too many digits": (DECIMAL, b"\x08\x7f\xff\xff\xff"),

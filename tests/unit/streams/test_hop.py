@@ -2,15 +2,19 @@
 
 import random
 from dataclasses import dataclass
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.kafka.stats import Stats
 from residency.plan.book import Crossed
+from residency.telemetry.setup import telemetry
 from schemas.errors import QuarantineError, Reason
 from schemas.events import RawBatch
-from streams.hop import _first_of_each
+from streams.duties import Duties, Route
+from streams.hop import Hop, _first_of_each
 from streams.place import Batch, Place
 from streams.tally import Tally
 
@@ -90,6 +94,24 @@ def test_a_batchs_count_is_the_sum_of_its_records_by_partition(made: list[tuple[
             quarantined=mine.count(-1),
             minimal=7 + sum(rows for rows in mine if rows > 0),
         )
+
+
+def test_lag_is_what_lies_between_the_commit_and_the_end_of_what_is_ours() -> None:
+    route = Route({"eu.commerce.orders.v1": 1}, "target", "quarantine", "g", "m", "t")
+    hop = Hop({}, route, cast("Duties", None), telemetry("border", "eu", None, {}))
+    hop._places = {  # noqa: SLF001, only a broker assigns
+        (p.topic, p.partition): p for p in (place(0, 5), place(1, 40), place(2, 9))
+    }
+
+    hop.reading = Stats(
+        ends={
+            ("eu.commerce.orders.v1", 0): 12,
+            ("eu.commerce.orders.v1", 1): 39,  # the statistics are older than the commit
+            ("eu.commerce.orders.v1", 3): 99,  # another worker's
+        }
+    )
+
+    assert hop.lag() == {("eu.commerce.orders.v1", 0): 7, ("eu.commerce.orders.v1", 1): 0}
 
 
 def test_no_repr_shows_a_payload() -> None:

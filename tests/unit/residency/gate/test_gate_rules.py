@@ -18,6 +18,7 @@ from residency.gate.scan import scan
 from residency.gate.wire import Violation, load_schemas
 from residency.generalise import Context, generaliser
 from residency.generalise.times import LAST_YEAR
+from residency.plan.book import compile_all
 from residency.regions import load_regions
 from schemas.errors import SetupError
 
@@ -100,6 +101,33 @@ def test_whatever_a_generaliser_makes_is_allowed(
 
     assert _accepts(rules["Ship_Postcode_Area__c"], area)
     assert _accepts(rules["Ip_Network__c"], network)
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@given(st.data())
+def test_every_result_that_a_planned_generaliser_declares_is_allowed(
+    region: str, data: st.DataObject
+) -> None:
+    """A result that its grammar lacks would stop the line, and be nobody's data's fault."""
+    planned = [
+        (output.object, field)
+        for plan in compile_all(region, date(2026, 11, 23))
+        for output in plan.outputs
+        for field in output.fields
+        if field.how is not None
+    ]
+    target, field = data.draw(st.sampled_from(planned))
+    way, rule = generaliser(field.how or ""), GRAMMAR[region][target][field.name]
+
+    if way.values is not None:
+        result: object = data.draw(st.sampled_from(way.values))
+    elif way.pattern is not None:
+        result = data.draw(st.from_regex(re.compile(way.pattern, re.ASCII), fullmatch=True))
+    else:
+        result = data.draw(st.sampled_from(way.range or ()))
+
+    assert _accepts(rule, result)
+    assert rule.clearable or way.unknown is not None
 
 
 @pytest.mark.parametrize(

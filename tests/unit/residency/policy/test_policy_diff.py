@@ -63,6 +63,11 @@ def test_the_same_policy_has_no_changes(copy: Path) -> None:
             (LOOSENED, "drop", "generalise (year)"),
         ),
         (
+            "user.sensor",
+            ('"drop"', '"generalise"\nhow = "number-band:100"\nbasis = "eu-gdpr:A46-2-c"'),
+            (LOOSENED, "drop", "generalise (number-band:100)"),
+        ),
+        (
             "user.contact.email",
             ("1798.100(d)", "1798.100(c)"),
             (GROUNDS, "tokenise", "tokenise"),

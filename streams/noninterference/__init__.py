@@ -1,0 +1,1 @@
+"""Non-interference, tried: pairs of events that must look alike from outside, compared."""
