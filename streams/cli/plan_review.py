@@ -136,7 +136,8 @@ def diff(before: str, after: str, as_json: bool) -> None:
 
     Each is `approved`, the plans approved in this checkout (the default for BEFORE); `.`, the
     plans compiled from it today (the default for AFTER); a git revision, whose approved plans
-    count; or a file of `homeport plan show --json`. Loosened changes come first.
+    count; or a file of `homeport plan show --region R --json`, which is compared with the
+    plans of that region. Loosened changes come first.
 
     \b
     Examples: homeport plan diff
@@ -145,7 +146,14 @@ def diff(before: str, after: str, as_json: bool) -> None:
 
     Exit code 1 if anything is loosened.
     """
-    found = changes(_plans(before), _plans(after))
+    old, new = _plans(before), _plans(after)
+    covered = {
+        one["region"]
+        for name, plans in ((before, old), (after, new))
+        for one in (plans if Path(name).is_file() else [])
+    } or set(load_regions())
+    sides = [[one for one in plans if one["region"] in covered] for plans in (old, new)]
+    found = changes(*sides)
     is_loosened = any(change.direction is Direction.LOOSENED for change in found)
     if as_json:
         told = {"loosened": is_loosened, "changes": [asdict(change) for change in found]}

@@ -85,8 +85,8 @@ def test_lint_of_files_that_cannot_be_read_says_where(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def yesterday(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a file of plans under which one field did not leave."""
-    plans = json.loads(run("show", "--region", "eu", "--schema", "OrderPlaced", "--json").stdout)
-    output = plans[0]["outputs"][0]
+    plans = json.loads(run("show", "--region", "eu", "--json").stdout)
+    (output,) = next(plan["outputs"] for plan in plans if plan["schema_id"] == 1002)
     output["fields"] = [f for f in output["fields"] if f["name"] != "Total__c"]
     path = tmp_path_factory.mktemp("plans") / "yesterday.json"
     path.write_text(json.dumps(plans), encoding="utf-8")
@@ -96,11 +96,11 @@ def yesterday(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_diff_finds_what_is_loosened_and_fails(yesterday: Path) -> None:
     code, told = document("diff", yesterday)
 
-    mine = [c for c in told["changes"] if (c["region"], c["schema_id"]) == ("eu", 1002)]
+    (change,) = told["changes"]
     assert (code, told["loosened"]) == (1, True)
-    assert [(c["direction"], c["what"], c["before"]) for c in mine] == [
-        ("loosened", "field Commerce_Order__c.Total__c", None)
-    ]
+    assert (change["region"], change["schema_id"]) == ("eu", 1002)
+    assert (change["direction"], change["before"]) == ("loosened", None)
+    assert change["what"] == "field Commerce_Order__c.Total__c"
 
 
 def test_diff_prints_two_lines_per_change_and_counts_on_stderr(yesterday: Path) -> None:
@@ -110,7 +110,7 @@ def test_diff_prints_two_lines_per_change_and_counts_on_stderr(yesterday: Path) 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "0 change(s)\n")
     line = f"LOOSENED   {PLACED} (1002) in eu: field Commerce_Order__c.Total__c"
     assert line in changed.stdout.splitlines()
-    assert changed.stderr.splitlines()[-1].partition(":")[0].endswith("change(s)")
+    assert changed.stderr == "1 change(s): 1 loosened\n"
 
 
 @pytest.mark.parametrize("name", ["no-such-revision", "{bad}"])
