@@ -95,9 +95,9 @@ class Output:
 
     Attributes:
         deletes: The event deletes the row; there are no fields then.
-        processors: Names of the functions that its fields go through, in this order.
         places: Field name -> where it is mapped, such as ``orders.toml:12``; the empty name
             is the output itself.
+        processors: Names of the functions that its fields go through, in this order.
 
     """
 
@@ -105,8 +105,8 @@ class Output:
     external_id: FieldSource
     fields: Mapping[str, FieldSource]
     deletes: bool = False
-    processors: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict, compare=False)
+    processors: tuple[str, ...] = ()
 
     def place(self, name: str) -> str | None:
         """Return where a field is mapped, or else the output; None if it is of no file."""

@@ -125,12 +125,12 @@ class _Reading:
             block.external_id,
             block.fields,
             block.deletes,
-            block.processors,
             {
                 "": f"{file}:{line_of(text, path)}",
                 EXTERNAL_ID: f"{file}:{line_of(text, (*path, 'external_id'))}",
                 **{n: f"{file}:{line_of(text, (*path, 'fields', n))}" for n in block.fields},
             },
+            block.processors,
         )
         for place, event in enumerate(block.events):
             line = line_of(text, (*path, "events", place))

@@ -11,6 +11,8 @@ from residency.unicode import casefold, nfkc
 PROVIDERS_FILE = Path(__file__).with_name("free_mail.txt")
 MAX_ADDRESS = 64  # characters of an IP address, its scope included
 MAX_EMAIL = 320  # characters: 64 of the local part, 255 of the domain; RFC 5321 4.5.3.1
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_DOTTED = re.compile(rf"((?:{_OCTET}\.){{3}}){_OCTET}")
 _LABEL = re.compile(r"(?!-)[^\s\x00-\x2c\x2e\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]{1,63}(?<!-)")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what IDNA reads as a dot; RFC 3490 3.1
 
@@ -18,8 +20,12 @@ _DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what IDNA reads as a dot; RFC 349
 def _network(value: object, _: Context) -> str:
     if not isinstance(value, str) or len(value) > MAX_ADDRESS:
         return UNKNOWN
+    text = value.strip()
+    dotted = _DOTTED.fullmatch(text)
+    if dotted is not None:  # as most are; reading them as numbers takes ten times as long
+        return f"{dotted[1]}0/24"
     try:
-        address = ipaddress.ip_address(value.strip())
+        address = ipaddress.ip_address(text)
     except ValueError:
         return UNKNOWN
     if isinstance(address, ipaddress.IPv6Address):
@@ -42,7 +48,7 @@ def ip_network(argument: str | None) -> Generaliser:
         apply=_network,
         says="the /24 of an IPv4 address, the /48 of an IPv6 one",
         pattern=(
-            r"^(?:[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.0/24"
+            rf"^(?:(?:{_OCTET}\.){{3}}0/24"
             r"|(?:[0-9a-f]{1,4}:){1,3}:/48|::/48|unknown)$"
         ),
     )

@@ -18,8 +18,8 @@ from residency.plan.model import Plan
 from residency.plan.processors import NO_PROCESSORS, Processors, check_refs
 from residency.plan.strip import look_up, strip
 from residency.plan.walk.accelerator import IS_ACCELERATED
-from residency.plan.walk.program import UnwalkableError
 from residency.plan.walk.walker import Walker
+from residency.plan.walk.wish import UnwalkableError
 from residency.policy.packs import CENTRAL, load_destination, load_packs
 from residency.regions import load_regions, region_of
 from residency.tokens import Tokeniser
@@ -68,7 +68,11 @@ def compile_all(
 
 
 def compile_each(
-    region: str, on: date, registry: Registry, contract: Contract, processors: Processors
+    region: str,
+    on: date,
+    registry: Registry,
+    contract: Contract,
+    processors: Processors = NO_PROCESSORS,
 ) -> tuple[tuple[Plan, ...], tuple[Fault, ...]]:
     """Return the plans of the schemas that have one, and what keeps the others from it."""
     policy = load_policy(region, on)

@@ -18,7 +18,7 @@ from residency.plan.walk.fills import (
     text,
     varint,
 )
-from residency.plan.walk.program import UnwalkableError, Wish
+from residency.plan.walk.wish import UnwalkableError, Wish
 from residency.policy.rules import Action
 from residency.tokens import Kind, Tokeniser
 from schemas.registry import EventSchema, Registry

@@ -10,7 +10,7 @@ from residency.plan.model import FieldPlan, OutputPlan
 from residency.plan.walk import assemble, ops
 from residency.plan.walk.accelerator import ints, view
 from residency.plan.walk.fills import text, varint
-from residency.plan.walk.program import UnwalkableError
+from residency.plan.walk.wish import UnwalkableError
 from schemas.codec import HEADER, MAGIC
 from schemas.registry import CLEARED, DELETED, EventSchema
 

@@ -4,7 +4,7 @@ Column by column over a batch: what is done once per batch is not done once per 
 """
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from re import Pattern
@@ -194,7 +194,7 @@ class FormatCheck:
 def reader_of(avro: Any) -> Read:
     """Return how a leaf's physical value is read; *avro* is its type without null."""
     kind = avro if isinstance(avro, str) else avro["type"]
-    if kind == "enum":
+    if isinstance(avro, Mapping) and kind == "enum":
         symbols = avro["symbols"]
         return lambda _data, first, _last: symbols[first]
     return _READERS[kind]

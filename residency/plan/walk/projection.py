@@ -16,7 +16,8 @@ from residency.plan.walk.assemble import splice
 from residency.plan.walk.fills import Column
 from residency.plan.walk.found import spans_of
 from residency.plan.walk.kernel import walk
-from residency.plan.walk.program import Acts, Wish, write_program
+from residency.plan.walk.program import Acts, write_program
+from residency.plan.walk.wish import Wish
 
 Edit = Callable[[bytes, Sequence[int], Sequence[int]], Column]
 """Makes new values of the spans of a leaf: (data, firsts, lasts), a size for each. A number has

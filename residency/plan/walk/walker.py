@@ -18,7 +18,8 @@ from residency.plan.walk.fills import (
     varint,
 )
 from residency.plan.walk.found import Found, walk_all
-from residency.plan.walk.program import Program, UnwalkableError, write_program
+from residency.plan.walk.program import Program, write_program
+from residency.plan.walk.wish import UnwalkableError
 from residency.tokens import Tokeniser
 from schemas.registry import EventSchema, Registry
 

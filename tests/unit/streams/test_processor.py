@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from residency.contracts.model import Contract, load_contract
+from residency.contracts.model import Contract
+from residency.contracts.read import load_contract
 from residency.gate import Gate
 from residency.keys import TokenKeys
 from residency.plan.book import PlanBook, compile_all

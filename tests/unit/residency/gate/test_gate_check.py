@@ -140,7 +140,7 @@ def refuse(gate: Gate, sent: MinimalRecord) -> GateHalt:
         # What an error tracker would follow: a decoding error holds the record's bytes.
         assert not isinstance(seen, UnicodeError)
         seen = seen.__cause__ or seen.__context__
-    assert str(caught.value).startswith("eu.commerce.orders.v1[0]@7#0: ")
+    assert str(caught.value).startswith(f"{sent.id}: ")
     return caught.value
 
 
@@ -458,10 +458,11 @@ def test_a_decimal_of_no_bytes_or_too_many_stops_the_line(encoded: bytes) -> Non
     assert (halt.field, halt.rule) == ("Total__c", "type: a decimal has 1 to 8 bytes")
 
 
-def deletion(target: str, **fields: Any) -> MinimalRecord:
+def deletion(target: str, region: str = "eu", **fields: Any) -> MinimalRecord:
     own = {name: clean(target)[name] for name in ("External_Id__c", "Base_Version__c")}
     empty = {name: None for name in clean(target) if name not in own}
-    return record(target, own | empty | {"deleted": True} | fields, deletes=True)
+    place = RecordId(Coordinates(f"{region}.commerce.orders.v1", 0, 7))
+    return record(target, own | empty | {"deleted": True} | fields, deletes=True, id=place)
 
 
 def deleting_gate(target: str) -> Gate:
@@ -480,7 +481,7 @@ def test_a_deletion_passes_with_external_id_and_version_alone(target: str) -> No
 @pytest.mark.parametrize("region", ["eu", "uk", "us"])
 @pytest.mark.parametrize("target", OBJECTS)
 def test_no_row_may_be_deleted_unless_the_grammar_says_so(target: str, region: str) -> None:
-    sent = deletion(target, External_Id__c=token(region))
+    sent = deletion(target, region, External_Id__c=token(region))
 
     halt = refuse(GATES[region], sent)
 
