@@ -52,6 +52,9 @@ class Border:
         }
         keys = token_keys(settings.folder / "keys", region)
         self._book = PlanBook.load(region, keys, datetime.now(UTC).date(), discover())
+        if not self._book.is_fast:
+            LOG.warning("Numba is not there: every record is decided one by one, far slower")
+        self._book.warm_up()
         self._seal = Seal(secret(settings.folder / "keys", BORDER))
         self._release = release_digest()
         self._limit = QuarantineLimit(settings.quarantine_limit)

@@ -167,6 +167,11 @@ class PlanBook:
         """Whether whole batches are walked. If not, `strip` decides every record, far slower."""
         return bool(self._walkers)
 
+    def warm_up(self) -> None:
+        """Compile what walks batches, or load it from its cache: some seconds the first time."""
+        for walker in self._walkers.values():
+            walker.walk([], [])
+
     @classmethod
     def load(
         cls, region: str, keys: TokenKeys, on: date, processors: Processors = NO_PROCESSORS
