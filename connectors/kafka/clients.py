@@ -23,6 +23,10 @@ FETCH_QUEUE_RECORDS = 10_000  # per partition
 FETCH_BYTES = 8 * 2**20  # a single larger record is still fetched
 SEND_QUEUE_KIB = 65_536
 STATISTICS_MS = 5_000
+RETRY_MS, RETRY_MAX_MS = (
+    5,
+    1_000,
+)  # the coordinator still ends the last transaction when the next begins
 FULL_WAIT_S = 0.1  # for the broker to take some of a full queue
 
 
@@ -41,6 +45,8 @@ def transactional_producer(
     extra = dotted(
         transactional_id=transactional,
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+        retry_backoff_ms=RETRY_MS,
+        retry_backoff_max_ms=RETRY_MAX_MS,
         linger_ms=5,
         compression_type="lz4",
         message_max_bytes=MAX_MESSAGE_BYTES,
