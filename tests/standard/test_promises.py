@@ -163,6 +163,7 @@ STATES = (
     AT,
     MINIMAL.id,
     RAW_EVENT,
+    events.RawBatch(["t"], [0], [7], [CANARY.encode()], [CANARY.encode()]),
     events.ClassifiedEvent(RAW_EVENT, 1001, {CANARY: CANARY}),
     MINIMAL,
     events.LoggedRecord(MINIMAL, 3, {CANARY: CANARY}),
