@@ -212,6 +212,8 @@ class Hop:
         """Yield topic, value, key and headers of everything that the batch becomes."""
         target, quarantine = self._route.target, self._route.quarantine
         stamps: dict[tuple[str, int], Sequence[Headers] | None] = {}  # by topic and plan
+        last: tuple[str, int] | None = None
+        stamped: Sequence[Headers] | None = None
         raw = batch.raw
         for place, offset, value, verdict in zip(
             batch.places, raw.offsets, raw.values, verdicts, strict=True
@@ -224,15 +226,17 @@ class Hop:
             plan, rows = verdict
             if not rows:
                 continue
-            which = place.topic, id(plan)  # its digest would take longer
-            if which not in stamps:
-                shared = self._duties.stamp(place.topic, plan)
-                stamps[which] = shared and [[*one, trace] for one in shared]
-            stamped = stamps[which]
-            for number, (key, minimal) in enumerate(rows):
-                if stamped is None:
+            if last != (place.topic, id(plan)):  # its digest would take longer
+                last = place.topic, id(plan)
+                if last not in stamps:
+                    shared = self._duties.stamp(place.topic, plan)
+                    stamps[last] = shared and [[*one, trace] for one in shared]
+                stamped = stamps[last]
+            if stamped is None:
+                for key, minimal in rows:
                     yield target, minimal, key, None
-                    continue
+                continue
+            for number, (key, minimal) in enumerate(rows):
                 record = f"{place.at}{offset}#{number}"
                 version = place.version + offset
                 yield target, minimal, key, of_minimal(record, version, stamped[number])
