@@ -21,7 +21,7 @@ import numpy as np
 from residency.plan.kinds import kind_of
 from residency.plan.walk.fills import Column, text, varint
 from residency.plan.walk.program import Acts
-from residency.plan.walk.projection import Edit, Projection
+from residency.plan.walk.projection import Edit, Places, Projection
 from schemas.errors import SetupError
 from schemas.resolve import Leaf, leaves, resolve, without_logical
 from schemas.strict import compile_check
@@ -185,7 +185,9 @@ def _edit(kind: str, leaf: Leaf, made: Leaf | None, key: bytes) -> tuple[Edit, V
         unit = 1 if kind_of(leaf.avro) == "date" else _DAY_MS
         year = _years(unit, is_text=kind_of(made.avro) == "string")
         write = (lambda y: text(y.encode())) if kind_of(made.avro) == "string" else varint
-        return lambda _data, firsts, _lasts: _column([write(year(f)) for f in firsts]), year
+        return lambda _data, firsts, _lasts: _column(
+            [write(year(f)) for f in firsts.tolist()]
+        ), year
     msg = f"job: {kind} does nothing with {leaf.path}, a {kind_of(leaf.avro)}"
     raise SetupError(msg)
 
@@ -196,9 +198,9 @@ def _hmac_hex(key: bytes) -> Edit:
     inner, outer = sha256(bytes(b ^ 0x36 for b in block)), sha256(bytes(b ^ 0x5C for b in block))
     length = varint(64)
 
-    def edit(data: bytes, firsts: Sequence[int], lasts: Sequence[int]) -> Column:
+    def edit(data: bytes, firsts: Places, lasts: Places) -> Column:
         digests = []
-        for first, last in zip(firsts, lasts, strict=True):
+        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
             one = inner.copy()
             one.update(data[first:last])
             two = outer.copy()
@@ -222,15 +224,16 @@ def _cut(size: int) -> Edit:
     """Return what keeps the first characters of a text."""
     length = varint(size)
 
-    def edit(data: bytes, firsts: Sequence[int], lasts: Sequence[int]) -> Column:
-        return _column(
-            [
-                length + head
-                if z - f >= size and (head := data[f : f + size]).isascii()
-                else text(data[f:z].decode()[:size].encode())
-                for f, z in zip(firsts, lasts, strict=True)
-            ]
-        )
+    def edit(data: bytes, firsts: Places, lasts: Places) -> Column:
+        if len(firsts) and (lasts - firsts >= size).all():
+            heads = np.frombuffer(data, np.uint8)[firsts[:, None] + np.arange(size)]
+            if (heads < 0x80).all():  # a character each
+                rows = np.empty((len(firsts), len(length) + size), np.uint8)
+                rows[:, : len(length)] = np.frombuffer(length, np.uint8)
+                rows[:, len(length) :] = heads
+                return Column(rows.tobytes(), [rows.shape[1]] * len(firsts))
+        spans = zip(firsts.tolist(), lasts.tolist(), strict=True)
+        return _column([text(data[f:z].decode()[:size].encode()) for f, z in spans])
 
     return edit
 

@@ -19,7 +19,8 @@ from residency.plan.walk.kernel import walk
 from residency.plan.walk.program import Acts, write_program
 from residency.plan.walk.wish import Wish
 
-Edit = Callable[[bytes, Sequence[int], Sequence[int]], Column]
+Places = Any  # an int64 array
+Edit = Callable[[bytes, Places, Places], Column]
 """Makes new values of the spans of a leaf: (data, firsts, lasts), a size for each. A number has
 its value for a first and 0 for a last."""
 
@@ -61,12 +62,13 @@ class Projection:
         out, record_ends = np.empty(room, np.uint8), np.empty(len(values), np.int64)
         splice(array, fills, tape, row_ends, self._head, status, out, record_ends)
         joined = out.tobytes()
-        return [
-            joined[first:last] if verdict == ops.PLAIN else None
-            for (first, last), verdict in zip(
-                pairwise([0, *record_ends.tolist()]), status.tolist(), strict=True
-            )
+        made: list[bytes | None] = [
+            joined[first:last] for first, last in pairwise([0, *record_ends.tolist()])
         ]
+        if not status.any():
+            return made
+        plain = (status == ops.PLAIN).tolist()
+        return [one if is_plain else None for one, is_plain in zip(made, plain, strict=True)]
 
     def _walk(self, array: Any, starts: Any, ends: Any, status: Any) -> Any:
         """Fill the tape; return where each event's rows end on it."""
@@ -86,10 +88,10 @@ class Projection:
     def _edit(self, data: bytes, tape: Any) -> bytes:
         """Make the edited values and put their places on the tape; return them, joined."""
         made: list[bytes] = []
-        base = 0
+        base, whose = 0, tape[:, 0].copy()
         for number, edit in enumerate(self._edits):
-            rows = np.flatnonzero(tape[:, 0] == number)
-            column = edit(data, tape[rows, 1].tolist(), tape[rows, 2].tolist())
+            rows = np.flatnonzero(whose == number)
+            column = edit(data, tape[rows, 1], tape[rows, 2])
             places = np.array(list(accumulate(column.sizes, initial=base)), np.int64)
             tape[rows, 1], tape[rows, 2] = places[:-1], places[1:]
             base = int(places[-1])
