@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 from connectors.kafka.clients import (
     API_TIMEOUT_S,
     Listeners,
+    Outgoing,
     member,
     send,
     transactional_producer,
@@ -193,8 +194,7 @@ class Hop:
             trace = inject(span.get_span_context())
             producer.begin_transaction()
             try:
-                for topic, value, key, headers in self._records(batch, verdicts, trace):
-                    send(producer, topic, value, key, headers)
+                send(producer, self._records(batch, verdicts, trace))
                 producer.send_offsets_to_transaction(
                     offsets, consumer.consumer_group_metadata(), API_TIMEOUT_S
                 )
@@ -208,7 +208,7 @@ class Hop:
 
     def _records(
         self, batch: Batch, verdicts: Sequence[Verdict], trace: tuple[str, bytes]
-    ) -> Iterator[tuple[str, bytes | None, bytes, Headers | None]]:
+    ) -> Iterator[Outgoing]:
         """Yield topic, value, key and headers of everything that the batch becomes."""
         target, quarantine = self._route.target, self._route.quarantine
         stamps: dict[tuple[str, int], Sequence[Headers] | None] = {}  # by topic and plan

@@ -148,12 +148,12 @@ class Retry:
                 for name, record, stamp in one.records:
                     stamped = of_minimal(str(name), record.version, stamp.encoded())
                     key = record.external_id.encode()
-                    send(producer, topics.minimal(region), record.value, key, stamped)
+                    send(producer, [(topics.minimal(region), record.value, key, stamped)])
                 settled: Headers = headers.for_settled(
                     one.entry.record, one.entry.topic_id, one.plan, _how(one)
                 )
                 name_bytes = one.entry.record.encode()
-                send(producer, topics.quarantine(region), None, name_bytes, settled)
+                send(producer, [(topics.quarantine(region), None, name_bytes, settled)])
             producer.commit_transaction(API_TIMEOUT_S)
         except KafkaException as exc:
             if exc.args[0].txn_requires_abort():

@@ -4,9 +4,9 @@ Memory of one worker, whatever the broker does: at most ``FETCH_QUEUE_KIB`` fetc
 answer of ``FETCH_BYTES`` more, the batch in hand, and ``SEND_QUEUE_KIB`` waiting to be sent.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from confluent_kafka import Consumer, KafkaError, Producer
 
@@ -28,6 +28,10 @@ RETRY_MS, RETRY_MAX_MS = (
     1_000,
 )  # the coordinator still ends the last transaction when the next begins
 FULL_WAIT_S = 0.1  # for the broker to take some of a full queue
+
+
+Outgoing: TypeAlias = tuple[str, bytes | None, bytes, Headers | None]
+"""A record to send: topic, value, key, headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +92,17 @@ def member(
     return Consumer({**client, **extra})
 
 
-def send(
-    producer: Producer, topic: str, value: bytes | None, key: bytes, headers: Headers | None
-) -> None:
-    """Queue a record; wait where the broker is slower than we are, so that memory stays bounded."""
-    while True:
-        try:
-            if headers is None:
-                producer.produce(topic, value, key)
+def send(producer: Producer, records: Iterable[Outgoing]) -> None:
+    """Queue records; wait where the broker is slower than we are, so that memory stays bounded."""
+    produce = producer.produce
+    for topic, value, key, headers in records:
+        while True:
+            try:
+                if headers is None:
+                    produce(topic, value, key)
+                else:
+                    produce(topic, value, key, headers=headers)
+            except BufferError:
+                producer.poll(FULL_WAIT_S)
             else:
-                producer.produce(topic, value, key, headers=headers)
-        except BufferError:
-            producer.poll(FULL_WAIT_S)
-        else:
-            return
+                break

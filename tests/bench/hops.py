@@ -91,7 +91,7 @@ class Bench:
         """Put *values* on a topic, spread over its partitions."""
         producer = Producer({**self.client, "enable.idempotence": True, "compression.type": "lz4"})
         for number, value in enumerate(values):
-            send(producer, topic, value, number.to_bytes(16, "big"), headers)
+            send(producer, [(topic, value, number.to_bytes(16, "big"), headers)])
             producer.poll(0)
         if producer.flush(WAIT_S):
             msg = "Kafka did not take the events"

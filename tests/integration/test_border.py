@@ -633,7 +633,7 @@ def test_a_full_send_queue_makes_the_worker_wait_and_loses_nothing(
     producer, longest = Producer(config), 0
 
     for number in range(300):
-        send(producer, ORDERS, b"junk", str(number).encode(), None)
+        send(producer, [(ORDERS, b"junk", str(number).encode(), None)])
         longest = max(longest, len(producer))
     assert producer.flush(WAIT_S) == 0
     with working(stack):
