@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from hashlib import sha256
 from typing import Any
 
 import fastavro
@@ -22,6 +21,7 @@ from residency.plan.kinds import kind_of
 from residency.plan.walk.fills import Column, text, varint
 from residency.plan.walk.program import Acts
 from residency.plan.walk.projection import Edit, Places, Projection
+from residency.tokens import Mac
 from schemas.errors import SetupError
 from schemas.resolve import Leaf, leaves, resolve, without_logical
 from schemas.strict import compile_check
@@ -193,25 +193,17 @@ def _edit(kind: str, leaf: Leaf, made: Leaf | None, key: bytes) -> tuple[Edit, V
 
 
 def _hmac_hex(key: bytes) -> Edit:
-    """Return HMAC-SHA256 as 64 hex digits, from two hashes keyed once. Source: RFC 2104."""
-    block = (sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
-    inner, outer = sha256(bytes(b ^ 0x36 for b in block)), sha256(bytes(b ^ 0x5C for b in block))
-    length = varint(64)
+    """Return HMAC-SHA256 as 64 hex digits, made as the product's tokens are."""
+    mac, length = Mac(key), varint(64)
 
     def edit(data: bytes, firsts: Places, lasts: Places) -> Column:
-        digests = []
-        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
-            one = inner.copy()
-            one.update(data[first:last])
-            two = outer.copy()
-            two.update(one.digest())
-            digests.append(two.digest())
-        size = len(length) + 64
-        rows = np.empty((len(digests), size), np.uint8)
+        spans = zip(firsts.tolist(), lasts.tolist(), strict=True)
+        digests = mac.digests([data[first:last] for first, last in spans], 32)
+        rows = np.empty((len(digests), len(length) + 64), np.uint8)
         rows[:, : len(length)] = np.frombuffer(length, np.uint8)
         digits = np.frombuffer(b"".join(digests).hex().encode(), np.uint8)
         rows[:, len(length) :] = digits.reshape(-1, 64)
-        return Column(rows.tobytes(), [size] * len(digests))
+        return Column(rows.tobytes(), [rows.shape[1]] * len(digests))
 
     return edit
 
