@@ -173,7 +173,13 @@ def route(source: str, target: str, group: str, slot: int) -> Route:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--bootstrap", required=True, help="host:port of a broker without authentication.")
+@click.option("--bootstrap", required=True, help="host:port, several by comma.")
+@click.option(
+    "--client",
+    "more",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file of more librdkafka settings, such as security.protocol and sasl.password.",
+)
 @click.option("--in", "source", required=True, help="Topic to read; its partitions are shared.")
 @click.option("--out", "target", required=True, help="Topic to write.")
 @click.option("--group", required=True, help="Consumer group; starts at the beginning once.")
@@ -185,6 +191,7 @@ def route(source: str, target: str, group: str, slot: int) -> Route:
 @click.option("--events", default=0, help="Stop after so many; 0: on SIGTERM or Ctrl-C.")
 def hop(  # noqa: PLR0913, PLR0917, click passes an argument per option
     bootstrap: str,
+    more: Path | None,
     source: str,
     target: str,
     group: str,
@@ -215,7 +222,8 @@ def hop(  # noqa: PLR0913, PLR0917, click passes an argument per option
         signal.signal(number, lambda *_: halt.set())
     meter = Meter(events, halt)
     say(f"{source} -> {target} as {group} ...")
-    carry({"bootstrap.servers": bootstrap}, route(source, target, group, slot), job, meter)
+    client = {"bootstrap.servers": bootstrap, **(json.loads(more.read_text()) if more else {})}
+    carry(client, route(source, target, group, slot), job, meter)
     sys.stdout.write(json.dumps(meter.report()) + "\n")
 
 
