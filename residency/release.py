@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("schemas", "residency", "connectors", "inference", "streams")
-SUFFIXES = {".py", ".toml", ".avsc"}
+SUFFIXES = {".py", ".toml", ".avsc", ".txt"}
 
 
 @cache
