@@ -4,6 +4,7 @@ One command: ``.venv/bin/python tests/mutation/run.py``. See ``--help`` and docs
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable
@@ -58,6 +59,7 @@ def main(  # noqa: PLR0913 - one per option
     Exit codes: 0 none survived without an excuse, 1 some did or an excuse is stale, 2 usage,
     3 the tests are red without any mutant, 130 interrupted.
     """  # noqa: D301 - click wants a real backspace before what must not be wrapped
+    os.environ["NUMBA_DISABLE_JIT"] = "1"  # compiling would take seconds per mutant of a kernel
     found = targets.load(ROOT)
     chosen = _chosen(found, files, base if changed else None)
     result = Result([case for file in chosen for case in cases(ROOT, file)], excuses=excuses.load())
