@@ -117,6 +117,10 @@ def test_different_values_stay_different(category: str, one: str, other: str) ->
         (PHONE, "+00 1", "+001"),
         (PHONE, "n/a", "n/a"),
         (PHONE, "", ""),
+        (ACCOUNT, " de89 3704 0044 0532 0130 00 ", "DE89370400440532013000"),
+        (ACCOUNT, "mt84" + "a" * 30, "MT84" + "A" * 30),  # the longest that ISO 13616 allows
+        (ACCOUNT, "mt84" + "a" * 31, "mt84" + "a" * 31),
+        (ACCOUNT, "de89370400440532013000!", "de89370400440532013000!"),
     ],
 )
 def test_normal_forms(category: str, value: str, normal: str) -> None:

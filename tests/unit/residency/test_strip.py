@@ -139,6 +139,18 @@ def test_the_record_names_where_it_came_from_and_what_decided() -> None:
     assert "O-1" not in repr(record)
 
 
+def test_a_row_of_nobody_has_the_token_of_the_empty_id() -> None:
+    plan = PLANS[PLACED.id]
+    (output,) = plan.outputs
+    nameless = replace(output, external_id=replace(output.external_id, path="device.device_id"))
+    event = ClassifiedEvent(RAW, PLACED.id, {**ORDER, "device": None})
+    maker = Tokeniser(KEYS, plan.destination)
+
+    (record,) = strip(event, replace(plan, outputs=(nameless,)), maker, REGISTRY)
+
+    assert record.external_id == maker.identity("order", "")
+
+
 REGULATED = [
     d.path
     for d in PLANS[PLACED.id].decisions

@@ -155,3 +155,14 @@ def test_a_value_too_long_to_normalise_in_good_time_stands_for_itself(category: 
 
 def test_labels_do_not_run_together() -> None:
     assert derive(b"k" * 32, "a", "bc") != derive(b"k" * 32, "ab", "c")
+
+
+def test_an_external_id_is_normalised_as_text_whatever_it_is_named_like() -> None:
+    maker = Tokeniser(KEYS, "org")
+
+    normal = maker.normal_form("identity", "user.contact.email")
+
+    assert normal(b" Ada@Example.com ") == b"Ada@Example.com"
+    assert maker.normal_form("attribute", "user.contact.email")(b"Ada@x") == b"ada@x"
+    email = maker.identity("user.contact.email", "Ada@x")
+    assert email != maker.identity("user.contact.email", "ada@x")

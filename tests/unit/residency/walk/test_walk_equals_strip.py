@@ -124,8 +124,9 @@ def random_plan(rng: Random, schema: EventSchema) -> tuple[Plan, Registry]:
     fields.append(FieldPlan("Status__c", "string", "constant", value="plaċed"))
     fields.append(FieldPlan("Zone__c", "string", "region"))
     minimal = minimal_schema(rng, fields, leaves)
+    texts = [leaf.path for leaf in schema.leaves if kind_of(leaf.avro) == "string"]
     external = FieldPlan(
-        "External_Id__c", "string", "path", "id",
+        "External_Id__c", "string", "path", placed(rng, rng.choice(["id", *texts])),
         action=Action.TOKENISE, identity=True, domain="thing",
     )  # fmt: skip
     output = OutputPlan("Thing__c", 99, external, tuple(sorted(fields, key=lambda f: f.name)), ())
