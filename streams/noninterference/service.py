@@ -131,6 +131,9 @@ def through(job: Job, home: Path, progress: Progress) -> Report:
     keys = token_keys(home / job.region / "keys", job.region)
     book = PlanBook.load(job.region, keys, job.on or datetime.now(UTC).date())
     report = Report(interpreters=("border",), notes=(*NOTES, *notes()))
+    folder = home / "noninterference" / f"{job.seed}"
+    # what others left on the raw topics would come out on side a
+    stage.play((), folder / "before", random.Random(0), lambda _decided: None)
     sides: list[Side] = []
     for number, name in enumerate(("a", "b")):
         # made twice rather than kept: the pairs of a long run do not fit into memory
@@ -139,10 +142,9 @@ def through(job: Job, home: Path, progress: Progress) -> Report:
             return report
         raw = _published(stage, made, job.pairs, number)
         rng = random.Random(f"{job.seed}/{name}")
-        folder = home / "noninterference" / f"{job.seed}" / name
         told = partial(_halves, progress, number * job.pairs)
         try:
-            sides.append(stage.play(raw, folder, rng, told))
+            sides.append(stage.play(raw, folder / name, rng, told))
         except RetriableError:
             raise
         except Exception as error:  # noqa: BLE001, a crash is what an observer sees best
