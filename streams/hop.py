@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import Any, cast
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
@@ -40,6 +41,7 @@ from streams.tally import Tally
 LOG = logging.getLogger("homeport.hop")
 BATCH = 2_000  # records; a transaction costs about 5 ms however many it carries
 POLL_S = 0.05  # how long an idle worker waits before it looks whether to stop
+FULL_COLLECTION = 500  # batches from one collection of all to the next
 MAX_LINKS = 32  # of a batch's span to spans that published its records; each costs some 8 us
 
 
@@ -104,8 +106,11 @@ class Hop:
                     on_assign=self._assigned,
                     on_revoke=self._revoked,
                 )
-                while not halt.is_set():
+                for batches in count(1):
+                    if halt.is_set():
+                        break
                     self._step(consumer, producer)
+                    _tidy(batches)
             finally:
                 consumer.close()
 
@@ -251,16 +256,24 @@ class Hop:
 
 @contextmanager
 def _settled_heap() -> Iterator[None]:
-    """Keep the collector from walking what lives as long as the worker, every few batches.
+    """Keep the collector from walking what lives as long as the worker, and from its own pace.
 
-    Schemas, plans and libraries are some 300,000 objects: a fifth of the hop's own time.
+    Schemas, plans and libraries are some 300,000 objects, a fifth of the hop's own time; and a
+    batch makes thousands of tuples, which are all gone once it is committed: `_tidy` looks then.
     """
     gc.collect()
     gc.freeze()
+    gc.disable()
     try:
         yield
     finally:
+        gc.enable()
         gc.unfreeze()
+
+
+def _tidy(batches: int) -> None:
+    """Collect what a batch left in cycles; now and then what many left."""
+    gc.collect(2 if batches % FULL_COLLECTION == 0 else 0)
 
 
 def _first_of_each(
