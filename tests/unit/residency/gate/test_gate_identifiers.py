@@ -60,6 +60,21 @@ from residency.gate import national as nat
         (nat.is_be_nrn, "85.07.30-033.28"),
         (nat.is_be_nrn, "17073003384"),  # born in 2017: counted with a 2 in front
         (nat.is_uk_nhs, "943 476 5870"),
+        (nat.is_uk_nhs, "401 023 2137"),
+        # made by the rules above, each for a case that the published ones leave out
+        (nat.is_de_idnr, "21410357980"),  # the check is 10, written 0
+        (nat.is_de_idnr, "70634891507"),  # a 0 in the second place
+        (nat.is_fr_nir, "1 70 03 2A 123 456 57"),  # born in Corse-du-Sud
+        (nat.is_es_nif, "Y2482300Q"),
+        (nat.is_es_nif, "Z2482300F"),
+        (nat.is_pl_pesel, "88123100014"),  # December
+        (nat.is_pl_pesel, "88100500013"),  # October
+        (nat.is_se_pnr, "040229-0019"),  # 29 February
+        (nat.is_se_pnr, "881031-0014"),  # October
+        (nat.is_se_pnr, "881061-0017"),  # a samordningsnummer's first day
+        (nat.is_se_pnr, "881091-0011"),  # and its last
+        (nat.is_fi_hetu, "290204-3089"),  # 29 February
+        (nat.is_be_nrn, "64.01.01-234.20"),
     ],
 )
 def test_published_examples_are_recognised(check: Callable[[str], bool], text: str) -> None:
@@ -94,6 +109,7 @@ def test_published_examples_are_recognised(check: Callable[[str], bool], text: s
         *((ids.is_nino, f"{prefix}123456A") for prefix in ("BG", "GB", "KN", "NK", "NT", "TN")),
         (ids.is_mac, "12-34-56-78-90-12"),  # six numbers with dashes
         (nat.is_de_idnr, "36574261890"),  # check digit does not match
+        (nat.is_de_idnr, "06175294986"),  # begins with 0
         (nat.is_de_idnr, "12345678903"),  # no digit repeats among the first ten
         (nat.is_fr_nir, "295109912611199"),  # key does not match
         (nat.is_es_nif, "54362315Z"),  # letter does not match
