@@ -145,13 +145,14 @@ def compare(job: Job, jobs: int, progress: Progress) -> Report:
     shares = [job.pairs // jobs + (n < job.pairs % jobs) for n in range(jobs)]
     whole = Report()
     with ProcessPoolExecutor(jobs, context, _shared, (done, stop)) as pool:
-        # a Ctrl-C reaches children that are still importing, too: they inherit that it is ignored
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # A Ctrl-C reaches children that are still importing, too: they inherit that it is held
+        # back. Here it is only put off, until somebody catches it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         running = {pool.submit(_share, job, n, pairs) for n, pairs in enumerate(shares)}
-        signal.signal(signal.SIGINT, before)
         left = set(running)
         while left:
             try:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
                 _, left = wait(left, POLL_S)
             except KeyboardInterrupt:
                 stop.set()
