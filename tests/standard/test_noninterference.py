@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -355,15 +354,15 @@ def test_the_exit_code_says_what_went_wrong(argv: tuple[str, ...], code: int) ->
     assert done.returncode == code, done.stderr
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_an_interrupted_run_tells_what_it_has(jobs: str) -> None:
-    argv = command("--pairs", "10000000", "--json", "--jobs", jobs)
+def test_an_interrupted_run_tells_what_it_has() -> None:
+    argv = command("--pairs", "10000000", "--json", "--jobs", "1")
     with subprocess.Popen(
         argv, cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     ) as running:  # fmt: skip
         assert running.stderr is not None
-        assert "pairs" in "".join(islice(running.stderr, 1))
+        first = next(line for line in running.stderr if not line.startswith("0 of"))
+        assert "pairs" in first  # it compares: while processes start, a Ctrl-C is put aside
 
         os.killpg(running.pid, signal.SIGINT)  # as a terminal does
         out, _ = running.communicate(timeout=60)
