@@ -15,6 +15,7 @@ from connectors.embedded.files import private_dir
 from connectors.embedded.pki import ensure_ca, ensure_server_certificate
 from connectors.sandbox import rows
 from connectors.sandbox.access import USER_PREFIX
+from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.errors import not_found
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.oauth import OAuthError
@@ -26,8 +27,6 @@ from connectors.sandbox.web import (
     LOG,
     ORG,
     AccessLog,
-    Answer,
-    Call,
     api,
     authenticate,
     middleware,

@@ -44,18 +44,24 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Write everything in the block or nothing."""
-        self._db.execute("BEGIN IMMEDIATE")
+        """Write everything in the block or nothing; inside another one, a part of it."""
+        is_inner = self._db.in_transaction
+        self._db.execute("SAVEPOINT part" if is_inner else "BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK")
+            self._db.execute("ROLLBACK TO part" if is_inner else "ROLLBACK")
+            if is_inner:
+                self._db.execute("RELEASE part")
             raise
-        self._db.execute("COMMIT")
+        self._db.execute("RELEASE part" if is_inner else "COMMIT")
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Read the same state throughout the block."""
+        """Read the same state throughout the block; inside a transaction, what it has written."""
+        if self._db.in_transaction:
+            yield
+            return
         self._db.execute("BEGIN")
         try:
             yield
@@ -79,6 +85,19 @@ class Store:
     def select(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""
         return self._db.execute(sql, values).fetchall()
+
+    def run(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run one statement and return how many rows it touched."""
+        return self._db.execute(sql, values).rowcount
+
+    def run_all(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for each of *rows*."""
+        self._db.executemany(sql, rows)
+
+    def add(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run one INSERT and return the new row's number."""
+        number = self._db.execute(sql, values).lastrowid
+        return number or 0
 
     def find_keys(
         self, sobject: str, field: Field, keys: Iterable[str | int]
