@@ -23,7 +23,7 @@ class Inner:
     Attributes:
         parts: Of the subrequest's path.
         query: Of its URL.
-        headers: Its ``httpHeaders``.
+        headers: Its ``httpHeaders``, by lower-case name.
         document: Its ``body``.
         store: The store whose transaction the whole composite runs in; None if each subrequest
             has one of its own.
@@ -63,8 +63,9 @@ class Call:
 
     def header(self, name: str) -> str:
         """Return a request header, empty if there is none."""
-        headers = self.request.headers if self.inner is None else self.inner.headers
-        return headers.get(name, "")
+        if self.inner is None:
+            return self.request.headers.get(name, "")
+        return self.inner.headers.get(name.lower(), "")
 
     def view(self) -> View:
         """Return the object named in the path, as the caller sees it."""

@@ -210,13 +210,13 @@ def _find_by_id(store: Store, view: View, call: Call) -> tuple[int, int]:
     """
     text = call.part("id")
     sequence = sequence_of(view.prefix, text)
-    sql = f'SELECT OwnerId, IsDeleted FROM "{view.name}" WHERE Id = ?'  # noqa: S608 -- metadata
-    rows = store.select(sql, (sequence,))
-    if sequence is None or not rows or not view.may_see(rows[0][0], call.user):
+    row = store.find_row(view.name, sequence)
+    if sequence is None or row is None or not view.may_see(row[0], call.user):
         raise not_found()
-    if rows[0][1]:
+    owner, is_deleted = row
+    if is_deleted:
         raise refuse(404, "ENTITY_IS_DELETED", "entity is deleted", ())
-    return sequence, int(rows[0][0])
+    return sequence, owner
 
 
 def _find_by_key(store: Store, view: View, key: Field, call: Call) -> list[tuple[int, int]]:

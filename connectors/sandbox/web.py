@@ -87,7 +87,7 @@ def api(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamRespons
 
     async def answer(request: web.Request) -> web.StreamResponse:
         org = request.app[ORG]
-        version = _version(request)
+        version = check_version(request.match_info["version"])
         session = authenticate(request)
         if not org.usage.count():
             raise refuse(403, "REQUEST_LIMIT_EXCEEDED", _LIMIT_TEXT)
@@ -136,14 +136,13 @@ def authenticate(request: web.Request) -> Session:
 _LIMIT_TEXT = "TotalRequests Limit exceeded."
 
 
-def _version(request: web.Request) -> str:
-    """Return the API version in the path, such as ``62.0``.
+def check_version(version: str) -> str:
+    """Return the API version of a path, such as ``62.0``, if there is such a one.
 
     Raises:
         ApiError: 410 for a retired one, 404 for one that does not exist yet.
 
     """
-    version = request.match_info["version"]
     number = int(version.partition(".")[0])
     if number < FIRST_VERSION:
         text = f"The requested API version {version} has been retired"
