@@ -18,7 +18,7 @@ from connectors.sandbox.store import Store, key_of
 MAX_RECORDS = 200  # per call; Salesforce's limit
 
 ROLLED_BACK = Problem(
-    "ALL_OR_NONE_OPERATIONROLLED_BACK",
+    "ALL_OR_NONE_OPERATION_ROLLED_BACK",
     "Record rolled back because not all records were valid and the request was using AllOrNone"
     " header",
 )

@@ -10,7 +10,7 @@ from connectors.sandbox.access import View
 from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.collections import MAX_RECORDS, ROLLED_BACK, Outcome, Writer
 from connectors.sandbox.errors import Problem, refuse
-from connectors.sandbox.ids import SHORT, record_id, sequence_of
+from connectors.sandbox.ids import is_id, record_id, sequence_of
 from connectors.sandbox.store import Store
 
 _DELETED = Problem("ENTITY_IS_DELETED", "entity is deleted")
@@ -48,7 +48,7 @@ def delete_row(writer: Writer, text: str, *, is_hard: bool = False) -> Outcome:
     view, store = writer.view, writer.store
     sequence = sequence_of(view.prefix, text)
     if sequence is None:
-        return _refused(Problem("MALFORMED_ID", f"malformed id {text}"))
+        return _not_of_ours(text)
     found = store.find_row(view.name, sequence)
     problem = _refusal(view, writer, found, is_hard=is_hard)
     if problem is not None:
@@ -89,10 +89,13 @@ def _delete_all(
 
 def _delete_any(writers: dict[str, Writer], text: str) -> Outcome:
     writer = writers.get(text[:3])
-    if writer is None:
-        problem = Problem("MALFORMED_ID", f"malformed id {text}") if len(text) < SHORT else _UNKNOWN
-        return _refused(problem)
-    return delete_row(writer, text)
+    return _not_of_ours(text) if writer is None else delete_row(writer, text)
+
+
+def _not_of_ours(text: str) -> Outcome:
+    """Return the refusal of what is no id, or none of these objects."""
+    malformed = Problem("MALFORMED_ID", f"malformed id {text}")
+    return _refused(_UNKNOWN if is_id(text) else malformed)
 
 
 def _refused(problem: Problem) -> Outcome:
