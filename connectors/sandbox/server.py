@@ -16,6 +16,7 @@ from connectors.embedded.pki import ensure_ca, ensure_server_certificate
 from connectors.sandbox.access import USER_PREFIX
 from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.composite import post_composite
+from connectors.sandbox.control import add_routes, control_token
 from connectors.sandbox.dispatch import DISPATCHER, Dispatcher
 from connectors.sandbox.errors import not_found
 from connectors.sandbox.ids import record_id
@@ -171,7 +172,7 @@ async def get_identity(request: web.Request) -> Answer:
 
 _ROUTES = (
     ("GET", "/services/data", open_to_all(get_versions)),
-    ("POST", "/services/oauth2/token", open_to_all(post_token)),
+    ("POST", "/services/oauth2/token", open_to_all(post_token, has_faults=True)),
     ("POST", "/services/oauth2/revoke", open_to_all(post_revoke)),
     ("GET", "/services/oauth2/userinfo", open_to_all(get_userinfo)),
     ("GET", "/id/{org}/{user}", open_to_all(get_identity)),
@@ -186,7 +187,10 @@ _ROUTES = (
 async def _running(folder: Path, url: str, options: OrgOptions) -> AsyncIterator[web.AppRunner]:
     """Yield a runner over the org in *folder*; afterwards all is written and closed."""
     org, log = Org(folder, url, options), AccessLog(folder / "access.log")
-    runner = web.AppRunner(application(org, log), access_log=None, shutdown_timeout=STOP_WITHIN_S)
+    app = application(org, log)
+    if org.faults is not None:
+        add_routes(app, org, org.faults, control_token(folder))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_WITHIN_S)
     await runner.setup()
     saver = asyncio.create_task(_save_usage(org))
     try:

@@ -210,6 +210,11 @@ class Store:
         """End a session; return whether there was one."""
         return self._db.execute("DELETE FROM sessions WHERE digest = ?", (digest,)).rowcount > 0
 
+    def close_sessions(self, app: str | None) -> int:
+        """End all sessions, or those of the app of that name; return how many there were."""
+        sql = "DELETE FROM sessions WHERE ?1 IS NULL OR app = ?1"
+        return self._db.execute(sql, (app,)).rowcount
+
     def add_usage(self, hour: int, calls: int) -> None:
         """Count *calls* API calls in *hour*, hours since 1970."""
         self._db.execute(
