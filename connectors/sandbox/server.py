@@ -14,6 +14,9 @@ from aiohttp import web
 from connectors.embedded.files import private_dir
 from connectors.embedded.pki import ensure_ca, ensure_server_certificate
 from connectors.sandbox.access import USER_PREFIX
+from connectors.sandbox.bulk import resources
+from connectors.sandbox.bulk.jobs import DAILY_BATCHES, used_batches
+from connectors.sandbox.bulk.runner import RUNNER, Runner
 from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.composite import post_composite
 from connectors.sandbox.control import add_routes, control_token
@@ -44,6 +47,7 @@ STOP_WITHIN_S = 2.0
 SEASONS = ("Summer", "Winter", "Spring")  # v31 is Summer '14; three releases a year
 
 _DATA = r"/services/data/v{version:\d+\.\d}"
+_JOBS = f"{_DATA}/jobs/ingest"
 
 
 async def serve(
@@ -88,9 +92,20 @@ def application(org: Org, log: AccessLog) -> web.Application:
     app = web.Application(middlewares=[middleware], client_max_size=MAX_BODY)
     app[ORG], app[LOG] = org, log
     app[DISPATCHER] = Dispatcher.of(PARTS)
+    app[RUNNER] = Runner(org)
+    app.on_startup.append(_resume_jobs)
+    app.on_cleanup.append(_stop_jobs)
     for method, path, handler in _ROUTES:
         app.router.add_route(method, path + "{slash:/?}", handler)
     return app
+
+
+async def _resume_jobs(app: web.Application) -> None:
+    await app[RUNNER].resume()
+
+
+async def _stop_jobs(app: web.Application) -> None:
+    await app[RUNNER].close()
 
 
 async def get_versions(request: web.Request) -> Answer:
@@ -102,7 +117,7 @@ async def get_versions(request: web.Request) -> Answer:
 async def get_resources(call: Call) -> Answer:
     """List the resources of one API version."""
     base = f"/services/data/v{call.version}"
-    names = ("composite", "limits", "query", "queryAll", "sobjects")
+    names = ("composite", "jobs", "limits", "query", "queryAll", "sobjects")
     return Answer(
         {name: f"{base}/{name}" for name in names} | {"identity": call.org.identity(call.user)}
     )
@@ -115,7 +130,9 @@ async def get_limits(call: Call) -> Answer:
         for view in call.org.views.all(call.user)
     )
     counts = await call.org.read(lambda store: store.select(tables)) if tables else []
-    return Answer(call.org.usage.as_json(sum(row[0] for row in counts)))
+    left = DAILY_BATCHES - await call.org.read(used_batches)
+    batches = {"DailyBulkApiBatches": {"Max": DAILY_BATCHES, "Remaining": max(0, left)}}
+    return Answer(call.org.usage.as_json(sum(row[0] for row in counts)) | batches)
 
 
 async def post_token(request: web.Request) -> Answer:
@@ -179,6 +196,13 @@ _ROUTES = (
     ("GET", _DATA, api(get_resources)),
     ("GET", f"{_DATA}/limits", api(get_limits)),
     ("POST", f"{_DATA}/composite", api(post_composite)),
+    ("GET", _JOBS, api(resources.list_all)),
+    ("POST", _JOBS, api(resources.post_job)),
+    ("GET", f"{_JOBS}/{{id}}", api(resources.get_info)),
+    ("PATCH", f"{_JOBS}/{{id}}", api(resources.patch_job)),
+    ("DELETE", f"{_JOBS}/{{id}}", api(resources.delete_job)),
+    ("PUT", f"{_JOBS}/{{id}}/batches", api(resources.put_data)),
+    ("GET", f"{_JOBS}/{{id}}/{{results}}", api(resources.get_results)),
     *((r.method, _DATA + r.path, api(r.handler)) for r in PARTS),
 )
 

@@ -178,6 +178,12 @@ class Store:
         row = self._db.execute(sql, (username,)).fetchone()
         return None if row is None else User(*row)
 
+    def user_of(self, sequence: int) -> User | None:
+        """Return the user with that number."""
+        sql = "SELECT sequence, username, permission_set FROM users WHERE sequence = ?"
+        row = self._db.execute(sql, (sequence,)).fetchone()
+        return None if row is None else User(*row)
+
     def user_exists(self, sequence: int) -> bool:
         """Return whether there is a user with that number."""
         sql = "SELECT 1 FROM users WHERE sequence = ?"
