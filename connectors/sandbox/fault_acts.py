@@ -7,8 +7,8 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -33,7 +33,6 @@ _LIMITS = {
     "daily": "TotalRequests Limit exceeded.",
     "concurrent": "ConcurrentRequests (Concurrent API Requests) Limit exceeded.",
 }
-_ROW_KINDS = frozenset({Kind.LOCK, Kind.PARTIAL, Kind.DUPLICATE_RACE})
 _RESULTS = ("successfulresults", "failedresults", "unprocessedrecords")
 _UPSERT = frozenset({Trait.HTTP, Trait.CHARSET, Trait.WRITE, Trait.ROWS, Trait.UPSERTS})
 
@@ -77,7 +76,7 @@ async def act(faults: Faults, request: web.Request, work: Work) -> web.StreamRes
         raise refusal
     if fired.kind in {Kind.RESET_BEFORE, Kind.LATE_COMMIT}:
         return await _not_now(faults, fired, request, work)
-    with hit_by(fired.fault if fired.kind in _ROW_KINDS else None, fired.seed):
+    with hit_by(fired.fault, fired.seed):
         answer = await work.carry_out()
     return await _after(faults, fired, request, work, answer)
 
@@ -131,10 +130,13 @@ async def _not_now(
     faults: Faults, fired: Fired, request: web.Request, work: Work
 ) -> web.StreamResponse:
     """Cut the connection before anything is done; or do it when the client has long gone."""
-    await request.read()  # whole: it is kept with the request, and the client waits for an answer
     if fired.kind is Kind.LATE_COMMIT:
-        faults.carry_out_later(fired.fault.seconds, work.carry_out)
+        with hit_by(fired.fault, fired.seed):
+            faults.let_run(work.carry_out)  # takes the body now and is put off at its first write
         await _silence(faults, request, None)
+        return _cut(request)
+    async for _ in request.content.iter_any():
+        pass  # to its end: a client that still sends sees something else than a reset
     return _cut(request)
 
 
@@ -152,8 +154,11 @@ async def _after(
         case Kind.SLOW:
             await _silence(faults, request, seconds)
         case Kind.NO_CHARSET:
-            is_results = Trait.RESULTS in target_of(request.method, request.path).traits
-            answer.headers["Content-Type"] = "text/csv" if is_results else "application/json"
+            is_csv = answer.lines is not None
+            answer.headers["Content-Type"] = "text/csv" if is_csv else "application/json"
+        case Kind.TRUNCATED_RESULTS:
+            if answer.lines is not None:
+                answer = replace(answer, lines=_truncated(answer.lines, fired.fault.share))
         case _:
             pass
     return await work.respond(answer)
@@ -166,6 +171,21 @@ async def _silence(faults: Faults, request: web.Request, seconds: float | None) 
             while request.transport is not None and not faults.is_over.is_set():
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(faults.is_over.wait(), LOOK_EVERY_S)
+
+
+async def _truncated(lines: AsyncIterator[bytes], share: float) -> AsyncIterator[bytes]:
+    """Yield CSV without its last rows: that share of them, and one at least if there is any."""
+    text = b"".join([piece async for piece in lines])
+    records: list[bytes] = []
+    is_open = False  # within quotes, where a line's end is none of a row
+    for line in text.splitlines(keepends=True):
+        if is_open:
+            records[-1] += line
+        else:
+            records.append(line)
+        is_open ^= line.count(b'"') % 2 == 1
+    rows = len(records) - 1  # beside the header
+    yield b"".join(records[: len(records) - min(rows, max(1, round(rows * share)))])
 
 
 def _cut(request: web.Request) -> web.StreamResponse:

@@ -109,11 +109,10 @@ class Faults:
         due = [trigger for trigger in self._triggers if trigger.is_due(target)]
         return due[0].fire() if due else None
 
-    def carry_out_later(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
-        """Begin *work* after so many seconds, whoever waits for it or not; lost at a stop."""
+    def let_run(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Have *work*, which is late, come to its end whoever waits for it; lost at a stop."""
 
         async def late() -> None:
-            await asyncio.sleep(seconds)
             await work()
             self._late_done += 1
 

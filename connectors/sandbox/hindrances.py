@@ -22,6 +22,7 @@ from connectors.sandbox.reader import Row
 
 T = TypeVar("T")
 RowKey = tuple[str, int]  # object, sequence number
+ROW_KINDS = frozenset({Kind.LOCK, Kind.PARTIAL, Kind.DUPLICATE_RACE})
 
 
 class RowHeldError(Exception):
@@ -36,6 +37,19 @@ class RowHeldError(Exception):
         """Say when to try again."""
         super().__init__("a row is held")
         self.free_at = free_at
+
+
+class Delay:
+    """How long the first write of a request is put off; what it wrote first came late enough."""
+
+    def __init__(self, seconds: float) -> None:
+        """Put off by so many seconds."""
+        self._left_s = seconds
+
+    async def pass_once(self) -> None:
+        """Wait, the first time."""
+        seconds, self._left_s = self._left_s, 0.0
+        await asyncio.sleep(seconds)
 
 
 class RowLocks:
@@ -68,6 +82,8 @@ class RowLocks:
 
     async def patiently(self, write: Callable[[], Awaitable[T]]) -> T:
         """Return what *write* does, once the rows it needs are free or its patience is over."""
+        if (delay := _CURRENT.get().delay) is not None:
+            await delay.pass_once()
         give_up_at = time.monotonic() + self.wait_s
         while True:
             is_patient = time.monotonic() < give_up_at
@@ -86,6 +102,7 @@ class Hindrances:
         fault: A fault of the plan that hits rows of the request.
         seed: What the choice of rows follows from.
         is_patient: Whether the write may still wait for a row that is held.
+        delay: What puts the whole request off, if anything does.
 
     """
 
@@ -93,6 +110,7 @@ class Hindrances:
     seed: str = ""
     locks: RowLocks | None = None
     is_patient: bool = False
+    delay: Delay | None = None
 
     def applied(
         self, view: View, plans: Sequence[Row | list[Problem]]
@@ -160,9 +178,15 @@ def hindrances() -> Hindrances:
 
 
 @contextmanager
-def hit_by(fault: Fault | None, seed: str = "") -> Iterator[None]:
-    """Have *fault* hit rows of what is written within the block."""
-    with _current(Hindrances(fault, seed)):
+def hit_by(fault: Fault | None, seed: str) -> Iterator[None]:
+    """Have *fault*, if it is one of rows or comes late, hit what is written within the block."""
+    if fault is None or fault.kind not in {*ROW_KINDS, Kind.LATE_COMMIT}:
+        found = UNHINDERED
+    elif fault.kind is Kind.LATE_COMMIT:
+        found = Hindrances(delay=Delay(fault.seconds))
+    else:
+        found = Hindrances(fault, seed)
+    with _current(found):
         yield
 
 

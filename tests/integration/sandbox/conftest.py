@@ -13,6 +13,8 @@ import pytest
 import requests
 from simple_salesforce import Salesforce
 
+from connectors.sandbox.remote import Control, control
+
 ROOT = Path(__file__).parents[3]
 START_S = 60
 VERSION = "62.0"
@@ -128,6 +130,28 @@ def org(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrg]:
 def admin(org: RunningOrg) -> Client:
     """Open the administrator's session."""
     return org.login()
+
+
+@pytest.fixture(scope="session")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrg]:
+    """Start an org with a control path that the tests of faults share."""
+    running = RunningOrg(tmp_path_factory.mktemp("faulty") / "home", "--plain", "--faults")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def plan(faulty: RunningOrg) -> Iterator[Control]:
+    """Open the control path; afterwards no fault is left."""
+    opened = control(faulty.home, faulty.port)
+    yield opened
+    opened.clear()
+
+
+@pytest.fixture
+def client(faulty: RunningOrg) -> Client:
+    """Open a session in the org whose calls can fail."""
+    return faulty.login()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,27 +18,6 @@ from tests.integration.sandbox.conftest import RunningOrg
 
 KEY, ORDER = "External_Id__c", "Commerce_Order__c"
 COLLECTIONS = f"composite/sobjects/{ORDER}/{KEY}"
-
-
-@pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrg]:
-    """Start an org with a control path that the tests of this module share."""
-    running = RunningOrg(tmp_path_factory.mktemp("faulty") / "home", "--plain", "--faults")
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def plan(faulty: RunningOrg) -> Iterator[Control]:
-    """Open the control path; afterwards no fault is left."""
-    opened = control(faulty.home, faulty.port)
-    yield opened
-    opened.clear()
-
-
-@pytest.fixture
-def client(faulty: RunningOrg) -> Any:
-    return faulty.login()
 
 
 def value(client: Any, key: str, field: str = "Currency__c") -> Any:
@@ -404,7 +383,7 @@ def test_a_row_that_does_not_exist_cannot_be_held(plan: Control) -> None:
 
 
 def test_faults_hit_their_own_surface_only(plan: Control, client: Any) -> None:
-    surfaces = ["collections", "composite", "query", "delete", "describe", "login"]
+    surfaces = ["collections", "composite", "query", "delete", "describe", "bulk", "login"]
     plan.set([{"kind": "error-503", "on": surface, "once": True} for surface in surfaces])
     made = client.upsert([{KEY: "surface"}])
     calls = {
@@ -412,6 +391,7 @@ def test_faults_hit_their_own_surface_only(plan: Control, client: Any) -> None:
         "query": ("GET", "query?q=SELECT+Id+FROM+Commerce_Order__c"),
         "delete": ("DELETE", "composite/sobjects?ids=a00RO0000000001"),
         "describe": ("GET", f"sobjects/{ORDER}/describe"),
+        "bulk": ("GET", "jobs/ingest"),
     }
 
     before = client.call("GET", "limits")
