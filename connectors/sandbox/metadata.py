@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree as ET
 
+from connectors.sandbox.formula import Column, Condition, compile_condition
+from connectors.sandbox.formula_functions import Kind
+from connectors.sandbox.formula_tree import FormulaError
 from schemas.errors import SetupError
 
 SFDX = Path(__file__).parents[1] / "sfdx/force-app/main/default"
@@ -22,6 +25,15 @@ _TYPES: Mapping[str, FieldType] = {
     "Number": "double",
     "Currency": "currency",
     "Picklist": "picklist",
+}
+# what formulas may read: every custom field, and the name
+_KINDS: Mapping[FieldType, Kind] = {
+    "string": "text",
+    "boolean": "boolean",
+    "datetime": "time",
+    "double": "number",
+    "currency": "number",
+    "picklist": "picklist",
 }
 _NAME_LENGTH, _PICKLIST_LENGTH = 80, 255  # characters; Salesforce fixes both
 
@@ -74,6 +86,22 @@ SYSTEM_FIELDS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """An active validation rule: it refuses the rows that meet its condition.
+
+    Attributes:
+        message: What the refusal says.
+        field: Canonical name of the field that the refusal names, if it names one.
+
+    """
+
+    name: str
+    condition: Condition
+    message: str
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SObject:
     """One custom object; *fields* starts with the system fields."""
 
@@ -82,6 +110,7 @@ class SObject:
     plural: str
     is_private: bool  # users without View All see only rows they own
     fields: tuple[Field, ...]
+    rules: tuple[Rule, ...] = ()
 
     def field(self, name: str) -> Field | None:
         """Return the field of that name, whatever its case."""
@@ -136,7 +165,8 @@ def load_metadata(folder: Path = SFDX) -> Metadata:
     """Return what the SFDX source in *folder* deploys.
 
     Raises:
-        SetupError: A file is missing something or uses a field type this org does not have.
+        SetupError: A file is missing something, uses a field type this org does not have, or a
+            validation rule's formula does not compile.
 
     """
     objects = [_object(path) for path in sorted((folder / "objects").iterdir())]
@@ -156,14 +186,41 @@ def load_metadata(folder: Path = SFDX) -> Metadata:
 
 def _object(folder: Path) -> SObject:
     root = _parse(folder / f"{folder.name}.object-meta.xml")
-    fields = [_field(path) for path in sorted((folder / "fields").iterdir())]
+    fields = (*SYSTEM_FIELDS, *(_field(path) for path in sorted((folder / "fields").iterdir())))
+    columns = {
+        f.name.lower(): Column(f.name, _KINDS[f.type], f.scale)
+        for f in fields
+        if f.is_custom or f.name == "Name"
+    }
+    rules = [_rule(path, columns) for path in sorted((folder / "validationRules").glob("*.xml"))]
     return SObject(
         name=folder.name,
         label=_text(root, "label"),
         plural=_text(root, "pluralLabel"),
         is_private=_text(root, "sharingModel") == "Private",
-        fields=(*SYSTEM_FIELDS, *fields),
+        fields=fields,
+        rules=tuple(rule for rule in rules if rule is not None),
     )
+
+
+def _rule(path: Path, columns: Mapping[str, Column]) -> Rule | None:
+    """Return the rule in *path*, or None if it is not active; a broken one deploys neither way."""
+    root = _parse(path)
+    where = f"{path.parent.parent.name}/validationRules/{path.name}"
+    name = _text(root, "fullName")
+    try:
+        condition = compile_condition(_text(root, "errorConditionFormula"), columns)
+    except FormulaError as exc:
+        msg = f"{where}: rule {name}: {exc}; mend the formula"
+        raise SetupError(msg) from exc
+    shown = root.findtext(f"{NAMESPACE}errorDisplayField")
+    if shown is not None and shown.lower() not in columns:
+        msg = f"{where}: rule {name}: errorDisplayField {shown} does not exist; mend the rule"
+        raise SetupError(msg)
+    if not _flag(root, "active"):
+        return None
+    field = None if shown is None else columns[shown.lower()].name
+    return Rule(name, condition, _text(root, "errorMessage"), field)
 
 
 def _field(path: Path) -> Field:

@@ -100,6 +100,21 @@ class Store:
                 found.setdefault(key_of(field, key), []).append((sequence, owner))
         return found
 
+    def find_rows(
+        self, sobject: str, columns: Sequence[str], sequences: Iterable[int]
+    ) -> dict[int, Row]:
+        """Return *columns* of the rows with those numbers, by number."""
+        names = ", ".join(f'"{c}"' for c in columns)
+        found: dict[int, Row] = {}
+        wanted = list(sequences)
+        for at in range(0, len(wanted), MAX_VARIABLES):
+            part = wanted[at : at + MAX_VARIABLES]
+            marks = ",".join("?" * len(part))
+            sql = f'SELECT Id, {names} FROM "{sobject}" WHERE Id IN ({marks})'  # noqa: S608 -- metadata
+            for sequence, *values in self._db.execute(sql, part):
+                found[sequence] = dict(zip(columns, values, strict=True))
+        return found
+
     def next_sequence(self, sobject: str) -> int:
         """Return the number that the next row of *sobject* gets, inside a transaction."""
         sql = "SELECT seq FROM sqlite_sequence WHERE name = ?"
