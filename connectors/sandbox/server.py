@@ -17,9 +17,10 @@ from connectors.sandbox import rows
 from connectors.sandbox.access import USER_PREFIX
 from connectors.sandbox.errors import not_found
 from connectors.sandbox.ids import record_id
-from connectors.sandbox.oauth import OAuthError
+from connectors.sandbox.oauth import OAuthError, TokenRequest
 from connectors.sandbox.org import Org, OrgOptions
 from connectors.sandbox.running import announced
+from connectors.sandbox.soap import post_login
 from connectors.sandbox.web import (
     FIRST_VERSION,
     LAST_VERSION,
@@ -113,15 +114,17 @@ async def get_limits(call: Call) -> Answer:
         for view in call.org.views.all(call.user)
     )
     counts = await call.org.read(lambda store: store.select(tables)) if tables else []
-    return Answer(call.org.usage.as_json(sum(row[0] for row in counts)))
+    rows_in_all = sum(row[0] for row in counts)
+    return Answer(call.org.usage.as_json(rows_in_all, call.org.apps.all()))
 
 
 async def post_token(request: web.Request) -> Answer:
-    """Log in by JWT bearer."""
+    """Log in by JWT bearer or client credentials."""
     form = {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
     headers = {"Cache-Control": "no-store", "Pragma": "no-cache"}
     try:
-        return Answer(request.app[ORG].login(form), headers=headers)
+        asked = TokenRequest(form, request.headers.get("Authorization", ""), request.host)
+        return Answer(request.app[ORG].login(asked), headers=headers)
     except OAuthError as exc:
         body = {"error": exc.error, "error_description": exc.description}
         return Answer(body, 400, headers)
@@ -172,6 +175,7 @@ _ROUTES = (
     ("GET", "/services/data", open_to_all(get_versions)),
     ("POST", "/services/oauth2/token", open_to_all(post_token)),
     ("POST", "/services/oauth2/revoke", open_to_all(post_revoke)),
+    ("POST", "/services/Soap/{api:[cu]}/{version}", post_login),
     ("GET", "/services/oauth2/userinfo", open_to_all(get_userinfo)),
     ("GET", "/id/{org}/{user}", open_to_all(get_identity)),
     ("GET", _DATA, api(get_resources)),

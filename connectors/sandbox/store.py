@@ -6,7 +6,7 @@ power cut may take the last ones back, whole.
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -138,11 +138,12 @@ class Store:
             self._db.executemany(sql, group)
 
     def sync_users(self, users: Iterable[tuple[str, str]]) -> None:
-        """Make sure that each (username, permission set) exists."""
+        """Make sure that each (username, permission set) exists; the administrator keeps theirs."""
         with self.transaction():
             self._db.executemany(
                 "INSERT INTO users (username, permission_set) VALUES (?, ?)"
-                " ON CONFLICT (username) DO UPDATE SET permission_set = excluded.permission_set",
+                " ON CONFLICT (username) DO UPDATE SET permission_set = excluded.permission_set"
+                " WHERE permission_set IS NOT NULL",
                 users,
             )
 
@@ -184,17 +185,23 @@ class Store:
         """End a session; return whether there was one."""
         return self._db.execute("DELETE FROM sessions WHERE digest = ?", (digest,)).rowcount > 0
 
-    def add_usage(self, hour: int, calls: int) -> None:
-        """Count *calls* API calls in *hour*, hours since 1970."""
-        self._db.execute(
-            "INSERT INTO usage VALUES (?, ?)"
-            " ON CONFLICT (hour) DO UPDATE SET calls = calls + excluded.calls",
-            (hour, calls),
-        )
+    def close_sessions(self, app: str) -> int:
+        """End every session of the app and return how many there were."""
+        return self._db.execute("DELETE FROM sessions WHERE app = ?", (app,)).rowcount
 
-    def usage(self) -> dict[int, int]:
-        """Return the API calls counted, by hour."""
-        return dict(self._db.execute("SELECT hour, calls FROM usage"))
+    def add_usage(self, calls: Mapping[tuple[str, int], int]) -> None:
+        """Add API calls, by app and minute since 1970."""
+        with self.transaction():
+            self._db.executemany(
+                "INSERT INTO api_calls VALUES (?, ?, ?)"
+                " ON CONFLICT (app, minute) DO UPDATE SET calls = calls + excluded.calls",
+                ((app, minute, count) for (app, minute), count in calls.items()),
+            )
+
+    def usage(self, since: int) -> list[tuple[str, int, int]]:
+        """Return (app, minute, API calls) from the minute *since* on, and forget the earlier."""
+        self._db.execute("DELETE FROM api_calls WHERE minute < ?", (since,))
+        return self._db.execute("SELECT app, minute, calls FROM api_calls").fetchall()
 
 
 def key_of(field: Field, value: str | int) -> str | int:
