@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from connectors.sandbox.access import View
 from connectors.sandbox.errors import Problem
 from connectors.sandbox.ids import record_id
-from connectors.sandbox.metadata import Field, Rule, SObject
+from connectors.sandbox.metadata import Field, SObject
 from connectors.sandbox.reader import Row
+from connectors.sandbox.rules import Rule
 from connectors.sandbox.store import Store, key_of
 
 _Mark = tuple[str, str | int]  # a unique field and a value of it

@@ -1,14 +1,14 @@
 """What is deployed in the org, read from SFDX source (``connectors/sfdx``)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree as ET
 
-from connectors.sandbox.formula import Column, Condition, compile_condition
+from connectors.sandbox.formula import Column
 from connectors.sandbox.formula_functions import Kind
-from connectors.sandbox.formula_tree import FormulaError
+from connectors.sandbox.rules import Rule, compile_rule
 from schemas.errors import SetupError
 
 SFDX = Path(__file__).parents[1] / "sfdx/force-app/main/default"
@@ -49,7 +49,8 @@ class Field:
         scale: Digits after the point, for numbers.
         is_required: Refused when empty, at create and at update.
         is_writable: May be set over the API at all.
-        values: The closed set of a restricted picklist, in order.
+        values: A picklist's values, in order.
+        is_restricted: It takes no other value than these.
 
     """
 
@@ -65,6 +66,7 @@ class Field:
     is_case_sensitive: bool = False
     is_writable: bool = True
     values: tuple[str, ...] = ()
+    is_restricted: bool = False
 
     @property
     def is_custom(self) -> bool:
@@ -83,22 +85,6 @@ SYSTEM_FIELDS = (
     Field("LastModifiedById", "Last Modified By ID", "reference", length=18, is_writable=False),
     Field("SystemModstamp", "System Modstamp", "datetime", is_writable=False),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """An active validation rule: it refuses the rows that meet its condition.
-
-    Attributes:
-        message: What the refusal says.
-        field: Canonical name of the field that the refusal names, if it names one.
-
-    """
-
-    name: str
-    condition: Condition
-    message: str
-    field: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +151,13 @@ def load_metadata(folder: Path = SFDX) -> Metadata:
     """Return what the SFDX source in *folder* deploys.
 
     Raises:
-        SetupError: A file is missing something, uses a field type this org does not have, or a
-            validation rule's formula does not compile.
+        SetupError: A file is missing something, uses a field type this org does not have, a
+            validation rule's formula does not compile, or a permission set gives what none can.
 
     """
     objects = [_object(path) for path in sorted((folder / "objects").iterdir())]
     sets = [_permission_set(path) for path in sorted((folder / "permissionsets").iterdir())]
+    _check_permissions(objects, sets)
     policies = [_parse(path) for path in sorted((folder / "extlClntAppOauthPolicies").iterdir())]
     return Metadata(
         objects={o.name: o for o in objects},
@@ -206,21 +193,15 @@ def _object(folder: Path) -> SObject:
 def _rule(path: Path, columns: Mapping[str, Column]) -> Rule | None:
     """Return the rule in *path*, or None if it is not active; a broken one deploys neither way."""
     root = _parse(path)
-    where = f"{path.parent.parent.name}/validationRules/{path.name}"
-    name = _text(root, "fullName")
-    try:
-        condition = compile_condition(_text(root, "errorConditionFormula"), columns)
-    except FormulaError as exc:
-        msg = f"{where}: rule {name}: {exc}; mend the formula"
-        raise SetupError(msg) from exc
-    shown = root.findtext(f"{NAMESPACE}errorDisplayField")
-    if shown is not None and shown.lower() not in columns:
-        msg = f"{where}: rule {name}: errorDisplayField {shown} does not exist; mend the rule"
-        raise SetupError(msg)
-    if not _flag(root, "active"):
-        return None
-    field = None if shown is None else columns[shown.lower()].name
-    return Rule(name, condition, _text(root, "errorMessage"), field)
+    rule = compile_rule(
+        f"{path.parent.parent.name}/validationRules/{path.name}",
+        columns,
+        name=_text(root, "fullName"),
+        formula=_text(root, "errorConditionFormula"),
+        message=_text(root, "errorMessage"),
+        shown_at=root.findtext(f"{NAMESPACE}errorDisplayField"),
+    )
+    return rule if _flag(root, "active") else None
 
 
 def _field(path: Path) -> Field:
@@ -243,6 +224,7 @@ def _field(path: Path) -> Field:
         is_external_id=_flag(root, "externalId"),
         is_case_sensitive=_flag(root, "caseSensitive"),
         values=values,
+        is_restricted=root.findtext(f"{NAMESPACE}valueSet/{NAMESPACE}restricted") == "true",
     )
 
 
@@ -264,6 +246,19 @@ def _permission_set(path: Path) -> PermissionSet:
         readable=frozenset(_text(f, "field") for f in fields if _flag(f, "readable")),
         editable=frozenset(_text(f, "field") for f in fields if _flag(f, "editable")),
     )
+
+
+def _check_permissions(objects: Sequence[SObject], sets: Sequence[PermissionSet]) -> None:
+    """Refuse field permissions on required fields, as a deployment does."""
+    required = {f"{o.name}.{f.name}" for o in objects for f in o.fields if f.is_required}
+    for permissions in sets:
+        listed = sorted(required & (permissions.readable | permissions.editable))
+        if listed:
+            msg = (
+                f"permission set {permissions.name}: you cannot deploy to a required field:"
+                f" {listed[0]}; take its fieldPermissions out"
+            )
+            raise SetupError(msg)
 
 
 def _parse(path: Path) -> ET.Element:

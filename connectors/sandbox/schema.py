@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from connectors.sandbox.metadata import Field, Metadata, SObject
 
+FOLD = "FOLD"  # collation that `Store` brings: SQLite's own NOCASE knows A to Z only
 KEY_PREFIXES = "abcdefghijklmnopqrstuvwxyz"  # custom objects get a00, a01, ... in order
 
 ORG_TABLES = """
@@ -57,7 +58,7 @@ def _add_columns(db: sqlite3.Connection, sobject: SObject) -> None:
     present = {row[1] for row in db.execute(f'PRAGMA table_info("{sobject.name}")')}
     for field in sobject.fields:
         if field.name not in present:
-            collate = "" if field.is_case_sensitive or field.type != "string" else "COLLATE NOCASE"
+            collate = "" if field.is_case_sensitive or field.type != "string" else f"COLLATE {FOLD}"
             db.execute(
                 f'ALTER TABLE "{sobject.name}" ADD COLUMN "{field.name}"'
                 f" {_TYPES[field.type]} {collate}"

@@ -15,7 +15,7 @@ from connectors.embedded.files import PRIVATE_FILE, private_dir
 from connectors.sandbox.access import User
 from connectors.sandbox.metadata import Field, Metadata
 from connectors.sandbox.reader import Row
-from connectors.sandbox.schema import ORG_TABLES, deploy
+from connectors.sandbox.schema import FOLD, ORG_TABLES, deploy
 
 ADMIN = "admin"
 BUSY_TIMEOUT_S = 30
@@ -36,6 +36,7 @@ class Store:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute("PRAGMA foreign_keys=ON")
+        self._db.create_collation(FOLD, _compare_folded)
         self._db.create_function("fold", 1, _fold, deterministic=True)
 
     def close(self) -> None:
@@ -217,6 +218,12 @@ def _by_columns(rows: Iterable[Row]) -> Iterable[tuple[tuple[str, ...], list[tup
     for row in rows:
         groups.setdefault(tuple(row), []).append(tuple(row.values()))
     return groups.items()
+
+
+def _compare_folded(a: str, b: str) -> int:
+    """Return -1, 0 or 1, as two texts of a field without case are ordered; see `key_of`."""
+    a, b = a.lower(), b.lower()
+    return (a > b) - (a < b)
 
 
 def _fold(text: str | float | None) -> str | float | None:

@@ -232,9 +232,43 @@ def test_unique_text_is_compared_with_case_only_where_the_field_says_so(
     field = replace(CODE_FIELD, is_case_sensitive=bool(is_case_sensitive))
     org = Org(store, with_fields(field))
 
-    outcomes = org.upsert({KEY: "a", "Code__c": "x1"}) + org.upsert({KEY: "b", "Code__c": "X1"})
+    outcomes = org.upsert({KEY: "a", "Code__c": "é1"}) + org.upsert({KEY: "b", "Code__c": "É1"})
 
     assert [outcome.id is not None for outcome in outcomes] == accepted
+
+
+def test_an_external_id_without_case_matches_a_row_whatever_its_case(store: Store) -> None:
+    org = Org(store, with_fields(replace(CODE_FIELD, is_external_id=True)))
+
+    outcomes = [org.upsert({"Code__c": text, KEY: "a"}, key="Code__c")[0] for text in ("é1", "É1")]
+
+    assert [outcome.created for outcome in outcomes] == [True, False]
+
+
+def test_a_picklist_that_is_not_restricted_takes_other_values(store: Store) -> None:
+    kinds = [Field(f"{n}__c", n, "picklist", 255, values=("a",), is_restricted=r) for n, r in
+             (("Open", False), ("Closed", True))]  # fmt: skip
+    org = Org(store, with_fields(*kinds))
+
+    outcomes = org.upsert(
+        {KEY: "a", "Open__c": "b"}, {KEY: "b", "Closed__c": "b"}, {KEY: "c", "Open__c": "b" * 256}
+    )
+
+    assert [[p.code for p in o.problems] for o in outcomes] == [
+        [], ["INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"], ["STRING_TOO_LONG"],
+    ]  # fmt: skip
+
+
+def test_a_permission_on_a_required_field_does_not_deploy(folder: Path) -> None:
+    file = folder / "permissionsets/Region_Sink.permissionset-meta.xml"
+    permission = (
+        f"<fieldPermissions><editable>true</editable><field>{ORDER}.{KEY}</field>"
+        "<readable>true</readable></fieldPermissions></PermissionSet>"
+    )
+    file.write_text(file.read_text("utf-8").replace("</PermissionSet>", permission), "utf-8")
+
+    with pytest.raises(SetupError, match=f"cannot deploy to a required field: {ORDER}.{KEY}"):
+        load_metadata(folder)
 
 
 def test_two_rows_of_one_request_cannot_take_one_unique_value(store: Store) -> None:
