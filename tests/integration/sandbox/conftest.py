@@ -130,6 +130,14 @@ def admin(org: RunningOrg) -> Client:
     return org.login()
 
 
+@pytest.fixture(scope="module")
+def module_org(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrg]:
+    """Start an org over http for one module, which may change what is registered in it."""
+    running = RunningOrg(tmp_path_factory.mktemp("module-org") / "home", "--plain")
+    yield running
+    running.stop()
+
+
 @pytest.fixture
 def start_org(tmp_path: Path) -> Iterator[Any]:
     """Start orgs of the test's own; they are stopped afterwards."""
