@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from connectors.embedded.files import private_dir
 from connectors.sandbox.access import USER_PREFIX, User, View, Views
 from connectors.sandbox.apps import CLI_APP, AppBook, RegisteredApp
 from connectors.sandbox.collections import Writer
@@ -72,6 +73,7 @@ class Org:
         """Open or make the org in *folder*, reachable at *url*."""
         self.url = url
         self.options = options
+        self.uploads = private_dir(folder / "bulk")
         file = folder / "org.sqlite"
         self._sessions = Store(file)  # the event loop's: one indexed read per call
         metadata = load_metadata()
@@ -80,7 +82,7 @@ class Org:
         self._writes, self._reads = Store(file), Store(file)
         self._writer = ThreadPoolExecutor(1, "org-writer")
         self._reader = ThreadPoolExecutor(1, "org-reader")
-        self.queries = QueryEngine(self._reads, self.views)
+        self.queries = QueryEngine(self.views)
         self.usage = ApiUsage(options.daily_api_calls, self._sessions.usage(window_start()))
         self.id = org_id(self._sessions)
         self._secret = self._sessions.setting("secret", secrets.token_hex(32))

@@ -13,12 +13,15 @@ from aiohttp import web
 
 from connectors.embedded.files import private_dir
 from connectors.embedded.pki import ensure_ca, ensure_server_certificate
-from connectors.sandbox import rows
 from connectors.sandbox.access import USER_PREFIX
+from connectors.sandbox.call import Answer, Call
+from connectors.sandbox.composite import post_composite
+from connectors.sandbox.dispatch import DISPATCHER, Dispatcher
 from connectors.sandbox.errors import not_found
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.oauth import OAuthError, TokenRequest
 from connectors.sandbox.org import Org, OrgOptions
+from connectors.sandbox.routes import PARTS
 from connectors.sandbox.running import announced
 from connectors.sandbox.soap import post_login
 from connectors.sandbox.web import (
@@ -27,8 +30,6 @@ from connectors.sandbox.web import (
     LOG,
     ORG,
     AccessLog,
-    Answer,
-    Call,
     api,
     authenticate,
     middleware,
@@ -43,7 +44,6 @@ STOP_WITHIN_S = 2.0
 SEASONS = ("Summer", "Winter", "Spring")  # v31 is Summer '14; three releases a year
 
 _DATA = r"/services/data/v{version:\d+\.\d}"
-_SOBJECT = _DATA + "/sobjects/{sobject}"
 
 
 async def serve(
@@ -87,6 +87,7 @@ def application(org: Org, log: AccessLog) -> web.Application:
     """Return the web application over *org*."""
     app = web.Application(middlewares=[middleware], client_max_size=MAX_BODY)
     app[ORG], app[LOG] = org, log
+    app[DISPATCHER] = Dispatcher.of(PARTS)
     for method, path, handler in _ROUTES:
         app.router.add_route(method, path + "{slash:/?}", handler)
     return app
@@ -180,21 +181,8 @@ _ROUTES = (
     ("GET", "/id/{org}/{user}", open_to_all(get_identity)),
     ("GET", _DATA, api(get_resources)),
     ("GET", f"{_DATA}/limits", api(get_limits)),
-    ("GET", f"{_DATA}/query", api(rows.get_query)),
-    ("GET", f"{_DATA}/queryAll", api(rows.get_query_all)),
-    ("GET", f"{_DATA}/query/{{locator}}", api(rows.get_query_page)),
-    ("GET", f"{_DATA}/queryAll/{{locator}}", api(rows.get_query_page)),
-    ("PATCH", f"{_DATA}/composite/sobjects/{{sobject}}/{{field}}", api(rows.patch_collection)),
-    ("GET", f"{_DATA}/sobjects", api(rows.get_sobjects)),
-    ("GET", _SOBJECT, api(rows.get_sobject)),
-    ("POST", _SOBJECT, api(rows.post_row)),
-    ("GET", f"{_SOBJECT}/describe", api(rows.get_describe)),
-    ("GET", f"{_SOBJECT}/{{id}}", api(rows.get_row)),
-    ("PATCH", f"{_SOBJECT}/{{id}}", api(rows.patch_row)),
-    ("DELETE", f"{_SOBJECT}/{{id}}", api(rows.delete_row)),
-    ("GET", f"{_SOBJECT}/{{field}}/{{value}}", api(rows.get_by_key)),
-    ("PATCH", f"{_SOBJECT}/{{field}}/{{value}}", api(rows.patch_by_key)),
-    ("DELETE", f"{_SOBJECT}/{{field}}/{{value}}", api(rows.delete_by_key)),
+    ("POST", f"{_DATA}/composite", api(post_composite)),
+    *((r.method, _DATA + r.path, api(r.handler)) for r in PARTS),
 )
 
 
