@@ -9,9 +9,10 @@ import pytest
 import requests
 from simple_salesforce.login import token_login
 
+from connectors.embedded.pki import ensure_app
 from connectors.sandbox.apps import change_app, new_secret
 
-EU = "Region_Sink_EU"
+EU, UK, KEY = "Region_Sink_EU", "Region_Sink_UK", "External_Id__c"
 BLOCKED = {"error": "OAUTH_APP_BLOCKED", "error_description": "this app is blocked by admin"}
 
 
@@ -127,10 +128,10 @@ def test_the_secret_is_not_kept(running: Any) -> None:
 
 
 def test_the_administrator_stays_one_when_an_app_runs_as_them(running: Any) -> None:
-    answer = running.post_token(*in_body(*new_secret(running.home, EU, "admin")))
+    sent = in_body(*new_secret(running.home, UK, "admin"))
+    running.client(running.by_assertion(ensure_app(running.home, "eu"))).upsert([{KEY: "theirs"}])
 
-    made = running.client(answer).call("GET", "sobjects/Commerce_Order__c/describe").json()
+    client = running.client(running.post_token(*sent))
 
-    assert made["createable"]
-    assert running.login().call("GET", "sobjects").status_code == 200
-    assert len(running.login().call("GET", "sobjects").json()["sobjects"]) == 3
+    found = client.query(f"SELECT Id FROM Commerce_Order__c WHERE {KEY} = 'theirs'")  # noqa: S608
+    assert found["totalSize"] == 1

@@ -109,6 +109,8 @@ def test_an_expression_gives_what_its_page_says(text: str) -> None:
         "At__c = NULL",
         "1 / 0 = 1",
         "AND(TRUE, Total__c > 1)",
+        "NOT(AND(TRUE, Total__c > 1))",
+        "OR(Total__c > 1, FALSE)",
         "IF(Total__c > 1, TRUE, NULL)",
     ],
 )
