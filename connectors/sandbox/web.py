@@ -91,12 +91,13 @@ def api(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamRespons
         org = request.app[ORG]
         version = check_version(request.match_info["version"])
         session = authenticate(request)
-        if not org.usage.count():
-            raise refuse(403, "REQUEST_LIMIT_EXCEEDED", _LIMIT_TEXT)
-        usage = org.usage.header()
+        is_within = org.usage.count(session.app, session.daily_calls)
+        usage = org.usage.header(session.app, session.daily_calls)
 
         async def carry_out() -> Answer:
             try:
+                if not is_within:
+                    raise refuse(403, "REQUEST_LIMIT_EXCEEDED", _LIMIT_TEXT)
                 result = await handler(Call(org, session, version, request))
             except ApiError as exc:
                 result = Answer(exc.body(), exc.status)

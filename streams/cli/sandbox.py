@@ -12,6 +12,7 @@ import click
 
 from streams.cli import EXIT_INTERRUPTED
 from streams.cli.options import home_option, json_option
+from streams.cli.sandbox_app import app
 
 DEFAULT_PORT = 7120
 
@@ -101,6 +102,9 @@ def sandbox(  # noqa: PLR0913 -- one parameter per option
     stopped_by = asyncio.run(serve(home, port, options, is_plain=plain, on_ready=on_ready))
     if stopped_by is signal.SIGINT:
         ctx.exit(EXIT_INTERRUPTED)
+
+
+sandbox.add_command(app)
 
 
 @sandbox.command()
