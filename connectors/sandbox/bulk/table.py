@@ -17,7 +17,7 @@ DELIMITERS: Mapping[str, str] = {
     "TAB": "\t",
 }
 ENDINGS: Mapping[str, str] = {"LF": "\n", "CRLF": "\r\n"}
-MAX_RECORD = 400_000  # characters; Salesforce's limit
+MAX_FIELD, MAX_RECORD = 131_072, 400_000  # characters; Salesforce's limits
 BLOCK = 2**18  # bytes read at a time
 
 _CELL = (
@@ -142,9 +142,14 @@ def _split(data: bytes, limit: int, layout: Format, *, is_end: bool) -> tuple[li
 
 
 def _line(begin: int, end: int, cells: list[str]) -> Line:
-    if end - begin > MAX_RECORD and sum(map(len, cells)) > MAX_RECORD:
-        text = "InvalidBatch : A record is longer than 400000 characters"
-        raise TableError(text)
+    if end - begin > MAX_FIELD:  # bytes; characters are fewer, so this may be a false alarm
+        sizes = [len(cell) for cell in cells]
+        if max(sizes) > MAX_FIELD or sum(sizes) > MAX_RECORD:
+            text = (
+                f"InvalidBatch : A field is longer than {MAX_FIELD} characters or a record than"
+                f" {MAX_RECORD}"
+            )
+            raise TableError(text)
     return Line(begin, end - begin, cells)
 
 
