@@ -67,16 +67,19 @@ class Format:
         return text + ENDINGS[self.ending]
 
 
-def read_lines(file: BinaryIO, start: int, limit: int, layout: Format) -> tuple[list[Line], int]:
+def read_lines(
+    file: BinaryIO, start: int, limit: int, layout: Format, block: int = BLOCK
+) -> tuple[list[Line], int]:
     """Return up to *limit* records from byte *start*, and where the next one begins.
 
-    Fewer than *limit* means that the file ends there. Empty lines are no records.
+    Fewer than *limit* means that the file ends there. Empty lines are no records. *block* bytes
+    are read first, and more if a record needs them.
 
     Raises:
         TableError: What follows is not CSV in that layout.
 
     """
-    size = BLOCK
+    size = block
     while True:
         file.seek(start)
         data = file.read(size)
