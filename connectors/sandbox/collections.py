@@ -11,6 +11,7 @@ from typing import Any
 from connectors.sandbox.access import User, View
 from connectors.sandbox.checks import checked
 from connectors.sandbox.errors import Problem, not_found, refuse
+from connectors.sandbox.hindrances import UNHINDERED, Hindrances
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.metadata import Field
 from connectors.sandbox.reader import RecordReader, Row
@@ -56,6 +57,7 @@ class Writer:
         now: Seconds since 1970; the row's CreatedDate and LastModifiedDate.
         refuses_whole: A record that does not parse refuses the whole request. Which of the two
             the real org does is not documented, see `OrgOptions`.
+        hindrances: What keeps rows from being written for now.
 
     """
 
@@ -65,6 +67,7 @@ class Writer:
     user: User
     now: int
     refuses_whole: bool = False
+    hindrances: Hindrances = UNHINDERED
 
     def upsert(
         self, key: Field, records: Sequence[Mapping[str, Any]], body: str, *, all_or_none: bool
@@ -108,6 +111,10 @@ class Writer:
         with self.store.transaction():
             self.store.update(self.view.name, [{"Id": sequence, "IsDeleted": 1, **self._stamp()}])
 
+    def hindrance(self, sequence: int) -> Problem | None:
+        """Return what keeps the row of that number from being deleted now, if anything does."""
+        return self.hindrances.of(self.view, [sequence])[0]
+
     def _read(self, record: Mapping[str, Any], body: str) -> Row | list[Problem]:
         read = self.reader.read(record, body)
         if isinstance(read, list) and self.refuses_whole and read[0].is_parse_error:
@@ -149,6 +156,7 @@ class Writer:
     ) -> list[Outcome]:
         """Write the good rows and return every record's outcome, in order."""
         plans = checked(self.store, self.view, plans, key)
+        plans = self.hindrances.applied(self.view, plans)
         if all_or_none and any(isinstance(plan, list) for plan in plans):
             return [
                 Outcome(None, problems=tuple(plan) if isinstance(plan, list) else (ROLLED_BACK,))

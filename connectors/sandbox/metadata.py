@@ -123,6 +123,7 @@ class PermissionSet:
         objects: By object.
         readable: ``Object.Field`` names.
         editable: ``Object.Field`` names; a subset of *readable*.
+        permissions: Names of user permissions, such as ``BulkApiHardDelete``.
 
     """
 
@@ -130,6 +131,7 @@ class PermissionSet:
     objects: Mapping[str, ObjectAccess]
     readable: frozenset[str]
     editable: frozenset[str]
+    permissions: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +247,11 @@ def _permission_set(path: Path) -> PermissionSet:
         },
         readable=frozenset(_text(f, "field") for f in fields if _flag(f, "readable")),
         editable=frozenset(_text(f, "field") for f in fields if _flag(f, "editable")),
+        permissions=frozenset(
+            _text(p, "name")
+            for p in root.findall(f"{NAMESPACE}userPermissions")
+            if _flag(p, "enabled")
+        ),
     )
 
 

@@ -1,6 +1,7 @@
 """The org as a whole: what is deployed, its rows, its users, and the threads that touch them."""
 
 import asyncio
+import contextvars
 import secrets
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from connectors.embedded.files import private_dir
 from connectors.sandbox.access import USER_PREFIX, User, View, Views
 from connectors.sandbox.apps import CLI_APP, AppBook, RegisteredApp
 from connectors.sandbox.collections import Writer
+from connectors.sandbox.faults import Faults
+from connectors.sandbox.hindrances import hindrances
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.limits import DAILY_API_CALLS, ApiUsage, window_start
 from connectors.sandbox.metadata import DEFAULT_SESSION_MINUTES, load_metadata
@@ -44,11 +47,13 @@ class OrgOptions:
         refuses_whole: A record with an unknown field or a value of the wrong JSON type refuses
             the whole collections request (400) and not that record alone. The real org's
             documentation does not say which it does, so a client must survive both.
+        faults: There is a control path, by which faults can be asked for.
 
     """
 
     daily_api_calls: int = DAILY_API_CALLS
     refuses_whole: bool = False
+    faults: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class Org:
         """Open or make the org in *folder*, reachable at *url*."""
         self.url = url
         self.options = options
+        self.faults = Faults() if options.faults else None
         self.uploads = private_dir(folder / "bulk")
         file = folder / "org.sqlite"
         self._sessions = Store(file)  # the event loop's: one indexed read per call
@@ -98,8 +104,17 @@ class Org:
             store.close()
 
     async def write(self, work: Callable[[Store], T]) -> T:
-        """Run *work* on the writer's thread and return its result."""
-        return await asyncio.get_running_loop().run_in_executor(self._writer, work, self._writes)
+        """Run *work* on the writer's thread and return its result.
+
+        It runs again, taken back, if it meets a row that another transaction holds.
+        """
+
+        async def run() -> T:
+            context = contextvars.copy_context()  # the thread sees the request's hindrances
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._writer, lambda: context.run(work, self._writes))
+
+        return await (run() if self.faults is None else self.faults.locks.patiently(run))
 
     async def read(self, work: Callable[[Store], T]) -> T:
         """Run *work* on the reader's thread and return its result."""
@@ -111,7 +126,8 @@ class Org:
         reader = self._readers.get(key)
         if reader is None:
             reader = self._readers[key] = RecordReader(view)
-        return Writer(store, view, reader, user, int(time.time()), self.options.refuses_whole)
+        now, is_strict = int(time.time()), self.options.refuses_whole
+        return Writer(store, view, reader, user, now, is_strict, hindrances())
 
     def login(self, request: TokenRequest) -> dict[str, str]:
         """Return the answer to a token request.
@@ -149,9 +165,17 @@ class Org:
             self._writer.submit(self._writes.touch_session, key, now)
         return Session(user, name, key, None if app is None else app.daily_calls)
 
+    def end(self, session: Session) -> None:
+        """End a session."""
+        self._sessions.close_session(session.digest)
+
     def revoke(self, token: str) -> bool:
         """End the session of *token*; return whether there was one."""
         return self._sessions.close_session(digest(token))
+
+    def expire_sessions(self, app: str | None) -> int:
+        """End all sessions, or those of one app; return how many there were."""
+        return self._sessions.close_sessions(app)
 
     def identity(self, user: User) -> str:
         """Return the user's identity URL."""

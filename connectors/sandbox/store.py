@@ -195,6 +195,12 @@ class Store:
         row = self._db.execute(sql, (username,)).fetchone()
         return None if row is None else User(*row)
 
+    def user_of(self, sequence: int) -> User | None:
+        """Return the user with that number."""
+        sql = "SELECT sequence, username, permission_set FROM users WHERE sequence = ?"
+        row = self._db.execute(sql, (sequence,)).fetchone()
+        return None if row is None else User(*row)
+
     def user_exists(self, sequence: int) -> bool:
         """Return whether there is a user with that number."""
         sql = "SELECT 1 FROM users WHERE sequence = ?"
@@ -227,9 +233,10 @@ class Store:
         """End a session; return whether there was one."""
         return self._db.execute("DELETE FROM sessions WHERE digest = ?", (digest,)).rowcount > 0
 
-    def close_sessions(self, app: str) -> int:
-        """End every session of the app and return how many there were."""
-        return self._db.execute("DELETE FROM sessions WHERE app = ?", (app,)).rowcount
+    def close_sessions(self, app: str | None) -> int:
+        """End all sessions, or those of the app of that name; return how many there were."""
+        sql = "DELETE FROM sessions WHERE ?1 IS NULL OR app = ?1"
+        return self._db.execute(sql, (app,)).rowcount
 
     def add_usage(self, calls: Mapping[tuple[str, int], int]) -> None:
         """Add API calls, by app and minute since 1970."""

@@ -16,6 +16,7 @@ import requests
 from simple_salesforce import Salesforce
 
 from connectors.embedded.pki import App, ensure_app, write_apps
+from connectors.sandbox.remote import Control, control
 
 ROOT = Path(__file__).parents[3]
 START_S = 60
@@ -161,6 +162,28 @@ def module_org(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrg]
     running = RunningOrg(tmp_path_factory.mktemp("module-org") / "home", "--plain")
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrg]:
+    """Start an org with a control path that the tests of faults share."""
+    running = RunningOrg(tmp_path_factory.mktemp("faulty") / "home", "--plain", "--faults")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def plan(faulty: RunningOrg) -> Iterator[Control]:
+    """Open the control path; afterwards no fault is left."""
+    opened = control(faulty.home, faulty.port)
+    yield opened
+    opened.clear()
+
+
+@pytest.fixture
+def client(faulty: RunningOrg) -> Client:
+    """Open a session in the org whose calls can fail."""
+    return faulty.login()
 
 
 @pytest.fixture
