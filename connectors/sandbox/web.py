@@ -79,7 +79,8 @@ async def middleware(
         refused = refuse(exc.status, "INVALID_INPUT", exc.reason)
         response = _whole(request, Answer(refused.body(), exc.status))
     except Exception as exc:  # noqa: BLE001 -- the outermost loop: the server must go on
-        response = _whole(request, Answer(_unexpected(exc).body(), 500))
+        refused = refuse(500, "UNKNOWN_EXCEPTION", report(exc))
+        response = _whole(request, Answer(refused.body(), 500))
     request.app[LOG].add(request, response.status, started)
     return response
 
@@ -134,7 +135,7 @@ async def _under_the_plan(
         try:
             return await carry_out()
         except Exception as exc:  # noqa: BLE001 -- a request that is late has no other loop
-            return Answer(_unexpected(exc).body(), 500)
+            return Answer(refuse(500, "UNKNOWN_EXCEPTION", report(exc)).body(), 500)
 
     async def respond(answer: Answer) -> web.StreamResponse:
         return await _respond(request, answer)
@@ -224,14 +225,16 @@ def _shown_path(request: web.Request) -> str:
     return str(resource.url_for(**parts)) if parts else resource.canonical
 
 
-def _unexpected(exc: Exception) -> ApiError:
-    """Return the 500, and say on stderr where it came from; the exception's text may hold data."""
+def report(exc: Exception) -> str:
+    """Say on stderr where *exc* came from and return the text that the caller gets.
+
+    The exception's own text may hold data and goes nowhere.
+    """
     number = f"{secrets.randbelow(10**10)}-{secrets.randbelow(10**6)}"
     frame = traceback.extract_tb(exc.__traceback__)[-1]
     where = f"{Path(frame.filename).name}:{frame.lineno}"
     print(f"sandbox: error {number}: {type(exc).__name__} at {where}", file=sys.stderr)  # noqa: T201
-    text = (
+    return (
         "An unexpected error occurred. Please include this ErrorId if you contact support:"
         f" {number}"
     )
-    return refuse(500, "UNKNOWN_EXCEPTION", text)

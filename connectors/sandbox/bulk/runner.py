@@ -1,9 +1,7 @@
 """Carries jobs out in the background, chunk by chunk, between other calls' writes."""
 
 import asyncio
-import sys
 import time
-import traceback
 from pathlib import Path
 
 from aiohttp import web
@@ -27,6 +25,7 @@ from connectors.sandbox.faults import A_JOB, Fired
 from connectors.sandbox.hindrances import hit_by
 from connectors.sandbox.org import Org
 from connectors.sandbox.store import Store
+from connectors.sandbox.web import report
 
 MAX_RUNNING = 5  # jobs at a time; between two chunks of one, every waiting write gets its turn
 
@@ -68,8 +67,7 @@ class Runner:
                 elif task is not None:
                     await self._run_whole(task)
             except Exception as exc:  # noqa: BLE001 -- the outermost loop: the org must go on
-                _say(number, exc)
-                text = "UnknownException : An unexpected error occurred"
+                text = f"UnknownException : {report(exc)}"
                 await self._org.write(lambda store: _fail(store, number, text))
 
     async def step(self, task: Task, most: int = CHUNK) -> bool:
@@ -149,10 +147,3 @@ def _tidy(store: Store, uploads: Path) -> list[int]:
         if path.name not in known:
             path.unlink()
     return waiting_jobs(store)
-
-
-def _say(number: int, exc: Exception) -> None:
-    """Say on stderr where it came from; the exception's text may hold data."""
-    frame = traceback.extract_tb(exc.__traceback__)[-1]
-    where = f"{Path(frame.filename).name}:{frame.lineno}"
-    print(f"sandbox: bulk job {number}: {type(exc).__name__} at {where}", file=sys.stderr)  # noqa: T201

@@ -17,7 +17,7 @@ DELIMITERS: Mapping[str, str] = {
     "TAB": "\t",
 }
 ENDINGS: Mapping[str, str] = {"LF": "\n", "CRLF": "\r\n"}
-MAX_RECORD = 400_000  # characters; Salesforce's limit
+MAX_FIELD, MAX_RECORD = 131_072, 400_000  # characters; Salesforce's limits
 BLOCK = 2**18  # bytes read at a time
 
 _CELL = (
@@ -67,16 +67,19 @@ class Format:
         return text + ENDINGS[self.ending]
 
 
-def read_lines(file: BinaryIO, start: int, limit: int, layout: Format) -> tuple[list[Line], int]:
+def read_lines(
+    file: BinaryIO, start: int, limit: int, layout: Format, block: int = BLOCK
+) -> tuple[list[Line], int]:
     """Return up to *limit* records from byte *start*, and where the next one begins.
 
-    Fewer than *limit* means that the file ends there. Empty lines are no records.
+    Fewer than *limit* means that the file ends there. Empty lines are no records. *block* bytes
+    are read first, and more if a record needs them.
 
     Raises:
         TableError: What follows is not CSV in that layout.
 
     """
-    size = BLOCK
+    size = block
     while True:
         file.seek(start)
         data = file.read(size)
@@ -142,9 +145,14 @@ def _split(data: bytes, limit: int, layout: Format, *, is_end: bool) -> tuple[li
 
 
 def _line(begin: int, end: int, cells: list[str]) -> Line:
-    if end - begin > MAX_RECORD and sum(map(len, cells)) > MAX_RECORD:
-        text = "InvalidBatch : A record is longer than 400000 characters"
-        raise TableError(text)
+    if end - begin > MAX_FIELD:  # bytes; characters are fewer, so this may be a false alarm
+        sizes = [len(cell) for cell in cells]
+        if max(sizes) > MAX_FIELD or sum(sizes) > MAX_RECORD:
+            text = (
+                f"InvalidBatch : A field is longer than {MAX_FIELD} characters or a record than"
+                f" {MAX_RECORD}"
+            )
+            raise TableError(text)
     return Line(begin, end - begin, cells)
 
 

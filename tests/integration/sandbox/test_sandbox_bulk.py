@@ -5,7 +5,7 @@
 from typing import Any
 
 import pytest
-from bulk import KEY, ORDER, begin, create, info, move, results, run, table, upload, wait
+from ingest_jobs import KEY, ORDER, begin, create, info, move, results, run, table, upload, wait
 
 
 def rows(client: Any, fields: str, pattern: str) -> list[list[Any]]:
@@ -74,7 +74,7 @@ def test_results_repeat_the_input_quoted_with_numbers_as_java_writes_them(admin:
     again = run(admin, table([KEY, "Total__c"], ["java-1", "0.0005"], ["java-3", "x"]))
 
     text = admin.call("GET", f"jobs/ingest/{done['id']}/successfulresults").text
-    made = {k: i for k, i in rows(admin, f"{KEY}, Id", "java-%")}
+    made = dict(rows(admin, f"{KEY}, Id", "java-%"))
     assert set(text.splitlines()) == {
         '"sf__Id","sf__Created","External_Id__c","Total__c","Base_Version__c","First_Sku__c"',
         f'"{made["java-1"]}","true","java-1","9.12260031E8","1.2345678E7","a ""b"", c"',
@@ -92,19 +92,25 @@ REFUSED = {
     "no key": (["", "EUR", "", ""], "MISSING_ARGUMENT:External_Id__c not specified:--"),
     "no number": (
         ["r-2", "", "many", ""],
-        "INVALID_FIELD:Failed to deserialize field at col 2. Due to, 'many' is not a valid value"
-        " for the type xsd:double:Item_Count__c --",
+        (
+            "INVALID_FIELD:Failed to deserialize field at col 2. Due to, 'many' is not a valid"
+            " value for the type xsd:double:Item_Count__c --"
+        ),
     ),
     "no datetime": (
         ["r-3", "", "", "2026-11-23"],
-        "INVALID_FIELD:Failed to deserialize field at col 3. Due to, '2026-11-23' is not a valid"
-        " value for the type xsd:dateTime:Placed_At__c --",
+        (
+            "INVALID_FIELD:Failed to deserialize field at col 3. Due to, '2026-11-23' is not a"
+            " valid value for the type xsd:dateTime:Placed_At__c --"
+        ),
     ),
     "two things wrong": (
         ["r-4", "EURO", "1000000000", ""],
-        "STRING_TOO_LONG:Currency: data value too large: EURO (max length=3):Currency__c --"
-        " NUMBER_OUTSIDE_VALID_RANGE:Item Count: value outside of valid range on numeric field:"
-        " 1000000000:Item_Count__c --",
+        (
+            "STRING_TOO_LONG:Currency: data value too large: EURO (max length=3):Currency__c --"
+            " NUMBER_OUTSIDE_VALID_RANGE:Item Count: value outside of valid range on numeric field:"
+            " 1000000000:Item_Count__c --"
+        ),
     ),
 }
 
@@ -250,8 +256,10 @@ FAILED = {
     ),
     "blank beside a quote": (
         f'{KEY},First_Sku__c\nf-1, "x"\n',
-        "InvalidBatch : Failed to parse CSV. Found unescaped quote. A value with quote should be"
-        " within a quote",
+        (
+            "InvalidBatch : Failed to parse CSV. Found unescaped quote. A value with quote should"
+            " be within a quote"
+        ),
     ),
     "open quote": (
         f'{KEY}\n"f-1\n',
@@ -289,17 +297,20 @@ def test_a_failed_job_gives_every_row_back_as_unprocessed(admin: Any) -> None:
     assert count(admin, "un-%") == 0
 
 
-def test_fields_of_up_to_the_limit_and_rows_larger_than_a_block_are_read(admin: Any) -> None:
-    long = "x" * 300_000
+def test_rows_larger_than_a_block_are_read_up_to_the_limits(admin: Any) -> None:
+    names = [KEY, "First_Sku__c", "Currency__c", "Ship_Country__c"]
+    long = "\u00e4" * 131_072
 
-    done = run(admin, table([KEY, "First_Sku__c"], ["big-1", long], ["big-2", "S-1"]))
-    over = run(admin, table([KEY, "First_Sku__c"], ["big-3", long + long]))
+    done = run(admin, table(names, ["big-1", long, long, long], ["big-2", "S-1", "", ""]))
+    field = run(admin, table([KEY, "First_Sku__c"], ["big-3", long + "x"]))
+    record = run(admin, table([*names, "Name"], ["big-4", long, long, long, "x" * 6784]))
 
     (refused,) = results(admin, done["id"], "failedResults")
+    text = "InvalidBatch : A field is longer than 131072 characters or a record than 400000"
     assert refused["sf__Error"].startswith("STRING_TOO_LONG:")
-    assert refused["First_Sku__c"] == long
+    assert refused["Ship_Country__c"] == long
     assert count(admin, "big-2") == 1
-    assert over["errorMessage"] == "InvalidBatch : A record is longer than 400000 characters"
+    assert [field["errorMessage"], record["errorMessage"]] == [text, text]
 
 
 def test_a_multipart_request_is_job_data_and_close_in_one_call(admin: Any) -> None:

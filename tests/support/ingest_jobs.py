@@ -9,6 +9,7 @@ from typing import Any
 KEY, ORDER = "External_Id__c", "Commerce_Order__c"
 ENDED = {"JobComplete", "Failed", "Aborted"}
 WAIT_S = 60
+csv.field_size_limit(10**6)  # characters; an error's text may hold the longest field
 
 
 def create(client: Any, operation: str = "upsert", **fields: Any) -> Any:
