@@ -105,6 +105,28 @@ def test_all_or_none_takes_every_part_back(admin: Any) -> None:
     assert count(admin, "whole-%") == 0
 
 
+def test_all_or_none_ends_with_the_first_part_that_fails(admin: Any) -> None:
+    bad = [
+        part(f"bad{n}", "POST", f"sobjects/{ORDER}", {KEY: f"ends-{n}", "Currency__c": "EURO"})
+        for n in range(2)
+    ]
+
+    answer = items(send(admin, *bad, allOrNone=True))
+
+    assert answer[0]["body"][0]["errorCode"] == "STRING_TOO_LONG"
+    assert answer[1]["body"] == HALTED
+
+
+def test_nothing_of_a_refused_answer_can_be_referred_to(admin: Any) -> None:
+    bad = part("bad", "POST", f"sobjects/{ORDER}", {KEY: "none", "Currency__c": "EURO"})
+    needs = upsert("needs", {KEY: "refused-@{bad[0].errorCode}"})
+
+    answer = items(send(admin, bad, needs))
+
+    assert answer[1]["body"][0]["errorCode"] == "PROCESSING_HALTED"
+    assert count(admin, "refused-%") == 0
+
+
 def test_the_outer_all_or_none_overrides_the_inner_one(admin: Any) -> None:
     first = upsert("first", {KEY: "outer-1"})
     mixed = upsert("mixed", {KEY: "outer-2"}, {KEY: "outer-3", "Currency__c": "EURO"})
