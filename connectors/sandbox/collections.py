@@ -155,8 +155,7 @@ class Writer:
         key: Field | None = None,
     ) -> list[Outcome]:
         """Write the good rows and return every record's outcome, in order."""
-        plans = checked(self.store, self.view, plans, key)
-        plans = self.hindrances.applied(self.view, plans)
+        plans = self.hindrances.applied(self.view, checked(self.store, self.view, plans, key))
         if all_or_none and any(isinstance(plan, list) for plan in plans):
             return [
                 Outcome(None, problems=tuple(plan) if isinstance(plan, list) else (ROLLED_BACK,))

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from connectors.embedded.files import write_private
 from connectors.sandbox.access import User
+from connectors.sandbox.apps import CLI_APP
 from connectors.sandbox.errors import ApiError
 from connectors.sandbox.fault_plan import (
     DEFAULT_SECONDS,
@@ -101,6 +102,7 @@ async def _expire_sessions(org: Org, faults: Faults, document: object) -> object
     del faults
     name = members(document, "the order", ("app",)).get("app")
     apps = {text: app.name for app in org.apps.all() for text in (app.name, app.consumer_key)}
+    apps[CLI_APP] = CLI_APP
     if name is None:
         return {"ended": org.expire_sessions(None)}
     if name not in apps:

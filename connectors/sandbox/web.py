@@ -79,8 +79,7 @@ async def middleware(
         refused = refuse(exc.status, "INVALID_INPUT", exc.reason)
         response = _whole(request, Answer(refused.body(), exc.status))
     except Exception as exc:  # noqa: BLE001 -- the outermost loop: the server must go on
-        refused = refuse(500, "UNKNOWN_EXCEPTION", report(exc))
-        response = _whole(request, Answer(refused.body(), 500))
+        response = _whole(request, _unexpected(exc))
     request.app[LOG].add(request, response.status, started)
     return response
 
@@ -94,14 +93,11 @@ def api(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamRespons
         session = authenticate(request)
         is_within = org.usage.count(session.app, session.daily_calls)
         usage = org.usage.header(session.app, session.daily_calls)
-        if not is_within:
-            refused = refuse(403, "REQUEST_LIMIT_EXCEEDED", _LIMIT_TEXT)
-            return await _respond(
-                request, Answer(refused.body(), refused.status, {"Sforce-Limit-Info": usage})
-            )
 
         async def carry_out() -> Answer:
             try:
+                if not is_within:
+                    raise refuse(403, "REQUEST_LIMIT_EXCEEDED", _LIMIT_TEXT)
                 result = await handler(Call(org, session, version, request))
             except ApiError as exc:
                 result = Answer(exc.body(), exc.status)
@@ -135,7 +131,7 @@ async def _under_the_plan(
         try:
             return await carry_out()
         except Exception as exc:  # noqa: BLE001 -- a request that is late has no other loop
-            return Answer(refuse(500, "UNKNOWN_EXCEPTION", report(exc)).body(), 500)
+            return _unexpected(exc)
 
     async def respond(answer: Answer) -> web.StreamResponse:
         return await _respond(request, answer)
@@ -238,3 +234,7 @@ def report(exc: Exception) -> str:
         "An unexpected error occurred. Please include this ErrorId if you contact support:"
         f" {number}"
     )
+
+
+def _unexpected(exc: Exception) -> Answer:
+    return Answer(refuse(500, "UNKNOWN_EXCEPTION", report(exc)).body(), 500)

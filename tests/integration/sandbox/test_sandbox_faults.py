@@ -132,12 +132,15 @@ def test_an_expired_session_stays_expired(plan: Control, faulty: RunningOrg, cli
     assert faulty.login().call("GET", "limits").status_code == 200
 
 
-def test_sessions_can_be_ended_all_at_once_or_by_app(plan: Control, client: Any) -> None:
+@pytest.mark.parametrize("app", [None, "homeport-cli"])
+def test_sessions_can_be_ended_all_at_once_or_by_app(
+    plan: Control, client: Any, app: str | None
+) -> None:
     with pytest.raises(SetupError, match="app"):
         plan.expire_sessions("no-such-app")
     assert client.call("GET", "limits").status_code == 200
 
-    ended = plan.expire_sessions()
+    ended = plan.expire_sessions(app)
 
     assert ended >= 1
     assert client.call("GET", "limits").status_code == 401
