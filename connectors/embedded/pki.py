@@ -35,6 +35,7 @@ SERVER_LIFE = timedelta(days=397)  # the longest that common TLS clients accept
 APP_LIFE = timedelta(days=730)
 RENEW_BEFORE = timedelta(days=30)
 BACKDATE = timedelta(minutes=5)  # a client's clock may be a little behind ours
+_PUBLIC = ("name", "consumer_key", "username", "certificate", "permission_set")
 APP_KEY_BITS = 2048  # Salesforce verifies RS256 only, RSA of at least 2048 bits
 
 
@@ -132,13 +133,8 @@ def write_apps(home: Path, apps: Sequence[App]) -> Path:
     with _locked(home):
         rows = _registered(path)
         for app in apps:
-            rows[app.name] = rows.get(app.name, {}) | {
-                "name": app.name,
-                "consumer_key": app.consumer_key,
-                "username": app.username,
-                "certificate": app.certificate,
-                "permission_set": app.permission_set,
-            }
+            told = {member: getattr(app, member) for member in _PUBLIC}
+            rows[app.name] = rows.get(app.name, {}) | told
         write_json(path, list(rows.values()))
     return path
 

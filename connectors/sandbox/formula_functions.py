@@ -164,7 +164,8 @@ def _divided(a: Decimal | int, b: Decimal | int) -> Decimal | None:
 
 def _common(parts: Sequence[Typed]) -> Kind:
     """Return the one kind that *parts* have; NULL is of any."""
-    kinds = {part.kind for part in parts} - {"null"}
+    kinds: set[Kind] = {part.kind for part in parts}
+    kinds.discard("null")
     if len(kinds) > 1:
         msg = f"types do not match: {' and '.join(sorted(kinds))}"
         raise FormulaError(msg)

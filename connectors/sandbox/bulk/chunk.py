@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 
 from connectors.sandbox.access import User
 from connectors.sandbox.bulk.columns import Column, Record, columns_of, read_record
@@ -47,7 +48,11 @@ class Task:
     first_byte: int
 
 
-def inspect(org: Org, user: User | None, job: Job) -> Task:
+class StoppedError(Exception):
+    """The org stops; the next start looks again."""
+
+
+def inspect(org: Org, user: User | None, job: Job, stop: Event) -> Task:
     """Return the job's task if all of its data is CSV that its object can take.
 
     Nothing of a job is carried out before that: a broken line at the end of the data fails it
@@ -55,6 +60,7 @@ def inspect(org: Org, user: User | None, job: Job) -> Task:
 
     Raises:
         TableError: It is not; the text is the job's ``errorMessage``.
+        StoppedError: *stop* was set meanwhile.
 
     """
     view = None if user is None else org.views.find(user, job.order.sobject)
@@ -67,6 +73,8 @@ def inspect(org: Org, user: User | None, job: Job) -> Task:
         columns = columns_of(header[0].cells if header else (), view, job.order.operation)
         if not job.next_byte:  # else it was looked through before the org was stopped
             for lines in all_lines(file, first_byte, job.order.layout, SCAN):
+                if stop.is_set():
+                    raise StoppedError
                 if any(len(line.cells) != len(columns) for line in lines):
                     text = "InvalidBatch : A record has not as many values as the header has names"
                     raise TableError(text)

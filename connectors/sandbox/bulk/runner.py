@@ -1,6 +1,7 @@
 """Carries jobs out in the background, chunk by chunk, between other calls' writes."""
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 
@@ -38,6 +39,7 @@ class Runner:
         self._org = org
         self._slots = asyncio.Semaphore(MAX_RUNNING)
         self._running: set[asyncio.Task[None]] = set()
+        self._stop = threading.Event()
 
     async def resume(self) -> None:
         """Tidy up, and go on with what a stopped or killed org left."""
@@ -52,6 +54,7 @@ class Runner:
 
     async def close(self) -> None:
         """Stop after the chunks that are being written; the next start goes on."""
+        self._stop.set()
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -99,7 +102,7 @@ class Runner:
             return None
         try:
             # beside the writer's thread: it may be 100 MB to look through
-            return await asyncio.to_thread(inspect, self._org, user, job)
+            return await asyncio.to_thread(inspect, self._org, user, job, self._stop)
         except TableError as exc:
             text = exc.text
             await self._org.write(lambda store: _fail(store, number, text))

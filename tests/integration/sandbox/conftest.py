@@ -158,8 +158,8 @@ def admin(org: RunningOrg) -> Client:
 
 @pytest.fixture(scope="module")
 def module_org(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrg]:
-    """Start an org over http for one module, which may change what is registered in it."""
-    running = RunningOrg(tmp_path_factory.mktemp("module-org") / "home", "--plain")
+    """Start an org for one module, which counts its rows or changes what is registered."""
+    running = RunningOrg(tmp_path_factory.mktemp("module-org") / "home")
     yield running
     running.stop()
 

@@ -352,6 +352,22 @@ def test_a_stop_in_a_job_loses_nothing_either(start_org: Any) -> None:
     assert count(client, "stop") == 4000
 
 
+def test_a_stop_does_not_wait_for_the_look_through_a_large_upload(start_org: Any) -> None:
+    running = start_org("--plain")
+    client = running.login()
+    job = begin(client, f"{KEY}\n".encode() + b"large\n" * 8_000_000)
+    while info(client, job)["state"] != "InProgress":
+        time.sleep(0.005)
+    started = time.monotonic()
+
+    code = running.stop()
+
+    assert (code, state_of(running.home)[:2]) == (0, ("InProgress", 0))
+    assert time.monotonic() - started < 2
+    client = start_org("--plain").login()
+    assert move(client, job, "Aborted").status_code == 200
+
+
 def test_what_an_upload_left_half_is_removed_at_the_next_start(start_org: Any) -> None:
     running = start_org("--plain")
     running.stop()

@@ -48,7 +48,7 @@ def test_client_credentials_run_as_the_execution_user(
 def test_simple_salesforce_logs_in_by_client_credentials(running: Any) -> None:
     form, headers = in_header(*new_secret(running.home, EU))
     session = requests.Session()
-    session.trust_env = False
+    session.trust_env, session.verify = False, running.ready["ca_file"]
 
     with session:
         url = f"{running.url}/services/oauth2/token"

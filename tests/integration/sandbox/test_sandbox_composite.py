@@ -46,7 +46,7 @@ def count(client: Any, pattern: str) -> int:
 
 
 def test_a_thousand_upserts_are_one_call_answered_in_order(admin: Any) -> None:
-    parts = [upsert(f"p{n}", *({KEY: f"c{n}-{i}"} for i in range(200))) for n in range(5)]
+    parts = [upsert(f"p{n}", *({KEY: f"thousand-{n}-{i}"} for i in range(200))) for n in range(5)]
     before = admin.call("GET", "limits").json()["DailyApiRequests"]["Remaining"]
 
     answer = items(send(admin, *parts, collateSubrequests=False))
@@ -57,7 +57,7 @@ def test_a_thousand_upserts_are_one_call_answered_in_order(admin: Any) -> None:
     assert all(i["httpStatusCode"] == 200 and i["httpHeaders"] == {} for i in answer)
     assert [len(i["body"]) for i in answer] == [200] * 5
     assert all(row["created"] for i in answer for row in i["body"])
-    assert count(admin, "c%-%") == 1000
+    assert count(admin, "thousand-%") == 1000
 
 
 def test_a_part_may_refer_to_answers_before_it(admin: Any) -> None:
@@ -103,6 +103,28 @@ def test_all_or_none_takes_every_part_back(admin: Any) -> None:
     assert answer[2]["body"][0]["errorCode"] == "STRING_TOO_LONG"
     assert [answer[at]["body"] for at in (0, 1, 3)] == [HALTED] * 3
     assert count(admin, "whole-%") == 0
+
+
+def test_all_or_none_ends_with_the_first_part_that_fails(admin: Any) -> None:
+    bad = [
+        part(f"bad{n}", "POST", f"sobjects/{ORDER}", {KEY: f"ends-{n}", "Currency__c": "EURO"})
+        for n in range(2)
+    ]
+
+    answer = items(send(admin, *bad, allOrNone=True))
+
+    assert answer[0]["body"][0]["errorCode"] == "STRING_TOO_LONG"
+    assert answer[1]["body"] == HALTED
+
+
+def test_nothing_of_a_refused_answer_can_be_referred_to(admin: Any) -> None:
+    bad = part("bad", "POST", f"sobjects/{ORDER}", {KEY: "none", "Currency__c": "EURO"})
+    needs = upsert("needs", {KEY: "refused-@{bad[0].errorCode}"})
+
+    answer = items(send(admin, bad, needs))
+
+    assert answer[1]["body"][0]["errorCode"] == "PROCESSING_HALTED"
+    assert count(admin, "refused-%") == 0
 
 
 def test_the_outer_all_or_none_overrides_the_inner_one(admin: Any) -> None:

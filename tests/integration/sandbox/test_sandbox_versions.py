@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+from ingest_jobs import results, run, table
 
 ORDER, KEY, BASE, LABEL = (
     "Commerce_Order__c", "External_Id__c", "Base_Version__c", "Label_Version__c",
@@ -65,8 +66,21 @@ def test_a_row_written_alone_is_refused_with_every_rule_it_breaks(admin: Any) ->
         assert answer.json() == [of_request(OLDER_BASE), of_request(OLDER_LABEL)]
 
 
+def test_an_ingest_job_hears_the_same_of_a_lower_version(admin: Any) -> None:
+    admin.upsert([{KEY: f"job-late-{i}", BASE: 10, LABEL: 10} for i in range(2)])
+    lower, equal = ["job-late-0", "9", "9"], ["job-late-1", "10", "10"]
+
+    done = run(admin, table([KEY, BASE, LABEL], lower, equal))
+
+    refused = results(admin, done["id"], "failedResults")
+    assert [(r[KEY], r["sf__Error"]) for r in refused] == [
+        ("job-late-0", f"{CODE}:{OLDER_BASE}:-- {CODE}:{OLDER_LABEL}:--")
+    ]
+    assert [r[KEY] for r in results(admin, done["id"], "successfulResults")] == ["job-late-1"]
+
+
 def test_whichever_of_two_requests_comes_first_the_higher_version_stays(admin: Any) -> None:
-    keys = [f"race-{i}" for i in range(200)]
+    keys = [f"version-race-{i}" for i in range(200)]
     admin.upsert([{KEY: key, BASE: 0} for key in keys])
 
     def send(version: int) -> None:
@@ -78,5 +92,7 @@ def test_whichever_of_two_requests_comes_first_the_higher_version_stays(admin: A
     for thread in threads:
         thread.join()
 
-    found = admin.query(f"SELECT {BASE}, Currency__c FROM {ORDER} WHERE {KEY} LIKE 'race-%'")
+    found = admin.query(
+        f"SELECT {BASE}, Currency__c FROM {ORDER} WHERE {KEY} LIKE 'version-race-%'"
+    )
     assert {(r[BASE], r["Currency__c"]) for r in found["records"]} == {(4, "V4")}
