@@ -6,19 +6,12 @@ import gzip
 from typing import Any
 
 import pytest
-from ingest_jobs import KEY, ORDER, create, move, results, run, table, upload, wait
+from ingest_jobs import KEY, ORDER, count, create, move, results, run, table, upload, wait
 
 
 def rows(client: Any, fields: str, pattern: str) -> list[list[Any]]:
     soql = f"SELECT {fields} FROM {ORDER} WHERE {KEY} LIKE '{pattern}' ORDER BY {KEY}"
     return [list(r.values())[1:] for r in client.query(soql)["records"]]
-
-
-def count(client: Any, pattern: str) -> int:
-    total: int = client.query(f"SELECT COUNT() FROM {ORDER} WHERE {KEY} LIKE '{pattern}'")[
-        "totalSize"
-    ]
-    return total
 
 
 def refusals(client: Any, job: str) -> set[tuple[str, str]]:
