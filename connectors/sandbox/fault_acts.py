@@ -33,6 +33,7 @@ _LIMITS = {
     "daily": "TotalRequests Limit exceeded.",
     "concurrent": "ConcurrentRequests (Concurrent API Requests) Limit exceeded.",
 }
+_UPLOADS = frozenset({"text/csv", "multipart/form-data"})  # taken in pieces by their handler
 _RESULTS = ("successfulresults", "failedresults", "unprocessedrecords")
 _UPSERT = frozenset({Trait.HTTP, Trait.CHARSET, Trait.WRITE, Trait.ROWS, Trait.UPSERTS})
 
@@ -131,8 +132,10 @@ async def _not_now(
 ) -> web.StreamResponse:
     """Cut the connection before anything is done; or do it when the client has long gone."""
     if fired.kind is Kind.LATE_COMMIT:
+        if request.content_type not in _UPLOADS:
+            await request.read()  # kept with the request; the client may leave at any moment
         with hit_by(fired.fault, fired.seed):
-            faults.let_run(work.carry_out)  # takes the body now and is put off at its first write
+            faults.let_run(work.carry_out)  # an upload is taken now; put off is the first write
         await _silence(faults, request, None)
         return _cut(request)
     async for _ in request.content.iter_any():

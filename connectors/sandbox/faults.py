@@ -84,7 +84,6 @@ class Faults:
         self.locks = RowLocks()
         self.is_over = asyncio.Event()
         self._late: set[asyncio.Task[None]] = set()
-        self._late_done = 0
         self.set(Plan())
 
     def set(self, plan: Plan) -> None:
@@ -94,6 +93,7 @@ class Faults:
             _Trigger(fault, f"{plan.seed}/{number}") for number, fault in enumerate(plan.faults)
         ]
         self.locks.wait_s = plan.wait_s
+        self._late_done = 0
 
     def clear(self) -> None:
         """Drop the plan and let go of every row that is held."""

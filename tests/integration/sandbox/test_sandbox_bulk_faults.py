@@ -175,10 +175,10 @@ def test_results_can_lack_their_charset(plan: Control, client: Any) -> None:
 
 def test_an_upload_can_land_after_its_client_gave_up(plan: Control, client: Any) -> None:
     job = create(client).json()["id"]
-    plan.set([{"kind": "late-commit", "on": "bulk", "once": True, "seconds": 0.6}])
+    plan.set([{"kind": "late-commit", "on": "bulk", "once": True, "seconds": 2}])
     url = f"{client.org.url}/services/data/v62.0/jobs/ingest/{job}/batches"
     with pytest.raises(requests.ReadTimeout):
-        client.http.put(url, data("late", 3), headers={"Content-Type": "text/csv"}, timeout=0.2)
+        client.http.put(url, data("late", 3), headers={"Content-Type": "text/csv"}, timeout=0.5)
 
     again = upload(client, job, data("second", 3).encode())
     while plan.state()["late"]["pending"]:
