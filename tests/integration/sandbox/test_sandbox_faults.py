@@ -377,6 +377,19 @@ def test_a_held_row_stops_nobody_else_and_is_written_when_it_is_free(
     assert other_took < time.monotonic() - started
 
 
+def test_held_rows_are_let_go_with_the_plan(plan: Control, client: Any) -> None:
+    client.upsert([{KEY: "let go"}])
+    plan.set([], wait_s=0)
+    plan.hold(ORDER, "let go", 60)
+
+    held = client.upsert([{KEY: "let go"}])
+    plan.clear()
+    plan.set([], wait_s=0)
+    free = client.upsert([{KEY: "let go"}])
+
+    assert [codes(held), codes(free)] == [["UNABLE_TO_LOCK_ROW"], [None]]
+
+
 def test_a_row_that_does_not_exist_cannot_be_held(plan: Control) -> None:
     with pytest.raises(SetupError, match="external_id"):
         plan.hold(ORDER, "no such row", 1)
@@ -460,7 +473,7 @@ def test_one_fault_hits_a_call_and_one_that_was_due_comes_next(plan: Control, cl
         [
             {"kind": "error-502", "on": "any", "at": 2},
             {"kind": "error-503", "on": "any", "at": 2},
-            {"kind": "error-500", "on": "any", "every": 2, "times": 1},
+            {"kind": "error-500", "on": "any", "every": 3, "times": 1},
         ]
     )
 
