@@ -136,6 +136,9 @@ def test_the_tests_cover_every_generaliser() -> None:
         ("year:", "takes no argument"),
         ("year:10", "takes no argument"),
         ("postcode-area:2", "takes no argument"),
+        ("gender-group:2", "takes no argument"),
+        ("country:DE", "takes no argument"),
+        ("last-four:4", "takes no argument"),
         ("age-band", "one of 5, 6, 9"),
         ("age-band:7", "one of 5, 6, 9"),  # 7 does not divide 90
         ("age-band:1", "one of 5, 6, 9, 10, 15, 18, 30, 45 years"),  # an age in years is no band
@@ -165,6 +168,14 @@ def test_year_reads_days_since_1970(years: int, days: int) -> None:
     born = date(1900 + years, 1, 1) + timedelta(days=days)
 
     assert make("year", (born - date(1970, 1, 1)).days) == born.year
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [("1899-12-31", None), ("1900-01-01", 1900), ("2030-12-31", 2030), ("2031-01-01", None)],
+)
+def test_a_year_outside_the_range_is_unknown(text: str, made: int | None) -> None:
+    assert make("year", day(text)) == made
 
 
 @pytest.mark.parametrize(
@@ -217,6 +228,7 @@ def test_a_time_outside_this_century_is_unknown(at: int) -> None:
         ("JE2 3AB", "JE", "JE2"),
         ("GY1 1AA", "GG", "GY1"),
         ("IM1 1AA", "IM", "IM1"),
+        ("SW1A 1AAX", "GB", UNKNOWN),
         ("SWW1 1AA", "GB", UNKNOWN),  # three letters begin no postcode
         ("SW1A", "GB", UNKNOWN),  # no inward part: not a full postcode
         ("10115", "DE", "10"),
@@ -226,6 +238,7 @@ def test_a_time_outside_this_century_is_unknown(at: int) -> None:
         ("DE-" + "10115".ljust(13), "DE", "10"),  # 16 characters
         ("DE-" + "10115".ljust(14), "DE", UNKNOWN),
         ("100-0001", "JP", "10"),
+        ("no digits", "JP", UNKNOWN),
         ("1012 AB", "NL", "10"),
         ("NL-1012AB", "NL", "10"),
         ("1012", "NL", UNKNOWN),
@@ -242,6 +255,7 @@ def test_a_time_outside_this_century_is_unknown(at: int) -> None:
         ("90210", "US", "902xx"),
         ("90210-1234", "US", "902xx"),
         ("9021", "US", UNKNOWN),
+        ("902101", "US", UNKNOWN),
         ("03601", "US", UNKNOWN),  # fewer than 20,000 people share 036
         ("00901", "PR", "009xx"),
         ("96799", "AS", "967xx"),
@@ -278,12 +292,14 @@ def test_postcode_areas(text: str, country: str | None, area: str) -> None:
         ("T\u00fcrkiye", None, "TR"),
         ("Ankara, Tu\u0308rkiye", None, "TR"),
         ("1 Main St, San Francisco, CA", None, UNKNOWN),  # California, not Canada
+        ("San Francisco, CA", None, UNKNOWN),
+        ("Germany" + " " * 1017, None, "DE"),  # 1,024 characters
         ("1 Peach St, Atlanta, Georgia", None, UNKNOWN),  # a state and a country
         ("1 Main St, Springfield", None, UNKNOWN),
         ("anything", "FR", "FR"),
         ("Berlin, Germany", "FR", "FR"),  # what the contract declares goes first
         ("Berlin, Germany", "XX", UNKNOWN),
-        ("Germany" + " " * 1024, None, UNKNOWN),
+        ("Germany" + " " * 1018, None, UNKNOWN),
     ],
 )
 def test_countries_of_addresses(text: str, declared: str | None, country: str) -> None:
@@ -402,6 +418,7 @@ def test_an_amount_takes_the_fewest_bytes_that_hold_it(unscaled: bytes, made: by
         ("rounded:10", (-99_999_999_000, 99_999_999_000)),
         ("coordinate:0.1", (-18_000, 18_000)),
         ("coordinate:10", (-18_000, 18_000)),
+        ("timestamp:day", (FIRST_MS, END_MS - 86_400_000)),
     ],
 )
 def test_a_range_says_the_lowest_and_the_highest_that_comes_out(
@@ -410,8 +427,35 @@ def test_a_range_says_the_lowest_and_the_highest_that_comes_out(
     assert generaliser(how).range == ends
 
 
-def test_the_classes_of_mail_domains_are_declared() -> None:
-    assert generaliser("email-domain").values == ("free", "corporate", UNKNOWN)
+@pytest.mark.parametrize(
+    ("how", "values"),
+    [
+        ("email-domain", ("free", "corporate", UNKNOWN)),
+        ("gender-group", ("female", "male", UNKNOWN)),
+    ],
+)
+def test_a_few_values_are_declared_one_by_one(how: str, values: tuple[str, ...]) -> None:
+    assert generaliser(how).values == values
+
+
+@pytest.mark.parametrize(
+    ("how", "fits", "others"),
+    [
+        (
+            "postcode-area",
+            ("10", "902xx", "E1", "SW1A", "EC2", "unknown"),
+            ("", "1", "100", "902", "9021xx", "ABC1", "A", "SW1AA", "E1 ", "unknowns"),
+        ),
+        ("last-four", ("****1234", "unknown"), ("", "1234", "***1234", "*****1234", "****12345")),
+    ],
+)
+def test_a_pattern_takes_what_comes_out_and_nothing_else(
+    how: str, fits: tuple[str, ...], others: tuple[str, ...]
+) -> None:
+    pattern = re.compile(generaliser(how).pattern or "")
+
+    assert all(pattern.search(text) for text in fits)
+    assert not any(pattern.search(text) for text in others)
 
 
 @given(st.integers(-(10**11), 10**11), st.sampled_from([1, 5, 10, 999]))
@@ -469,7 +513,8 @@ def test_a_grid_has_a_line_every_so_many_degrees(grid: str, line: str) -> None:
         ("4111 1111 1111 123x", UNKNOWN),
         ("4111  1111 1111 1234", UNKNOWN),
         ("\u0661" * 16, UNKNOWN),
-        ("4111 1111 1111 1234" + " " * 60, UNKNOWN),
+        ("4111 1111 1111 1234" + " " * 45, "****1234"),  # 64 characters
+        ("4111 1111 1111 1234" + " " * 46, UNKNOWN),
     ],
 )
 def test_masks_of_cards(text: str, mask: str) -> None:
