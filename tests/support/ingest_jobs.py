@@ -71,6 +71,18 @@ def table(*rows: Sequence[str]) -> str:
     return "".join(",".join(row) + "\n" for row in rows)
 
 
+def data(name: str, rows: int) -> str:
+    """Return the CSV of that many orders with keys ``name-000000`` and on."""
+    return table([KEY, "Currency__c"], *([f"{name}-{n:06d}", "EUR"] for n in range(rows)))
+
+
+def count(client: Any, pattern: str) -> int:
+    """Return how many live orders have a key like *pattern*."""
+    soql = f"SELECT COUNT() FROM {ORDER} WHERE {KEY} LIKE '{pattern}'"  # noqa: S608 -- our own
+    total: int = client.query(soql)["totalSize"]
+    return total
+
+
 def results(client: Any, job: str, kind: str, delimiter: str = ",") -> list[dict[str, str]]:
     """Return one of the three result sets."""
     answer = client.call("GET", f"jobs/ingest/{job}/{kind}")

@@ -131,9 +131,16 @@ def write_rows(
     good = [record for record in read if isinstance(record, dict)]
     written = iter(_OPERATIONS[job.order.operation](writer, job, good))
     return [
-        next(written) if isinstance(record, dict) else Outcome(None, problems=tuple(record))
+        _named(next(written), record)
+        if isinstance(record, dict)
+        else Outcome(None, problems=tuple(record))
         for record in read
     ]
+
+
+def _named(outcome: Outcome, record: Record) -> Outcome:
+    """Return *outcome* with the id that a refused row named, as results show it."""
+    return replace(outcome, id=str(record.get("Id") or "")) if outcome.problems else outcome
 
 
 def _insert(writer: Writer, job: Job, records: Sequence[Record]) -> list[Outcome]:

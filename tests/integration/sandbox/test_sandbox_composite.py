@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-KEY, ORDER, CASE = "External_Id__c", "Commerce_Order__c", "Commerce_Case__c"
+KEY, ORDER, CUSTOMER = "External_Id__c", "Commerce_Order__c", "Commerce_Customer__c"
 BASE = "/services/data/v62.0"
 HALTED = [
     {
@@ -142,9 +142,9 @@ def test_all_or_none_sees_its_own_writes_and_keeps_them_when_all_is_well(admin: 
     first = upsert("first", {KEY: "own-1"})
     seen = part("seen", "GET", f"query?q=SELECT+Id+FROM+{ORDER}+WHERE+{KEY}='own-1'")
     drop = part("drop", "DELETE", "composite/sobjects?ids=@{seen.records[0].Id}&allOrNone=false")
-    case = upsert("case", {KEY: "own-2"}, sobject=CASE)
+    other = upsert("other", {KEY: "own-2"}, sobject=CUSTOMER)
 
-    answer = items(send(admin, first, seen, drop, case, allOrNone=True, collateSubrequests=False))
+    answer = items(send(admin, first, seen, drop, other, allOrNone=True, collateSubrequests=False))
 
     assert [i["httpStatusCode"] for i in answer] == [200] * 4
     assert answer[1]["body"]["totalSize"] == 1

@@ -4,7 +4,7 @@
 
 from typing import Any
 
-KEY, ORDER, CASE = "External_Id__c", "Commerce_Order__c", "Commerce_Case__c"
+KEY, ORDER, CUSTOMER = "External_Id__c", "Commerce_Order__c", "Commerce_Customer__c"
 
 
 def make(client: Any, *keys: str, sobject: str = ORDER) -> list[str]:
@@ -23,13 +23,13 @@ def live(client: Any, pattern: str) -> int:
 
 
 def test_rows_of_any_object_go_to_the_bin_and_the_outcomes_keep_the_order(admin: Any) -> None:
-    (order,), (case,) = make(admin, "del-1"), make(admin, "del-2", sobject=CASE)
+    (order,), (customer,) = make(admin, "del-1"), make(admin, "del-2", sobject=CUSTOMER)
 
-    answer = delete(admin, [case, order[:15]])
+    answer = delete(admin, [customer, order[:15]])
 
     assert answer.status_code == 200
     assert answer.json() == [
-        {"id": case, "success": True, "errors": []},
+        {"id": customer, "success": True, "errors": []},
         {"id": order, "success": True, "errors": []},
     ]
     soql = f"SELECT IsDeleted FROM {ORDER} WHERE {KEY} = 'del-1'"

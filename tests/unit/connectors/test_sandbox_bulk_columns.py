@@ -1,8 +1,12 @@
 """A job's columns: numbers as Java writes them, empty and null, references of composites."""
 
+from dataclasses import replace
+
 import pytest
 
+from connectors.sandbox.access import User, Views
 from connectors.sandbox.bulk.columns import Column, normalised, read_record
+from connectors.sandbox.bulk.orders import HARD_DELETE
 from connectors.sandbox.metadata import load_metadata
 from connectors.sandbox.references import UnresolvedError, referenced, resolve
 
@@ -68,8 +72,16 @@ def test_what_a_reference_does_not_find_is_named(text: str) -> None:
     )
 
 
-def test_user_permissions_are_read_from_the_permission_set() -> None:
-    permissions = load_metadata().permission_sets["Region_Sink"].permissions
+def test_a_user_permission_comes_with_the_permission_set() -> None:
+    metadata = load_metadata()
+    plain = metadata.permission_sets["Region_Sink"]
+    eraser = replace(plain, name="Eraser", permissions=plain.permissions | {HARD_DELETE})
+    sets = {"Region_Sink": plain, "Eraser": eraser}
+    prefixes = dict.fromkeys(metadata.objects, "a00")
 
-    assert "ApiEnabled" in permissions
-    assert "BulkApiHardDelete" not in permissions
+    views = Views(replace(metadata, permission_sets=sets), prefixes)
+
+    names = [None, "Region_Sink", "Eraser", "Gone"]
+    users = [User(number, "somebody", name) for number, name in enumerate(names)]
+    assert "ApiEnabled" in plain.permissions
+    assert [views.permits(user, HARD_DELETE) for user in users] == [True, False, True, False]
