@@ -287,8 +287,10 @@ def test_a_hard_deletion_also_empties_the_recycle_bin() -> None:
     assert client.calls[0].params == {"ids": identity(1), "allOrNone": "false"}
     assert purger.ids == [identity(1), identity(2), identity(3)]
     assert client.queries[0] == (
-        "SELECT Id, External_Id__c, IsDeleted FROM Commerce_Order__c"
-        " WHERE External_Id__c IN ('a','b','c')",
+        (
+            "SELECT Id, External_Id__c, IsDeleted FROM Commerce_Order__c"
+            " WHERE External_Id__c IN ('a','b','c')"
+        ),
         True,
     )
 
