@@ -17,7 +17,7 @@ from connectors.sandbox.store import Store, key_of
 
 MAX_RECORDS = 200  # per call; Salesforce's limit
 
-_ROLLED_BACK = Problem(
+ROLLED_BACK = Problem(
     "ALL_OR_NONE_OPERATION_ROLLED_BACK",
     "Record rolled back because not all records were valid and the request was using AllOrNone"
     " header",
@@ -162,7 +162,7 @@ class Writer:
         """Write the good rows and return every record's outcome, in order."""
         if all_or_none and any(isinstance(plan, list) for plan in plans):
             return [
-                Outcome(None, problems=tuple(plan) if isinstance(plan, list) else (_ROLLED_BACK,))
+                Outcome(None, problems=tuple(plan) if isinstance(plan, list) else (ROLLED_BACK,))
                 for plan in plans
             ]
         sequence = self.store.next_sequence(self.view.name)

@@ -108,6 +108,7 @@ class PermissionSet:
         objects: By object.
         readable: ``Object.Field`` names.
         editable: ``Object.Field`` names; a subset of *readable*.
+        permissions: Names of user permissions, such as ``BulkApiHardDelete``.
 
     """
 
@@ -115,6 +116,7 @@ class PermissionSet:
     objects: Mapping[str, ObjectAccess]
     readable: frozenset[str]
     editable: frozenset[str]
+    permissions: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,11 @@ def _permission_set(path: Path) -> PermissionSet:
         },
         readable=frozenset(_text(f, "field") for f in fields if _flag(f, "readable")),
         editable=frozenset(_text(f, "field") for f in fields if _flag(f, "editable")),
+        permissions=frozenset(
+            _text(p, "name")
+            for p in root.findall(f"{NAMESPACE}userPermissions")
+            if _flag(p, "enabled")
+        ),
     )
 
 

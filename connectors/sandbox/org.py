@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from connectors.embedded.files import private_dir
 from connectors.sandbox.access import USER_PREFIX, User, View, Views
 from connectors.sandbox.collections import Writer
 from connectors.sandbox.ids import record_id
@@ -66,6 +67,7 @@ class Org:
         """Open or make the org in *folder*, reachable at *url*."""
         self.url = url
         self.options = options
+        self.uploads = private_dir(folder / "bulk")
         self._apps_file = folder / "apps.json"
         file = folder / "org.sqlite"
         self._sessions = Store(file)  # the event loop's: one indexed read per call
@@ -75,7 +77,7 @@ class Org:
         self._writes, self._reads = Store(file), Store(file)
         self._writer = ThreadPoolExecutor(1, "org-writer")
         self._reader = ThreadPoolExecutor(1, "org-reader")
-        self.queries = QueryEngine(self._reads, self.views)
+        self.queries = QueryEngine(self.views)
         self.usage = ApiUsage(options.daily_api_calls, self._sessions.usage())
         self.id = org_id(self._sessions)
         self._secret = self._sessions.setting("secret", secrets.token_hex(32))

@@ -22,6 +22,16 @@ BUSY_TIMEOUT_S = 30
 MAX_VARIABLES = 500  # per statement; SQLite allows more, the planner likes few
 
 
+class Change:
+    """A transaction in progress."""
+
+    is_taken_back = False
+
+    def take_back(self) -> None:
+        """Undo, at the end of the block, what was written in it."""
+        self.is_taken_back = True
+
+
 class Store:
     """The org's tables."""
 
@@ -43,19 +53,27 @@ class Store:
         self._db.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Write everything in the block or nothing."""
-        self._db.execute("BEGIN IMMEDIATE")
+    def transaction(self) -> Iterator["Change"]:
+        """Write everything in the block or nothing; inside another one, a part of it."""
+        is_inner, change = self._db.in_transaction, Change()
+        self._db.execute("SAVEPOINT part" if is_inner else "BEGIN IMMEDIATE")
         try:
-            yield
+            yield change
         except BaseException:
-            self._db.execute("ROLLBACK")
+            change.take_back()
             raise
-        self._db.execute("COMMIT")
+        finally:
+            if change.is_taken_back:
+                self._db.execute("ROLLBACK TO part" if is_inner else "ROLLBACK")
+            if is_inner or not change.is_taken_back:
+                self._db.execute("RELEASE part" if is_inner else "COMMIT")
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Read the same state throughout the block."""
+        """Read the same state throughout the block; inside a transaction, what it has written."""
+        if self._db.in_transaction:
+            yield
+            return
         self._db.execute("BEGIN")
         try:
             yield
@@ -80,6 +98,19 @@ class Store:
         """Return all rows of a query."""
         return self._db.execute(sql, values).fetchall()
 
+    def run(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run one statement and return how many rows it touched."""
+        return self._db.execute(sql, values).rowcount
+
+    def run_all(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for each of *rows*."""
+        self._db.executemany(sql, rows)
+
+    def add(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run one INSERT and return the new row's number."""
+        number = self._db.execute(sql, values).lastrowid
+        return number or 0
+
     def find_keys(
         self, sobject: str, field: Field, keys: Iterable[str | int]
     ) -> dict[Any, list[tuple[int, int]]]:
@@ -99,6 +130,16 @@ class Store:
             for key, sequence, owner in self._db.execute(sql, part):
                 found.setdefault(key_of(field, key), []).append((sequence, owner))
         return found
+
+    def find_row(self, sobject: str, sequence: int | None) -> tuple[int, bool] | None:
+        """Return (owner, deleted) of the row with that number, or None if there is none."""
+        sql = f'SELECT OwnerId, IsDeleted FROM "{sobject}" WHERE Id = ?'  # noqa: S608 -- metadata
+        row = self._db.execute(sql, (sequence,)).fetchone()
+        return None if row is None else (int(row[0]), bool(row[1]))
+
+    def purge(self, sobject: str, sequence: int) -> None:
+        """Remove the row with that number; the number is never given out again."""
+        self._db.execute(f'DELETE FROM "{sobject}" WHERE Id = ?', (sequence,))  # noqa: S608 -- metadata
 
     def next_sequence(self, sobject: str) -> int:
         """Return the number that the next row of *sobject* gets, inside a transaction."""
@@ -135,6 +176,12 @@ class Store:
         """Return the user of that name."""
         sql = "SELECT sequence, username, permission_set FROM users WHERE username = ?"
         row = self._db.execute(sql, (username,)).fetchone()
+        return None if row is None else User(*row)
+
+    def user_of(self, sequence: int) -> User | None:
+        """Return the user with that number."""
+        sql = "SELECT sequence, username, permission_set FROM users WHERE sequence = ?"
+        row = self._db.execute(sql, (sequence,)).fetchone()
         return None if row is None else User(*row)
 
     def user_exists(self, sequence: int) -> bool:
