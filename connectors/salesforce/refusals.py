@@ -11,6 +11,7 @@ from connectors.salesforce.codes import (
     NO_CODE,
     Handling,
     OrgError,
+    code_of,
     entries,
     read_error,
 )
@@ -95,6 +96,17 @@ def refusal(call: Call, status: int, content: object) -> HomeportError:
         text = f"{call}: Salesforce refuses the request ({error.code})"
         return BodyRefusedError(text, status=status, error=error)
     return RequestRefusedError(halt_text(str(call), error, status), status=status, error=error)
+
+
+def is_spent(content: object) -> bool:
+    """Return whether the org says that the calls of the day are used up.
+
+    The same code says that too many calls run at once, which is over in a moment.
+    """
+    return any(
+        code_of(entry) == "REQUEST_LIMIT_EXCEEDED" and "TotalRequests" in str(entry.get("message"))
+        for entry in entries(content)
+    )
 
 
 def halt_text(what: str, error: OrgError, status: int | None = None) -> str:
