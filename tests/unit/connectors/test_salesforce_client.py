@@ -358,7 +358,7 @@ def test_when_the_days_calls_are_used_up_none_is_made_for_a_while(
     config: SalesforceConfig,
 ) -> None:
     script = Script(SPENT, DONE)
-    client = open_client(config, script, deadline_s=0.05)
+    client = open_client(config, script, deadline_s=0.5)
 
     with pytest.raises(OrgUnavailableError, match="share of the org's API calls"):
         client.upsert(ORDER, KEY, [ROW])
