@@ -26,10 +26,10 @@ from connectors.salesforce.auth import open_session
 from connectors.salesforce.client import CallRetry, OrgClient
 from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.errors import LoginRefusedError
+from connectors.salesforce.options import SinkOptions
 from connectors.salesforce.outcome import Outcome, Result
 from connectors.salesforce.preflight import preflight
-from connectors.salesforce.sink import SalesforceSink, SinkOptions
-from connectors.salesforce.writer import Routes
+from connectors.salesforce.sink import SalesforceSink
 from schemas.errors import HaltError, RetriableError
 from schemas.events import Coordinates, LoggedRecord, MinimalRecord, RecordId
 
@@ -133,12 +133,12 @@ def logged(offset: int, sobject: str, key: str, **fields: Any) -> LoggedRecord:
 
 def open_sink(client: OrgClient, **options: Any) -> SalesforceSink:
     """Return a sink of an org that no earlier run of ours can have asked anything."""
-    return SalesforceSink(client, options=SinkOptions(settled=True, **options))
+    return SalesforceSink(client, options=SinkOptions(**options), settled=True)
 
 
 def open_small_sink(client: OrgClient) -> SalesforceSink:
     """Return a sink of small calls, that waits for none whose answer is lost."""
-    return open_sink(client, fate_s=0, routes=Routes(max_bytes=13_000))
+    return open_sink(client, fate_s=0, max_bytes=13_000)
 
 
 def batch_of(prefix: str) -> list[LoggedRecord]:

@@ -12,11 +12,11 @@ from connectors.salesforce.codes import Handling, OrgError
 from connectors.salesforce.composite import groups
 from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.errors import UnsendableValueError
+from connectors.salesforce.options import SinkOptions
 from connectors.salesforce.outcome import Result
 from connectors.salesforce.refusals import Answer, Call
 from connectors.salesforce.rows import Request, RowResult, encode_rows, pack
-from connectors.salesforce.sink import Clock, SalesforceSink, SinkOptions
-from connectors.salesforce.writer import Routes
+from connectors.salesforce.sink import Clock, SalesforceSink
 from schemas.errors import HaltError, RetriableError
 from schemas.events import LoggedRecord, RecordId
 
@@ -135,10 +135,9 @@ def test_calls_are_saved_before_time_when_the_allocation_runs_low(
     config: SalesforceConfig, *, tight: bool, calls: list[int]
 ) -> None:
     org = FakeOrg()
-    options = SinkOptions(routes=Routes(is_tight=lambda: tight))
     clients = [fake_client(config, org) for _ in range(2)]
 
-    SalesforceSink(*clients, options=options).write(many(400))
+    SalesforceSink(*clients, is_tight=lambda: tight).write(many(400))
 
     assert org.calls == calls
 
@@ -172,9 +171,9 @@ class FakeBulk:
 
 
 def bulk_sink(config: SalesforceConfig, org: FakeOrg, bulk: FakeBulk) -> SalesforceSink:
-    options = SinkOptions(settled=True, routes=Routes(bulk_from=50))
-    clock = Clock(sleep=lambda _s: None)
-    return SalesforceSink(fake_client(config, org), bulk=bulk, options=options, clock=clock)
+    options, clock = SinkOptions(bulk_from=50), Clock(sleep=lambda _s: None)
+    client = fake_client(config, org)
+    return SalesforceSink(client, bulk=bulk, options=options, clock=clock, settled=True)
 
 
 def test_many_rows_of_one_object_go_by_bulk_after_what_goes_by_rest(
