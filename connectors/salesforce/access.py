@@ -40,7 +40,7 @@ class Access:
 
         """
         self.session = session or open_session(config)
-        self.session.hooks["response"].append(self._noted)
+        self.session.hooks["response"].append(self.noted)
         self.tokens = Tokens(config, self.session)
         self.breaker = breaker or Breaker()
         self.budget = budget or Budget(config.api_share, state, config.limit_pause_s)
@@ -63,7 +63,7 @@ class Access:
         """How long the last answer to this thread asked us to wait, in seconds."""
         return float(getattr(self._asked, "wait_s", 0.0))
 
-    def _noted(self, response: requests.Response, **_: Any) -> None:  # noqa: ANN401, requests' own
+    def noted(self, response: requests.Response, **_: Any) -> None:  # noqa: ANN401, requests' own
         """Take note of an answer: that there is one, what it says of limits."""
         if response.status_code in OUT:
             self.breaker.failed()

@@ -6,13 +6,14 @@ on a dead session, have no time-outs and drop headers after a login; see its iss
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
 import requests
 from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError
+from simple_salesforce.util import exception_handler
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -35,8 +36,8 @@ from schemas.errors import HomeportError, RetriableError
 
 T = TypeVar("T")
 
-
 LEAST_READ_S = 1.0  # a try that is made at all gets so long
+REDIRECTED = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +124,16 @@ class OrgClient:
         unknown = False
         ends = self._ends()
 
-        def once() -> Any:  # noqa: ANN401  decoded JSON
+        def once() -> Answer:
             nonlocal unknown
             try:
-                return self._try(call, _read_as_is, ends)
+                return self._try(call, _as_it_is, ends)
             except OrgUnavailableError as exc:
                 unknown = exc.fate_unknown = unknown or exc.fate_unknown
                 raise
 
-        return Answer(self._retrying()(once), unknown)
+        answer: Answer = self._retrying()(once)
+        return replace(answer, fate_unknown=unknown)
 
     def query_all(self, soql: str, *, with_deleted: bool = False) -> Iterator[dict[str, Any]]:
         """Yield every row of a query, page by page; fractions come as Decimal.
@@ -171,7 +173,7 @@ class OrgClient:
         return self._call(call, _read_object)
 
     def _call(self, call: Call, read: Callable[[Any], T]) -> T:
-        answer: T = self._retrying()(self._try, call, read, self._ends())
+        answer: T = self._retrying()(self._try, call, lambda one: read(one.content), self._ends())
         return answer
 
     def _ends(self) -> float:
@@ -192,7 +194,7 @@ class OrgClient:
             reraise=True,
         )
 
-    def _try(self, call: Call, read: Callable[[Any], T], ends: float) -> T:
+    def _try(self, call: Call, read: Callable[[Answer], T], ends: float) -> T:
         self._access.check()
         tokens = self._access.tokens
         token = tokens.current()
@@ -204,19 +206,10 @@ class OrgClient:
         token = tokens.refresh(if_generation=token.generation)
         return read(self._send(token, call, ends))
 
-    def _send(self, token: Token, call: Call, ends: float) -> Any:  # noqa: ANN401  decoded JSON
+    def _send(self, token: Token, call: Call, ends: float) -> Answer:
         failure: HomeportError
-        connect_s, read_s = self._config.timeout_s
         try:
-            return self._salesforce(token).restful(
-                call.path,
-                params=dict(call.params) if call.params else None,
-                method=call.method,
-                data=call.body,
-                headers=self._headers,
-                timeout=(connect_s, max(LEAST_READ_S, min(read_s, ends - time.monotonic()))),
-                allow_redirects=False,  # a redirect could carry the rows to another host
-            )
+            return self._ask(token, call, ends)
         except SalesforceError as exc:
             failure = refusal(call, exc.status, exc.content)
             if is_spent(exc.content):
@@ -227,6 +220,29 @@ class OrgClient:
         except (KeyError, TypeError, ValueError):  # simple-salesforce on an unexpected body
             failure = OrgUnavailableError(f"{call}: Salesforce's answer cannot be read")
         raise failure  # here, so that the caught error does not ride along with its texts
+
+    def _ask(self, token: Token, call: Call, ends: float) -> Answer:
+        connect_s, read_s = self._config.timeout_s
+        answers: list[requests.Response] = []
+        org = self._salesforce(token)
+        headers = {**self._headers, "Content-Type": call.content_type, **(call.headers or {})}
+        options: dict[str, Any] = {
+            "params": dict(call.params) if call.params else None,
+            "method": call.method,
+            "data": call.body,
+            "timeout": (connect_s, max(LEAST_READ_S, min(read_s, ends - time.monotonic()))),
+            "allow_redirects": False,  # a redirect could carry the rows to another host
+            "hooks": {"response": [self._access.noted, lambda one, **_: answers.append(one)]},
+        }
+        if not call.raw:
+            content = org.restful(call.path, headers=headers, **options)
+            return Answer(content, status=answers[0].status_code, headers=answers[0].headers)
+        answer = self._access.session.request(
+            url=org.base_url + call.path, headers={**org.headers, **headers}, **options
+        )
+        if answer.status_code >= REDIRECTED:
+            exception_handler(answer)
+        return Answer(answer.content, status=answer.status_code, headers=answer.headers)
 
     def _salesforce(self, token: Token) -> Salesforce:
         """Return the library's client for *token*: a fresh one each, as it caches the old one."""
@@ -263,7 +279,7 @@ def _read_page(answer: object) -> _Page:
     return _Page(plain, next_url)
 
 
-def _read_as_is(answer: object) -> object:
+def _as_it_is(answer: Answer) -> Answer:
     return answer
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, FilePath, PositiveFloat, StringConstraints, model_validator
 from pydantic.dataclasses import dataclass
 
+from connectors.salesforce.options import SinkOptions
+
 Origin = Annotated[str, StringConstraints(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
 ApiVersion = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,3}\.0$")]
 Filled = Annotated[str, StringConstraints(min_length=1)]
@@ -73,6 +75,7 @@ class SalesforceConfig(App):
             waits up to 10 s for a row's lock.
         api_share: The part of the org's daily API calls that this region may use.
         limit_pause_s: How long to make no call when none are left, in seconds.
+        sink: How rows are written.
 
     """
 
@@ -85,6 +88,7 @@ class SalesforceConfig(App):
     read_timeout_s: PositiveFloat = 60.0
     api_share: Share = 1.0
     limit_pause_s: PositiveFloat = 300.0
+    sink: SinkOptions = field(default_factory=SinkOptions)
 
     @model_validator(mode="after")
     def _check_user(self) -> Self:

@@ -36,7 +36,19 @@ NO_REFRESH = (
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, named for errors by what it does, never by its URL or body."""
+    """One request, named for errors by what it does, never by its URL or body.
+
+    Attributes:
+        verb: What it does.
+        sobject: To rows of which object.
+        path: Below the org's data path.
+        content_type: Of the body.
+        headers: Further ones of this call alone.
+        raw: Its answer is not JSON: take the bytes as they are.
+        sent: The names of the fields in the body, which an error may name.
+        key_field: The external id field of an upsert.
+
+    """
 
     verb: str
     sobject: str
@@ -44,6 +56,9 @@ class Call:
     path: str = field(repr=False)
     params: Mapping[str, str] | None = field(default=None, repr=False)
     body: bytes | None = field(default=None, repr=False)
+    content_type: str = "application/json"
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    raw: bool = False
     sent: frozenset[str] = frozenset()
     key_field: str = ""
 
@@ -57,14 +72,18 @@ class Answer:
     """What the org answered to a call.
 
     Attributes:
-        content: The decoded JSON.
+        content: The decoded JSON, None if there was none; bytes if the call is raw.
         fate_unknown: An earlier try of the same call was not answered, and may still be
             carried out.
+        status: HTTP status, of success.
+        headers: Its headers, found whatever their case.
 
     """
 
     content: Any = field(repr=False)
     fate_unknown: bool = False
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def api_name(name: str) -> str:

@@ -4,12 +4,14 @@ Source: REST API, "Delete Multiple Records with sObject Collections"; Bulk API 2
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from connectors.sandbox.access import View
 from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.collections import MAX_RECORDS, ROLLED_BACK, Outcome, Writer
 from connectors.sandbox.errors import Problem, refuse
+from connectors.sandbox.hindrances import Hindrances, hindrances
 from connectors.sandbox.ids import is_id, record_id, sequence_of
 from connectors.sandbox.store import Store
 
@@ -50,7 +52,7 @@ def delete_row(writer: Writer, text: str, *, is_hard: bool = False) -> Outcome:
     if sequence is None:
         return _not_of_ours(text)
     found = store.find_row(view.name, sequence)
-    problem = _refusal(view, writer, found, is_hard=is_hard)
+    problem = _refusal(view, writer, found, is_hard=is_hard) or writer.hindrance(sequence)
     if problem is not None:
         return _refused(problem)
     if is_hard:
@@ -79,7 +81,8 @@ def _delete_all(
 ) -> list[dict[str, Any]]:
     """Delete the rows and return the answer's items, in order."""
     with store.transaction() as change:
-        outcomes = [_delete_any(writers, text) for text in ids]
+        each = hindrances().spread(len(ids))
+        outcomes = [_delete_any(writers, text, of) for text, of in zip(ids, each, strict=True)]
         if all_or_none and any(o.id is None for o in outcomes):
             change.take_back()
     if change.is_taken_back:
@@ -87,9 +90,11 @@ def _delete_all(
     return [_item(outcome) for outcome in outcomes]
 
 
-def _delete_any(writers: dict[str, Writer], text: str) -> Outcome:
+def _delete_any(writers: dict[str, Writer], text: str, hindrances: Hindrances) -> Outcome:
     writer = writers.get(text[:3])
-    return _not_of_ours(text) if writer is None else delete_row(writer, text)
+    if writer is None:
+        return _not_of_ours(text)
+    return delete_row(replace(writer, hindrances=hindrances), text)
 
 
 def _not_of_ours(text: str) -> Outcome:

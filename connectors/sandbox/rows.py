@@ -237,7 +237,11 @@ def _delete(store: Store, call: Call, view: View, sequence: int) -> None:
     if not view.access.delete:
         text = "insufficient access rights on object id"
         raise refuse(403, "INSUFFICIENT_ACCESS_OR_READONLY", text, ())
-    call.org.writer(store, view, call.user).delete(sequence)
+    writer = call.org.writer(store, view, call.user)
+    problem = writer.hindrance(sequence)
+    if problem is not None:
+        raise ApiError(400, [problem])
+    writer.delete(sequence)
 
 
 def _several(call: Call, view: View, matches: Sequence[tuple[int, int]]) -> Answer | None:

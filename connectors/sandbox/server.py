@@ -19,13 +19,15 @@ from connectors.sandbox.bulk.jobs import DAILY_BATCHES, used_batches
 from connectors.sandbox.bulk.runner import RUNNER, Runner
 from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.composite import post_composite
+from connectors.sandbox.control import add_routes, control_token
 from connectors.sandbox.dispatch import DISPATCHER, Dispatcher
 from connectors.sandbox.errors import not_found
 from connectors.sandbox.ids import record_id
-from connectors.sandbox.oauth import OAuthError
+from connectors.sandbox.oauth import OAuthError, TokenRequest
 from connectors.sandbox.org import Org, OrgOptions
 from connectors.sandbox.routes import PARTS
 from connectors.sandbox.running import announced
+from connectors.sandbox.soap import post_login
 from connectors.sandbox.web import (
     FIRST_VERSION,
     LAST_VERSION,
@@ -129,17 +131,19 @@ async def get_limits(call: Call) -> Answer:
         for view in call.org.views.all(call.user)
     )
     counts = await call.org.read(lambda store: store.select(tables)) if tables else []
+    rows_in_all = sum(row[0] for row in counts)
     left = DAILY_BATCHES - await call.org.read(used_batches)
     batches = {"DailyBulkApiBatches": {"Max": DAILY_BATCHES, "Remaining": max(0, left)}}
-    return Answer(call.org.usage.as_json(sum(row[0] for row in counts)) | batches)
+    return Answer(call.org.usage.as_json(rows_in_all, call.org.apps.all()) | batches)
 
 
 async def post_token(request: web.Request) -> Answer:
-    """Log in by JWT bearer."""
+    """Log in by JWT bearer or client credentials."""
     form = {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
     headers = {"Cache-Control": "no-store", "Pragma": "no-cache"}
     try:
-        return Answer(request.app[ORG].login(form), headers=headers)
+        asked = TokenRequest(form, request.headers.get("Authorization", ""), request.host)
+        return Answer(request.app[ORG].login(asked), headers=headers)
     except OAuthError as exc:
         body = {"error": exc.error, "error_description": exc.description}
         return Answer(body, 400, headers)
@@ -188,8 +192,9 @@ async def get_identity(request: web.Request) -> Answer:
 
 _ROUTES = (
     ("GET", "/services/data", open_to_all(get_versions)),
-    ("POST", "/services/oauth2/token", open_to_all(post_token)),
+    ("POST", "/services/oauth2/token", open_to_all(post_token, has_faults=True)),
     ("POST", "/services/oauth2/revoke", open_to_all(post_revoke)),
+    ("POST", "/services/Soap/{api:[cu]}/{version}", post_login),
     ("GET", "/services/oauth2/userinfo", open_to_all(get_userinfo)),
     ("GET", "/id/{org}/{user}", open_to_all(get_identity)),
     ("GET", _DATA, api(get_resources)),
@@ -210,7 +215,10 @@ _ROUTES = (
 async def _running(folder: Path, url: str, options: OrgOptions) -> AsyncIterator[web.AppRunner]:
     """Yield a runner over the org in *folder*; afterwards all is written and closed."""
     org, log = Org(folder, url, options), AccessLog(folder / "access.log")
-    runner = web.AppRunner(application(org, log), access_log=None, shutdown_timeout=STOP_WITHIN_S)
+    app = application(org, log)
+    if org.faults is not None:
+        add_routes(app, org, org.faults, control_token(folder))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_WITHIN_S)
     await runner.setup()
     saver = asyncio.create_task(_save_usage(org))
     try:

@@ -6,7 +6,7 @@ power cut may take the last ones back, whole.
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from connectors.embedded.files import PRIVATE_FILE, private_dir
 from connectors.sandbox.access import User
 from connectors.sandbox.metadata import Field, Metadata
 from connectors.sandbox.reader import Row
-from connectors.sandbox.schema import ORG_TABLES, deploy
+from connectors.sandbox.schema import FOLD, ORG_TABLES, deploy
 
 ADMIN = "admin"
 BUSY_TIMEOUT_S = 30
@@ -46,6 +46,7 @@ class Store:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute("PRAGMA foreign_keys=ON")
+        self._db.create_collation(FOLD, _compare_folded)
         self._db.create_function("fold", 1, _fold, deterministic=True)
 
     def close(self) -> None:
@@ -131,6 +132,21 @@ class Store:
                 found.setdefault(key_of(field, key), []).append((sequence, owner))
         return found
 
+    def find_rows(
+        self, sobject: str, columns: Sequence[str], sequences: Iterable[int]
+    ) -> dict[int, Row]:
+        """Return *columns* of the rows with those numbers, by number."""
+        names = ", ".join(f'"{c}"' for c in columns)
+        found: dict[int, Row] = {}
+        wanted = list(sequences)
+        for at in range(0, len(wanted), MAX_VARIABLES):
+            part = wanted[at : at + MAX_VARIABLES]
+            marks = ",".join("?" * len(part))
+            sql = f'SELECT Id, {names} FROM "{sobject}" WHERE Id IN ({marks})'  # noqa: S608 -- metadata
+            for sequence, *values in self._db.execute(sql, part):
+                found[sequence] = dict(zip(columns, values, strict=True))
+        return found
+
     def find_row(self, sobject: str, sequence: int | None) -> tuple[int, bool] | None:
         """Return (owner, deleted) of the row with that number, or None if there is none."""
         sql = f'SELECT OwnerId, IsDeleted FROM "{sobject}" WHERE Id = ?'  # noqa: S608 -- metadata
@@ -164,11 +180,12 @@ class Store:
             self._db.executemany(sql, group)
 
     def sync_users(self, users: Iterable[tuple[str, str]]) -> None:
-        """Make sure that each (username, permission set) exists."""
+        """Make sure that each (username, permission set) exists; the administrator keeps theirs."""
         with self.transaction():
             self._db.executemany(
                 "INSERT INTO users (username, permission_set) VALUES (?, ?)"
-                " ON CONFLICT (username) DO UPDATE SET permission_set = excluded.permission_set",
+                " ON CONFLICT (username) DO UPDATE SET permission_set = excluded.permission_set"
+                " WHERE permission_set IS NOT NULL",
                 users,
             )
 
@@ -216,17 +233,24 @@ class Store:
         """End a session; return whether there was one."""
         return self._db.execute("DELETE FROM sessions WHERE digest = ?", (digest,)).rowcount > 0
 
-    def add_usage(self, hour: int, calls: int) -> None:
-        """Count *calls* API calls in *hour*, hours since 1970."""
-        self._db.execute(
-            "INSERT INTO usage VALUES (?, ?)"
-            " ON CONFLICT (hour) DO UPDATE SET calls = calls + excluded.calls",
-            (hour, calls),
-        )
+    def close_sessions(self, app: str | None) -> int:
+        """End all sessions, or those of the app of that name; return how many there were."""
+        sql = "DELETE FROM sessions WHERE ?1 IS NULL OR app = ?1"
+        return self._db.execute(sql, (app,)).rowcount
 
-    def usage(self) -> dict[int, int]:
-        """Return the API calls counted, by hour."""
-        return dict(self._db.execute("SELECT hour, calls FROM usage"))
+    def add_usage(self, calls: Mapping[tuple[str, int], int]) -> None:
+        """Add API calls, by app and minute since 1970."""
+        with self.transaction():
+            self._db.executemany(
+                "INSERT INTO api_calls VALUES (?, ?, ?)"
+                " ON CONFLICT (app, minute) DO UPDATE SET calls = calls + excluded.calls",
+                ((app, minute, count) for (app, minute), count in calls.items()),
+            )
+
+    def usage(self, since: int) -> list[tuple[str, int, int]]:
+        """Return (app, minute, API calls) from the minute *since* on, and forget the earlier."""
+        self._db.execute("DELETE FROM api_calls WHERE minute < ?", (since,))
+        return self._db.execute("SELECT app, minute, calls FROM api_calls").fetchall()
 
 
 def key_of(field: Field, value: str | int) -> str | int:
@@ -242,6 +266,12 @@ def _by_columns(rows: Iterable[Row]) -> Iterable[tuple[tuple[str, ...], list[tup
     for row in rows:
         groups.setdefault(tuple(row), []).append(tuple(row.values()))
     return groups.items()
+
+
+def _compare_folded(a: str, b: str) -> int:
+    """Return -1, 0 or 1, as two texts of a field without case are ordered; see `key_of`."""
+    a, b = a.lower(), b.lower()
+    return (a > b) - (a < b)
 
 
 def _fold(text: str | float | None) -> str | float | None:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from connectors.sandbox.call import Answer, Call, Handler
 from connectors.sandbox.errors import ApiError, not_found, refuse
+from connectors.sandbox.fault_acts import FAULT_KEY, Work, act
 from connectors.sandbox.org import Org, Session
 
 ORG: web.AppKey[Org] = web.AppKey("org", Org)
@@ -46,6 +47,7 @@ class AccessLog:
             "path": _shown_path(request),
             "status": status,
             "app": request.get(APP_KEY, "-"),
+            "fault": request.get(FAULT_KEY),
             "ms": round((time.monotonic() - started) * 1000, 1),
         }
         self._out.write(json.dumps(line) + "\n")
@@ -62,22 +64,22 @@ async def middleware(
             raise refuse(414, "URI_TOO_LONG", "Maximum length for URI exceeded")  # noqa: TRY301
         response = await handler(request)
     except ApiError as exc:
-        response = _respond(request, Answer(exc.body(), exc.status))
+        response = _whole(request, Answer(exc.body(), exc.status))
     except web.HTTPMethodNotAllowed as exc:
         allowed = ",".join(sorted(exc.allowed_methods - {"HEAD"}))
         text = f"HTTP Method '{exc.method}' not allowed. Allowed are {allowed}"
         refused = refuse(405, "METHOD_NOT_ALLOWED", text)
-        response = _respond(request, Answer(refused.body(), 405))
+        response = _whole(request, Answer(refused.body(), 405))
     except web.HTTPNotFound:
-        response = _respond(request, Answer(not_found().body(), 404))
+        response = _whole(request, Answer(not_found().body(), 404))
     except web.HTTPRequestEntityTooLarge:
         refused = refuse(413, "REQUEST_TOO_LARGE", "The request body is too large")
-        response = _respond(request, Answer(refused.body(), 413))
+        response = _whole(request, Answer(refused.body(), 413))
     except web.HTTPException as exc:
         refused = refuse(exc.status, "INVALID_INPUT", exc.reason)
-        response = _respond(request, Answer(refused.body(), exc.status))
+        response = _whole(request, Answer(refused.body(), exc.status))
     except Exception as exc:  # noqa: BLE001 -- the outermost loop: the server must go on
-        response = _respond(request, Answer(_unexpected(exc).body(), 500))
+        response = _whole(request, Answer(_unexpected(exc).body(), 500))
     request.app[LOG].add(request, response.status, started)
     return response
 
@@ -89,30 +91,55 @@ def api(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamRespons
         org = request.app[ORG]
         version = check_version(request.match_info["version"])
         session = authenticate(request)
-        if not org.usage.count():
-            raise refuse(403, "REQUEST_LIMIT_EXCEEDED", _LIMIT_TEXT)
-        usage = org.usage.header()
-        try:
-            result = await handler(Call(org, session, version, request))
-        except ApiError as exc:
-            result = Answer(exc.body(), exc.status)
-        result.headers["Sforce-Limit-Info"] = usage
-        if result.lines is not None:
-            return await _stream(request, result.lines, result.headers)
-        return _respond(request, result)
+        is_within = org.usage.count(session.app, session.daily_calls)
+        usage = org.usage.header(session.app, session.daily_calls)
+
+        async def carry_out() -> Answer:
+            try:
+                if not is_within:
+                    raise refuse(403, "REQUEST_LIMIT_EXCEEDED", _LIMIT_TEXT)
+                result = await handler(Call(org, session, version, request))
+            except ApiError as exc:
+                result = Answer(exc.body(), exc.status)
+            result.headers["Sforce-Limit-Info"] = usage
+            return result
+
+        return await _under_the_plan(request, carry_out, lambda: org.end(session))
 
     return answer
 
 
 def open_to_all(
-    handler: Callable[[web.Request], Awaitable[Answer]],
-) -> Callable[[web.Request], Awaitable[web.Response]]:
+    handler: Callable[[web.Request], Awaitable[Answer]], *, has_faults: bool = False
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """Return *handler* without any check: logins and the list of versions."""
 
-    async def answer(request: web.Request) -> web.Response:
-        return _respond(request, await handler(request))
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if has_faults:
+            return await _under_the_plan(request, lambda: handler(request), lambda: None)
+        return await _respond(request, await handler(request))
 
     return answer
+
+
+async def _under_the_plan(
+    request: web.Request, carry_out: Callable[[], Awaitable[Answer]], end: Callable[[], object]
+) -> web.StreamResponse:
+    """Return the answer that *carry_out* gives, unless a fault of the plan comes between."""
+
+    async def safely() -> Answer:
+        try:
+            return await carry_out()
+        except Exception as exc:  # noqa: BLE001 -- a request that is late has no other loop
+            return Answer(_unexpected(exc).body(), 500)
+
+    async def respond(answer: Answer) -> web.StreamResponse:
+        return await _respond(request, answer)
+
+    faults = request.app[ORG].faults
+    if faults is None:
+        return await respond(await carry_out())
+    return await act(faults, request, Work(safely, respond, end))
 
 
 def authenticate(request: web.Request) -> Session:
@@ -152,14 +179,20 @@ def check_version(version: str) -> str:
     return version
 
 
-def _respond(request: web.Request, answer: Answer) -> web.Response:
+async def _respond(request: web.Request, answer: Answer) -> web.StreamResponse:
+    if answer.lines is not None:
+        return await _stream(request, answer.lines, answer.headers)
+    return _whole(request, answer)
+
+
+def _whole(request: web.Request, answer: Answer) -> web.Response:
     headers = {"Cache-Control": "no-cache,must-revalidate,max-age=0,no-store,private"}
     headers |= answer.headers
     if answer.document is None:
         return web.Response(status=answer.status, headers=headers)
     is_pretty = request.headers.get("X-PrettyPrint", "").lower() in {"1", "true"}
     body = orjson.dumps(answer.document, option=orjson.OPT_INDENT_2 if is_pretty else None)
-    headers["Content-Type"] = "application/json;charset=UTF-8"
+    headers.setdefault("Content-Type", "application/json;charset=UTF-8")
     if len(body) >= COMPRESS_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
         body = gzip.compress(body, compresslevel=1, mtime=0)
         headers["Content-Encoding"] = "gzip"
@@ -170,7 +203,7 @@ async def _stream(
     request: web.Request, lines: AsyncIterator[bytes], headers: Mapping[str, str]
 ) -> web.StreamResponse:
     """Send an answer piece by piece: a job's results may be larger than memory should hold."""
-    response = web.StreamResponse(headers={**headers, "Content-Type": "text/csv; charset=UTF-8"})
+    response = web.StreamResponse(headers={"Content-Type": "text/csv; charset=UTF-8", **headers})
     response.enable_compression()
     await response.prepare(request)
     async for piece in lines:

@@ -1,14 +1,14 @@
 """One chunk of a job: up to 200 rows, their results and the job's progress, in one transaction."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from connectors.sandbox.access import User
 from connectors.sandbox.bulk.columns import Column, Record, columns_of, read_record
 from connectors.sandbox.bulk.jobs import Job, Operation, State, change_state, find_job
-from connectors.sandbox.bulk.table import Line, TableError, all_lines, read_lines
+from connectors.sandbox.bulk.table import Format, Line, TableError, all_lines, read_lines
 from connectors.sandbox.collections import Outcome, Writer
 from connectors.sandbox.deletes import delete_row
 from connectors.sandbox.errors import Problem
@@ -42,6 +42,7 @@ class Task:
 
     number: int
     file: Path
+    layout: Format
     columns: tuple[Column, ...]
     first_byte: int
 
@@ -69,11 +70,18 @@ def inspect(org: Org, user: User | None, job: Job) -> Task:
                 if any(len(line.cells) != len(columns) for line in lines):
                     text = "InvalidBatch : A record has not as many values as the header has names"
                     raise TableError(text)
-    return Task(job.number, path, columns, first_byte)
+    return Task(job.number, path, job.order.layout, columns, first_byte)
 
 
-def carry_out(org: Org, store: Store, task: Task) -> bool:
-    """Carry out the next chunk of a job; return whether there is more to do.
+def count_rows(task: Task) -> int:
+    """Return how many rows the job's data has."""
+    with task.file.open("rb") as file:
+        layout = task.layout
+        return sum(len(lines) for lines in all_lines(file, task.first_byte, layout, SCAN))
+
+
+def carry_out(org: Org, store: Store, task: Task, most: int = CHUNK) -> bool:
+    """Carry out the next *most* rows of a job; return whether there is more to do.
 
     All or nothing: rows, results and progress. An aborted job has no more to do.
     """
@@ -84,10 +92,10 @@ def carry_out(org: Org, store: Store, task: Task) -> bool:
             return False
         with task.file.open("rb") as file:
             start = job.next_byte or task.first_byte
-            lines, next_byte = read_lines(file, start, CHUNK, job.order.layout)
+            lines, next_byte = read_lines(file, start, most, job.order.layout)
         outcomes = write_rows(org, store, job, task.columns, lines)
         _note(store, job, lines, outcomes)
-        is_done = len(lines) < CHUNK
+        is_done = len(lines) < most
         store.run(
             "UPDATE bulk_jobs SET next_byte = ?, processed = processed + ?, failed = failed + ?,"
             " work_ms = work_ms + ?, changed_at = ? WHERE number = ?",
@@ -123,14 +131,14 @@ def write_rows(
 def _insert(writer: Writer, job: Job, records: Sequence[Record]) -> list[Outcome]:
     del job
     return [
-        _refused(_NO_ID_ALLOWED) if record.get("Id") else writer.create(record, "")
-        for record in records
+        _refused(_NO_ID_ALLOWED) if record.get("Id") else one.create(record, "")
+        for one, record in _each(writer, records)
     ]
 
 
 def _update(writer: Writer, job: Job, records: Sequence[Record]) -> list[Outcome]:
     del job
-    return [_update_one(writer, record) for record in records]
+    return [_update_one(one, record) for one, record in _each(writer, records)]
 
 
 def _upsert(writer: Writer, job: Job, records: Sequence[Record]) -> list[Outcome]:
@@ -140,8 +148,8 @@ def _upsert(writer: Writer, job: Job, records: Sequence[Record]) -> list[Outcome
         return [_refused(problem) for _ in records]
     if key.name == "Id":
         return [
-            _update_one(writer, record) if record.get("Id") else writer.create(record, "")
-            for record in records
+            _update_one(one, record) if record.get("Id") else one.create(record, "")
+            for one, record in _each(writer, records)
         ]
     return writer.upsert(key, records, "", all_or_none=False)
 
@@ -149,10 +157,10 @@ def _upsert(writer: Writer, job: Job, records: Sequence[Record]) -> list[Outcome
 def _delete(writer: Writer, job: Job, records: Sequence[Record]) -> list[Outcome]:
     is_hard = job.order.operation is Operation.HARD_DELETE
     return [
-        delete_row(writer, str(record["Id"]), is_hard=is_hard)
+        delete_row(one, str(record["Id"]), is_hard=is_hard)
         if record.get("Id")
         else _refused(_NO_ID)
-        for record in records
+        for one, record in _each(writer, records)
     ]
 
 
@@ -163,6 +171,13 @@ _OPERATIONS = {
     Operation.DELETE: _delete,
     Operation.HARD_DELETE: _delete,
 }
+
+
+def _each(writer: Writer, records: Sequence[Record]) -> Iterator[tuple[Writer, Record]]:
+    """Yield each record with its own writer: some of them a fault may hit, and others not."""
+    spread = writer.hindrances.spread(len(records))
+    for hindrances, record in zip(spread, records, strict=True):
+        yield replace(writer, hindrances=hindrances), record
 
 
 def _update_one(writer: Writer, record: Record) -> Outcome:

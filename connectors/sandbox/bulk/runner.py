@@ -9,7 +9,7 @@ from pathlib import Path
 from aiohttp import web
 
 from connectors.sandbox.access import User
-from connectors.sandbox.bulk.chunk import Task, carry_out, inspect
+from connectors.sandbox.bulk.chunk import CHUNK, Task, carry_out, count_rows, inspect
 from connectors.sandbox.bulk.jobs import (
     DAILY_BATCHES,
     ENDED,
@@ -22,6 +22,9 @@ from connectors.sandbox.bulk.jobs import (
     waiting_jobs,
 )
 from connectors.sandbox.bulk.table import TableError
+from connectors.sandbox.fault_plan import Kind
+from connectors.sandbox.faults import A_JOB, Fired
+from connectors.sandbox.hindrances import hit_by
 from connectors.sandbox.org import Org
 from connectors.sandbox.store import Store
 
@@ -55,19 +58,41 @@ class Runner:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _run(self, number: int) -> None:
+        faults = self._org.faults
         async with self._slots:
+            fired = None if faults is None else faults.pick(A_JOB)
             try:
                 task = await self._begin(number)
-                while task is not None and await self.step(task):
-                    pass
+                if task is not None and fired is not None:
+                    await self._run_hit(task, fired)
+                elif task is not None:
+                    await self._run_whole(task)
             except Exception as exc:  # noqa: BLE001 -- the outermost loop: the org must go on
                 _say(number, exc)
                 text = "UnknownException : An unexpected error occurred"
                 await self._org.write(lambda store: _fail(store, number, text))
 
-    async def step(self, task: Task) -> bool:
+    async def step(self, task: Task, most: int = CHUNK) -> bool:
         """Carry out one chunk; return whether there is more to do."""
-        return await self._org.write(lambda store: carry_out(self._org, store, task))
+        return await self._org.write(lambda store: carry_out(self._org, store, task, most))
+
+    async def _run_whole(self, task: Task) -> None:
+        while await self.step(task):
+            pass
+
+    async def _run_hit(self, task: Task, fired: Fired) -> None:
+        """Carry out a job that a fault of the plan hits."""
+        if fired.kind is Kind.JOB_FAILED:
+            left = round(await asyncio.to_thread(count_rows, task) * fired.fault.share)
+            while left and await self.step(task, min(left, CHUNK)):
+                left -= min(left, CHUNK)
+            text = "TooManyLockFailure : Too many lock failures"
+            await self._org.write(lambda store: _fail(store, task.number, text))
+            return
+        if fired.kind is Kind.JOB_STUCK:
+            await asyncio.sleep(fired.fault.seconds)
+        with hit_by(fired.fault, fired.seed):
+            await self._run_whole(task)
 
     async def _begin(self, number: int) -> Task | None:
         """Return the job's task, or None if it failed or was aborted."""
