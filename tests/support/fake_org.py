@@ -98,6 +98,8 @@ class FakeOrg(HTTPAdapter):
         if url.path.endswith("/oauth2/token"):
             self.logins += 1
             return self.answer(request, 200, {"access_token": f"00D!{self.logins}"})
+        if url.path.endswith("/limits"):
+            return self.answer(request, 200, {})
         if url.path.endswith(("/query", "/queryAll")):
             self.queries.append(parse_qs(url.query)["q"][0])
             return self.answer(request, 200, self.query(self.queries[-1]))
