@@ -99,7 +99,7 @@ class Egress:
                 gate=Gate.load(settings.region, APPROVED_FILE),
                 ledger=ledger,
                 store=store,
-                sink=SalesforceSink(client),
+                sink=SalesforceSink(client, options=settings.salesforce.sink),
                 keys=keys,
                 expected_key=secret(settings.folder / "keys", "expected"),
                 quarantine=partial(
