@@ -24,7 +24,8 @@ from residency.gate.check import Gate
 from residency.keys import LedgerKeys, TokenKeys
 from residency.ledger.errors import LedgerError
 from residency.ledger.files import Ledger
-from residency.ledger.leaves import OutcomeLeaf, TransferLeaf, parse_leaf
+from residency.ledger.leaves import TransferLeaf, parse_leaf
+from residency.ledger.outcomes import OutcomeLeaf
 from residency.ledger.verify import verify
 from residency.plan.approved import APPROVED_FILE
 from residency.plan.book import PlanBook
