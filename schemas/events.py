@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
 
 VersionKind = Literal["base", "labels"]
-BASE_VERSION: Final = "Base_Version__c"
 LABEL_VERSION: Final = "Label_Version__c"
 _RECORD_ID = re.compile(r"^([^\[\]@#]+)\[(\d+)\]@(\d+)#(\d+)(?:\+(\d+))?$")
 

@@ -35,6 +35,10 @@ GaugeName = Literal[
     "homeport.kafka.queue",
     # A request to the slowest broker and back. Unit: s. Labels: stage, direction.
     "homeport.kafka.round_trip",
+    # Records that the org could not take yet and that wait in their region. Unit: {record}.
+    "homeport.parked",
+    # How long the oldest of them has waited. Unit: s.
+    "homeport.parked.age",
 ]
 HistogramName = Literal[
     # From the first record polled to the batch's commit. Unit: s. Labels: stage.
@@ -81,6 +85,8 @@ GAUGES: Mapping[GaugeName, Metric] = {
     "homeport.kafka.round_trip": Metric(
         "s", "A request to the slowest broker and back.", ("stage", "direction")
     ),
+    "homeport.parked": Metric("{record}", "Records that the org could not take yet."),
+    "homeport.parked.age": Metric("s", "How long the oldest parked record has waited."),
 }
 HISTOGRAMS: Mapping[HistogramName, Metric] = {
     "homeport.batch.duration": Metric("s", "First record polled to commit.", ("stage",)),
@@ -92,12 +98,12 @@ LABELS: Mapping[LabelName, frozenset[str]] = {
     "outcome": frozenset(
         {"published", "refused"}  # gateway
         | {"minimal", "nothing", "quarantined"}  # border
-        | {"accepted", "rejected", "superseded", "gate-refused"}  # egress
+        | {"accepted", "rejected", "superseded", "gate-refused", "parked"}  # egress
     ),
     "reason": frozenset(Reason),
     "domain": frozenset(DOMAINS),
     "end": frozenset({"committed", "aborted"}),
-    "kind": frozenset({"wrong-region", "quarantine-limit"}),
+    "kind": frozenset({"wrong-region", "quarantine-limit", "parked-too-long", "in-doubt"}),
     "direction": frozenset({"received", "sent"}),
     "partition": frozenset(str(number) for number in range(MAX_PARTITIONS)),
 }

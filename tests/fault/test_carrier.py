@@ -8,7 +8,7 @@ row, every record has one result, and the index says what the ledger says.
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +18,10 @@ import psycopg
 import pytest
 
 from connectors.embedded.stack import Stack
-from connectors.postgres.egress_store import EgressStore, ExpectedRow
+from connectors.postgres.egress_store import Changes, EgressStore
+from connectors.postgres.expected_rows import ExpectedRow, Key
 from connectors.salesforce.outcome import Outcome, Result
+from residency.expected import Held
 from residency.gate.check import Gate
 from residency.keys import LedgerKeys, TokenKeys
 from residency.ledger.errors import LedgerError
@@ -34,7 +36,8 @@ from schemas.errors import HaltError, QuarantineError, Reason, RetriableError
 from schemas.events import Coordinates, LoggedRecord, MinimalRecord, RawEvent
 from schemas.plainjson import from_plain
 from schemas.registry import load_registry
-from streams.carrier import SCANNER_LIMIT, Arrival, Carrier, Parts, Refused
+from streams.carrier import Carrier
+from streams.crossing import SCANNER_LIMIT, Arrival, Parts, Refused
 from streams.limit import LimitPolicy
 
 NOW = datetime(2026, 11, 23, 16, 40, tzinfo=UTC)
@@ -55,6 +58,10 @@ class Org:
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     sent: list[tuple[int, str]] = field(default_factory=list)
     refuse: frozenset[str] = frozenset()
+    doubts: set[Key] = field(default_factory=set)
+
+    def doubt(self, keys: Iterable[Key]) -> None:
+        self.doubts |= set(keys)
 
     def write(self, batch: Sequence[LoggedRecord]) -> list[Outcome]:
         outcomes = []
@@ -101,7 +108,7 @@ def dsn(stack: Stack) -> Iterator[str]:
     """Egress's own database, emptied."""
     file = stack.home / "eu" / "services" / "egress.json"
     found = json.loads(file.read_text())["postgres"]["dsn"]
-    drop = "DROP TABLE IF EXISTS ledger_index, expected_rows"
+    drop = "DROP TABLE IF EXISTS ledger_index, expected_rows, parked_records"
     with psycopg.connect(found, autocommit=True) as connection:
         connection.execute(drop)
     yield found
@@ -171,8 +178,9 @@ def expect_all_well(world: World) -> None:
     assert world.parts.store.indexed == world.parts.ledger.size
     assert world.parts.store.results() == {"accepted": 3, "gate-refused": 1}
     keys = [(a.record.object, a.record.external_id) for a in BATCH]
-    versions = world.parts.store.versions(keys)
-    assert versions == {keys[2]: BATCH[2].record.version, keys[3]: BATCH[3].record.version}
+    assert world.parts.store.held(keys) == {
+        keys[2]: Held(BATCH[2].record.version), keys[3]: Held(BATCH[3].record.version)
+    }  # fmt: skip
     world.die()
     report = verify(world.folder, None)
     assert report.verified, report.problems
@@ -419,31 +427,33 @@ def test_an_older_version_than_the_accepted_row_is_superseded_and_not_sent(world
 
 def test_an_expected_row_is_applied_once_and_never_goes_back(dsn: str) -> None:
     store = EgressStore(dsn)
-    new = ExpectedRow("O", "x", 2, {"A__c": "new", "B__c": None}, "r2")
-    old = ExpectedRow("O", "x", 1, {"A__c": "old"}, "r1")
+    new = ExpectedRow("O", "x", "base", 2, {"A__c": "new", "B__c": None}, "r2")
+    old = ExpectedRow("O", "x", "base", 1, {"A__c": "old"}, "r1")
 
     for row in (new, old, new):
-        store.save(0, [], [row])
+        store.save(0, [], Changes([row]))
 
     store.close()
     with psycopg.connect(dsn) as connection:
-        found = connection.execute("SELECT version, fields, record FROM expected_rows").fetchall()
+        found = connection.execute(
+            "SELECT base_version, fields, base_record FROM expected_rows"
+        ).fetchall()
     assert found == [(2, {"A__c": "new", "B__c": None}, "r2")]
 
 
 def test_a_deleted_row_is_expected_to_be_gone_and_a_later_one_starts_afresh(dsn: str) -> None:
     store = EgressStore(dsn)
     rows = [
-        ExpectedRow("O", "x", 1, {"A__c": "old", "B__c": "b"}, "r1"),
-        ExpectedRow("O", "x", 2, {}, "r2", deleted=True),
+        ExpectedRow("O", "x", "base", 1, {"A__c": "old", "B__c": "b"}, "r1"),
+        ExpectedRow("O", "x", "base", 2, {}, "r2", deleted=True),
     ]
-    again = ExpectedRow("O", "x", 3, {"A__c": "new"}, "r3")
-    ask = "SELECT version, fields, record, deleted FROM expected_rows"
+    again = ExpectedRow("O", "x", "base", 3, {"A__c": "new"}, "r3")
+    ask = "SELECT base_version, fields, base_record, deleted FROM expected_rows"
 
     with psycopg.connect(dsn, autocommit=True) as connection:
-        store.save(0, [], rows)
+        store.save(0, [], Changes(rows))
         gone = connection.execute(ask).fetchall()
-        store.save(0, [], [rows[0], again])
+        store.save(0, [], Changes([rows[0], again]))
         back = connection.execute(ask).fetchall()
 
     store.close()
@@ -464,7 +474,7 @@ def test_a_row_the_org_refuses_is_quarantined_with_its_code_and_expects_nothing(
     (leaf,) = (leaf for leaf in world.leaves() if isinstance(leaf, OutcomeLeaf))
     assert (leaf.result, leaf.code) == ("rejected", "STRING_TOO_LONG")
     key = (BATCH[3].record.object, BATCH[3].record.external_id)
-    assert world.parts.store.versions([key]) == {}
+    assert world.parts.store.held([key]) == {}
     world.die()
 
 
@@ -481,7 +491,7 @@ def test_a_record_sent_again_on_purpose_is_a_transfer_of_its_own(world: World) -
     assert results == [{"accepted": 1}, {}]
     assert [name for _, name in world.org.sent] == [str(first.id), f"{first.id}+1"]
     key = (first.object, first.external_id)
-    assert world.parts.store.versions([key]) == {key: first.version}
+    assert world.parts.store.held([key]) == {key: Held(first.version)}
     world.die()
 
 

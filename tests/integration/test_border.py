@@ -43,14 +43,14 @@ from schemas.events import Coordinates, MinimalRecord, RawBatch, RawEvent, Recor
 from schemas.plainjson import from_plain
 from schemas.registry import load_registry
 from streams.border import Border
-from streams.carrier import Refused
+from streams.crossing import Refused
 from streams.demo.generate import Publication, Shop
 from streams.demo.observe import Observer
 from streams.duties import Route
-from streams.egress import Egress
 from streams.limit import LimitPolicy
 from streams.place import Verdict
 from streams.quarantine import entries
+from streams.quarantining import Quarantine
 from streams.retry import Retry
 from streams.settings import load_settings
 from streams.tally import Tally
@@ -853,11 +853,9 @@ def test_egress_seals_with_a_key_of_its_own_too(stack: Stack, line: Line) -> Non
     settings = load_settings(stack.home, "eu", "egress")
     keys = stack.home / "eu" / "keys"
     producer = Producer(settings.kafka.librdkafka())
-    egress = Egress(settings, telemetry("egress", "eu", None, {}))
+    there = Quarantine(producer, Seal(secret(keys, EGRESS)), "eu")
 
-    egress._quarantine(  # noqa: SLF001, the whole of egress would need an org
-        producer, Seal(secret(keys, EGRESS)), [Refused(minimal, Reason.SCANNER, "Note__c")]
-    )
+    there.put([Refused(minimal, Reason.SCANNER, "Note__c")])
 
     (record,) = line.made()
     assert minimal.value[5:] not in record.value
