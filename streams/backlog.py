@@ -58,8 +58,7 @@ def waiting(consumer: Consumer, positions: Mapping[tuple[str, int], int]) -> int
 
 def _end(consumer: Consumer, place: TopicPartition) -> int:
     """Return the offset after the last that can be read; below 0 before the first answer."""
-    ends = consumer.get_watermark_offsets(place, cached=True)
-    return -1 if ends is None else int(ends[1])
+    return int(consumer.get_watermark_offsets(place, cached=True)[1])
 
 
 def collect(consumer: Consumer, policy: BatchPolicy, lag: int) -> list[Message]:
