@@ -199,7 +199,8 @@ def network_failure(what: str, exc: OSError) -> HomeportError:
             f"{what}: the org's certificate is not signed by an authority in ca_file, "
             "or is for another host than instance_url's"
         )
-    return OrgUnavailableError(f"{what}: no answer from Salesforce ({type(exc).__name__})")
+    text = f"{what}: no answer from Salesforce ({type(exc).__name__})"
+    return OrgUnavailableError(text, fate_unknown=not isinstance(exc, requests.ConnectTimeout))
 
 
 def _json(response: requests.Response) -> Mapping[str, Any]:

@@ -1,10 +1,9 @@
-"""One region's client of the org: upsert, delete, query, describe, each within a deadline.
+"""One region's client of the org: any call, queries and describes, each within a deadline.
 
 Built on ``Salesforce.restful`` alone. simple-salesforce's own object calls recurse without end
 on a dead session, have no time-outs and drop headers after a login; see its issues 148 and 804.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -25,13 +24,11 @@ from connectors.salesforce.errors import (
     RequestRefusedError,
     SessionRefusedError,
 )
-from connectors.salesforce.refusals import Call, refusal
+from connectors.salesforce.refusals import Answer, Call, api_name, refusal
 from connectors.salesforce.rows import MAX_ROWS, RowResult, encode_rows, read_results
-from schemas.errors import HaltError, HomeportError, RetriableError
+from schemas.errors import HomeportError, RetriableError
 
 T = TypeVar("T")
-
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ class OrgClient:
         if len(rows) > MAX_ROWS:
             msg = f"{len(rows)} rows in one request; Salesforce takes {MAX_ROWS}"
             raise ValueError(msg)
-        path = f"composite/sobjects/{_named(sobject)}/{_named(key_field)}"
+        path = f"composite/sobjects/{api_name(sobject)}/{api_name(key_field)}"
         sent = frozenset(name for row in rows for name in row)
         body = encode_rows(sobject, rows)
         call = Call("upsert", sobject, "PATCH", path, body=body, sent=sent, key_field=key_field)
@@ -108,7 +105,7 @@ class OrgClient:
             HaltError: The org's set-up or ours is wrong; the text says what.
 
         """
-        path = f"sobjects/{_named(sobject)}/{_named(key_field)}/{quote(key, safe='')}"
+        path = f"sobjects/{api_name(sobject)}/{api_name(key_field)}/{quote(key, safe='')}"
         call = Call("delete", sobject, "DELETE", path, key_field=key_field)
         try:
             self._call(call, _read_nothing)
@@ -124,11 +121,37 @@ class OrgClient:
                 return RowResult.refused(exc.error)
         return RowResult(success=True, created=False)
 
-    def query_all(self, soql: str) -> Iterator[dict[str, Any]]:
+    @property
+    def data_path(self) -> str:
+        """Return the path of the org's resources, ``/services/data/v62.0``."""
+        return f"/services/data/v{self._config.api_version}"
+
+    def send(self, call: Call) -> Answer:
+        """Make a call, again while the org gives no answer, and return its answer.
+
+        Raises:
+            OrgUnavailableError: No answer within the deadline; says whether something may come.
+            BodyRefusedError: The org refuses the request because of some row; none is written.
+            HaltError: The org's set-up or ours is wrong; the text says what.
+
+        """
+        unknown = False
+
+        def once() -> Any:  # noqa: ANN401  decoded JSON
+            nonlocal unknown
+            try:
+                return self._try(call, _read_as_is)
+            except OrgUnavailableError as exc:
+                unknown = exc.fate_unknown = unknown or exc.fate_unknown
+                raise
+
+        return Answer(self._retrying()(once), unknown)
+
+    def query_all(self, soql: str, *, with_deleted: bool = False) -> Iterator[dict[str, Any]]:
         """Yield every row of a query, page by page; fractions come as Decimal.
 
         The mere ``attributes`` of each row is left out. A query is at most about 16,000
-        characters once URL-encoded: ask in pieces.
+        characters once URL-encoded: ask in pieces. *with_deleted*: also rows in the recycle bin.
 
         Raises:
             OrgUnavailableError: The org did not answer in time, or forgot the cursor: start over.
@@ -136,13 +159,15 @@ class OrgClient:
 
         """
         home = f"/services/data/v{self._config.api_version}/"
-        call: Call | None = Call("query", "rows", "GET", "query", params={"q": soql})
+        call: Call | None = Call(
+            "query", "rows", "GET", "queryAll" if with_deleted else "query", params={"q": soql}
+        )
         while call is not None:
             page = self._call(call, _read_page)
             yield from page.rows
             if page.next_url is None:
                 call = None
-            elif page.next_url.startswith(f"{home}query/"):
+            elif page.next_url.startswith((f"{home}query/", f"{home}queryAll/")):
                 call = Call("query", "rows", "GET", page.next_url.removeprefix(home))
             else:
                 msg = "query rows: Salesforce names a next page outside its query resource"
@@ -156,11 +181,15 @@ class OrgClient:
             OrgUnavailableError: The org did not answer in time.
 
         """
-        call = Call("describe", sobject, "GET", f"sobjects/{_named(sobject)}/describe")
+        call = Call("describe", sobject, "GET", f"sobjects/{api_name(sobject)}/describe")
         return self._call(call, _read_object)
 
     def _call(self, call: Call, read: Callable[[Any], T]) -> T:
-        retrying = Retrying(
+        answer: T = self._retrying()(self._try, call, read)
+        return answer
+
+    def _retrying(self) -> Retrying:
+        return Retrying(
             retry=retry_if_exception_type(RetriableError),
             stop=stop_after_delay(self._retry.deadline_s),
             wait=wait_random_exponential(
@@ -168,8 +197,6 @@ class OrgClient:
             ),
             reraise=True,
         )
-        answer: T = retrying(self._try, call, read)
-        return answer
 
     def _try(self, call: Call, read: Callable[[Any], T]) -> T:
         token = self._tokens.current()
@@ -240,15 +267,12 @@ def _read_nothing(_answer: object) -> None:
     """Pass over the empty answer of a deletion."""
 
 
+def _read_as_is(answer: object) -> object:
+    return answer
+
+
 def _read_object(answer: object) -> dict[str, Any]:
     if not isinstance(answer, dict) or not isinstance(answer.get("fields"), list):
         msg = "describe: Salesforce's answer holds no fields"
         raise OrgUnavailableError(msg)
     return answer
-
-
-def _named(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        msg = "an object or field name with other characters than letters, digits and _"
-        raise HaltError(msg)
-    return name

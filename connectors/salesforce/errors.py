@@ -5,7 +5,17 @@ from schemas.errors import HaltError, RetriableError
 
 
 class OrgUnavailableError(RetriableError):
-    """The org gave no usable answer; what it did with the request is not known."""
+    """The org gave no usable answer; what it did with the request is not known.
+
+    Attributes:
+        fate_unknown: The request may have arrived, and may still be carried out.
+
+    """
+
+    def __init__(self, text: str, *, fate_unknown: bool = False) -> None:
+        """Keep whether something may still come of the request."""
+        super().__init__(text)
+        self.fate_unknown = fate_unknown
 
 
 class SessionRefusedError(HaltError):

@@ -158,8 +158,6 @@ PASSING = [
     (429, ""),
     (420, ""),
     (403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests"}]),
-    (400, [{"errorCode": "REQUEST_RUNNING_TOO_LONG", "message": ""}]),
-    (400, [{"errorCode": "UNABLE_TO_LOCK_ROW", "message": "tok_canary"}]),
     (200, "[{"),
     (200, "7"),
     (200, []),
@@ -190,6 +188,8 @@ REFUSED = [
     (302, "UNKNOWN", RequestRefusedError, "HTTP 302 UNKNOWN"),
     (307, "UNKNOWN", RequestRefusedError, "HTTP 307 UNKNOWN"),
     (400, "JSON_PARSER_ERROR", BodyRefusedError, "JSON_PARSER_ERROR"),
+    (400, "REQUEST_RUNNING_TOO_LONG", BodyRefusedError, "REQUEST_RUNNING"),  # fewer may be quick
+    (400, "UNABLE_TO_LOCK_ROW", BodyRefusedError, "UNABLE_TO_LOCK_ROW"),
     (413, "UNKNOWN", BodyRefusedError, "UNKNOWN"),
 ]
 
