@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
@@ -30,7 +31,7 @@ from connectors.kafka.topology import check_topic_ids, load_topics
 from connectors.postgres.egress_store import EgressStore
 from connectors.salesforce.client import OrgClient
 from connectors.salesforce.preflight import preflight
-from connectors.salesforce.sink import SalesforceSink
+from connectors.salesforce.sink import Clock, SalesforceSink, SinkOptions
 from residency import topics
 from residency.gate.check import Gate
 from residency.keys import ledger_keys, secret
@@ -105,7 +106,11 @@ class Egress:
                 gate=Gate.load(settings.region, APPROVED_FILE),
                 ledger=ledger,
                 store=store,
-                sink=SalesforceSink(client),
+                sink=SalesforceSink(
+                    client,
+                    options=SinkOptions(settled=ledger.size == 0),
+                    clock=Clock(sleep=partial(_sleep, halt)),
+                ),
                 keys=keys,
                 expected_key=secret(settings.folder / "keys", "expected"),
                 quarantine=Quarantine(producer, seal, settings.region).put,
@@ -258,6 +263,18 @@ class Egress:
             self._signals.recorder.add("homeport.records", n, stage="egress", outcome=result)
             if result != "parked":  # how many are so now, the health page says
                 self._counts[result] = self._counts.get(result, 0) + n
+
+
+def _sleep(halt: threading.Event, seconds: float) -> None:
+    """Wait, unless told to stop: what waits for a locked row is found in doubt at the next start.
+
+    Raises:
+        RetriableError: Told to stop.
+
+    """
+    if halt.wait(seconds):
+        msg = "told to stop while the org could not take a row"
+        raise RetriableError(msg)
 
 
 def _name(message: Message) -> tuple[str, str]:

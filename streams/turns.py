@@ -58,7 +58,7 @@ def next_turn(left: Sequence[LoggedRecord], rows: Mapping[Key, Held]) -> Turn:
 
 
 def write(sink: Sink, logged: Sequence[LoggedRecord], held: Mapping[Key, Held]) -> list[Outcome]:
-    """Send *logged*, which is in order; return an outcome each, those of a row in order.
+    """Send *logged*, which is in order; return an outcome each, in the same order.
 
     Raises:
         RetriableError: The org does not answer; nothing is known of any record.
@@ -84,7 +84,8 @@ def write(sink: Sink, logged: Sequence[LoggedRecord], held: Mapping[Key, Held]) 
                 )
             outcomes.append(outcome)
         left = turn.later
-    return outcomes
+    place = {one.record.id: n for n, one in enumerate(logged)}
+    return sorted(outcomes, key=lambda outcome: place[outcome.record.record.id])
 
 
 def _unsent(record: LoggedRecord, result: Result, code: str | None) -> Outcome:
