@@ -236,7 +236,7 @@ class Egress:
         """Return what calls again while the org or the database does not answer."""
         return Retrying(
             retry=retry_if_exception_type(RetriableError),
-            wait=wait_exponential_jitter(FIRST_WAIT_S, MAX_WAIT_S),
+            wait=wait_exponential_jitter(multiplier=FIRST_WAIT_S, max=MAX_WAIT_S),
             stop=stop_when_event_set(halt),
             sleep=sleep_using_event(halt),
             before_sleep=_say,
