@@ -25,13 +25,12 @@ from tenacity import (
 
 from connectors.kafka import headers
 from connectors.kafka.errors import FatalWatch, named
-from connectors.kafka.inbound import own_headers
-from connectors.kafka.record import Record, headers_of, read
+from connectors.kafka.record import read
 from connectors.kafka.topology import check_topic_ids, load_topics
 from connectors.postgres.egress_store import EgressStore
 from connectors.salesforce.client import OrgClient
 from connectors.salesforce.preflight import preflight
-from connectors.salesforce.sink import Clock, SalesforceSink, SinkOptions
+from connectors.salesforce.sink import Clock, SalesforceSink
 from residency import topics
 from residency.gate.check import Gate
 from residency.keys import ledger_keys, secret
@@ -42,9 +41,10 @@ from residency.telemetry.setup import Telemetry, telemetry
 from residency.telemetry.trace import link_from
 from schemas.errors import HaltError, RetriableError
 from schemas.registry import load_registry
+from streams.arrivals import arrival_of, name_of
 from streams.backlog import collect, waiting
 from streams.carrier import Carrier
-from streams.crossing import Arrival, Parts
+from streams.crossing import Parts
 from streams.parkwatch import LOOK_S, ParkWatch
 from streams.quarantining import Quarantine
 from streams.settings import Settings
@@ -108,8 +108,9 @@ class Egress:
                 store=store,
                 sink=SalesforceSink(
                     client,
-                    options=SinkOptions(settled=ledger.size == 0),
+                    options=settings.salesforce.sink,
                     clock=Clock(sleep=partial(_sleep, halt)),
+                    settled=ledger.size == 0,  # there was no earlier run
                 ),
                 keys=keys,
                 expected_key=secret(settings.folder / "keys", "expected"),
@@ -180,7 +181,7 @@ class Egress:
             part = collect(consumer, policy, policy.backlog)
             self._watch.check()
             found += part
-            missing -= {_name(message) for message in part}
+            missing -= {name_of(message) for message in part}
         if missing:
             self._signals.recorder.add("homeport.alerts", len(missing), kind="in-doubt")
             LOG.warning(
@@ -212,7 +213,7 @@ class Egress:
             return
         started = time.monotonic()
         records = [read(message) for message in messages]
-        arrivals = [_arrival(record) for record in records]
+        arrivals = [arrival_of(record) for record in records]
         # The border's batches, each once: many records of ours come from one of its spans.
         sources = {dict(r.headers).get(headers.TRACEPARENT): r for r in records}
         found = [link_from(record.headers) for record in list(sources.values())[:MAX_LINKS]]
@@ -275,18 +276,6 @@ def _sleep(halt: threading.Event, seconds: float) -> None:
     if halt.wait(seconds):
         msg = "told to stop while the org could not take a row"
         raise RetriableError(msg)
-
-
-def _name(message: Message) -> tuple[str, str]:
-    found = headers.texts(headers_of(message))
-    return found.get(headers.TOPIC_ID, ""), found.get(headers.RECORD, "")
-
-
-def _arrival(record: Record) -> Arrival:
-    found = own_headers(record.headers, str(record.at))
-    minimal = headers.minimal_record(found, record.key, record.value, str(record.at))
-    basis = tuple(filter(None, found[headers.BASIS].split(",")))
-    return Arrival(minimal, basis, found[headers.RELEASE])
 
 
 def _say(state: RetryCallState) -> None:

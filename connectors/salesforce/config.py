@@ -8,6 +8,7 @@ from pydantic import ConfigDict, FilePath, PositiveFloat, StringConstraints, Typ
 from pydantic import ValidationError as PydanticError
 from pydantic.dataclasses import dataclass
 
+from connectors.salesforce.options import SinkOptions
 from schemas.errors import SetupError
 
 Origin = Annotated[str, StringConstraints(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
@@ -36,6 +37,7 @@ class SalesforceConfig:
         connect_timeout_s: Longest wait for a connection, in seconds.
         read_timeout_s: Longest silence of the org within a call, in seconds. The org itself
             waits up to 10 s for a row's lock.
+        sink: How rows are written.
 
     """
 
@@ -47,6 +49,7 @@ class SalesforceConfig:
     api_version: ApiVersion = "62.0"
     connect_timeout_s: PositiveFloat = 5.0
     read_timeout_s: PositiveFloat = 60.0
+    sink: SinkOptions = field(default_factory=SinkOptions)
 
     @property
     def timeout_s(self) -> tuple[float, float]:

@@ -6,7 +6,7 @@ nothing later of that id starts before it is settled. docs/salesforce-sink.md ha
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from random import SystemRandom
 
@@ -15,14 +15,15 @@ from connectors.salesforce.deletes import Deleter, Finder
 from connectors.salesforce.doubts import Doubts
 from connectors.salesforce.errors import OrgUnavailableError
 from connectors.salesforce.merge import Key, Step, merge
+from connectors.salesforce.options import SinkOptions
 from connectors.salesforce.outcome import BEHIND, FATE_UNKNOWN, Outcome, Result
 from connectors.salesforce.refusals import halt_text
-from connectors.salesforce.rows import MAX_ROWS, RowResult
-from connectors.salesforce.writer import Bulk, Routes, Writer
+from connectors.salesforce.rows import RowResult
+from connectors.salesforce.writer import Bulk, Writer
 from schemas.errors import HaltError, SetupError
 from schemas.events import LoggedRecord
 
-FATE_S = 600.0  # Salesforce ends a call after ten minutes; until then it may still commit
+_DEFAULTS = SinkOptions()
 AGAIN = frozenset({Handling.RACE, Handling.AGAIN, Handling.BUSY})
 _RESULTS = {
     Handling.OLDER: Result.SUPERSEDED,
@@ -34,53 +35,6 @@ _RESULTS = {
 PARKS = frozenset(h for h, result in _RESULTS.items() if result is Result.PARKED)
 _IN_DOUBT = RowResult.refused(OrgError(FATE_UNKNOWN, (), Handling.PARK))
 _BEHIND = RowResult.refused(OrgError(BEHIND, (), Handling.PARK))
-
-
-@dataclass(frozen=True, slots=True)
-class RowRetry:
-    """How often to send a row again that the org could not take, and how long to wait between.
-
-    Attributes:
-        sizes: Rows per request, try by try. Smaller requests hold fewer locks, for less time.
-        first_wait_s: Longest wait after the first try, in seconds; it doubles from try to try.
-        max_wait_s: Bound of every wait, in seconds.
-
-    """
-
-    sizes: tuple[int, ...] = (MAX_ROWS, MAX_ROWS, 50, 50, 1)
-    first_wait_s: float = 1.0
-    max_wait_s: float = 30.0
-
-    def wait_s(self, attempt: int, chance: float) -> float:
-        """Return the wait after try number *attempt* (from 1); *chance* is in [0, 1).
-
-        Half of it is fixed, as a lock's holder needs time; half keeps rivals out of step.
-        """
-        bound: float = min(self.max_wait_s, self.first_wait_s * 2 ** (attempt - 1))
-        return bound / 2 + chance * bound / 2
-
-
-@dataclass(frozen=True, slots=True)
-class SinkOptions:
-    """What is decided per region or object.
-
-    Attributes:
-        external_id_field: On every object an external id, unique and case-sensitive.
-        hard_delete: Objects whose deleted rows also leave the recycle bin.
-        fate_s: How long a request that was not answered may still be carried out, in seconds.
-        settled: No request of an earlier run can still be under way. If it is not known, rows
-            are not deleted in the first *fate_s* seconds: those records are parked.
-        retry: For rows.
-        routes: Which interface of the org rows go by.
-
-    """
-
-    external_id_field: str = "External_Id__c"
-    hard_delete: frozenset[str] = frozenset()
-    fate_s: float = FATE_S
-    settled: bool = False
-    retry: RowRetry = field(default_factory=RowRetry)
-    routes: Routes = field(default_factory=Routes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +52,21 @@ class SalesforceSink:
         self,
         *clients: Finder,
         bulk: Bulk | None = None,
-        options: SinkOptions = SinkOptions(),
+        options: SinkOptions = _DEFAULTS,
         clock: Clock = Clock(),
+        is_tight: Callable[[], bool] = lambda: False,
+        settled: bool = False,
     ) -> None:
-        """Take a client for each request that may be under way at once: one, usually.
+        """Take the ways into one org.
+
+        Args:
+            clients: One for each request that may be under way at once: one, usually.
+            bulk: The Bulk API; without it, everything goes by REST.
+            options: What the region decides.
+            clock: Time.
+            is_tight: Says whether the org's daily allocation of calls is running low.
+            settled: No request of an earlier run can still be under way. Where that is not
+                known, no row is deleted in the first *fate_s* seconds: the records are parked.
 
         Raises:
             SetupError: Rows are to leave the recycle bin, and there is no Bulk API to do it by.
@@ -113,10 +78,9 @@ class SalesforceSink:
         self._options = options
         self._clock = clock
         self._chance = SystemRandom().random
-        self._doubts = Doubts(options.fate_s, clock.now, settled=options.settled)
-        key_field = options.external_id_field
-        self._writer = Writer(clients, key_field, self._doubts, bulk, options.routes)
-        self._deleter = Deleter(clients[0], key_field, bulk)
+        self._doubts = Doubts(options.fate_s, clock.now, settled=settled)
+        self._writer = Writer(clients, bulk, options, self._doubts, is_tight)
+        self._deleter = Deleter(clients[0], options.external_id_field, bulk)
 
     def doubt(self, keys: Iterable[Key]) -> None:
         """Take it that requests for these rows (object, external id) may still be under way."""

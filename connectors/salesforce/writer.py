@@ -6,7 +6,6 @@ parent and key, so that requests of several writers lock the same rows in the sa
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import chain
 from math import ceil
 from typing import Any, Protocol
@@ -15,12 +14,10 @@ from connectors.salesforce.composite import MAX_COLLECTIONS, Sender, Upserter, g
 from connectors.salesforce.doubts import Doubts
 from connectors.salesforce.errors import UnsendableValueError
 from connectors.salesforce.merge import Step
-from connectors.salesforce.rows import MAX_BYTES, Request, RowResult, pack
+from connectors.salesforce.options import SinkOptions
+from connectors.salesforce.rows import Request, RowResult, pack
 from schemas.errors import HaltError, RetriableError
 from schemas.events import RecordId
-
-BULK_FROM = 2_000  # rows of one object; from here on a job is cheaper than requests
-PARENT_FIELD = "Customer_Key__c"
 
 
 class Bulk(Protocol):
@@ -41,41 +38,23 @@ class Bulk(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Routes:
-    """How rows travel.
-
-    Attributes:
-        max_bytes: Of one HTTP request's rows, encoded.
-        bulk_from: So many rows of one object at once go by Bulk API, if there is one.
-        parent_field: Rows are sorted by what this field holds, where they have it.
-        is_tight: Whether the org's daily allocation is running low.
-
-    """
-
-    max_bytes: int = MAX_BYTES
-    bulk_from: int = BULK_FROM
-    parent_field: str = PARENT_FIELD
-    is_tight: Callable[[], bool] = lambda: False
-
-
 class Writer:
     """Upserts the rows of steps."""
 
     def __init__(
         self,
         clients: Sequence[Sender],
-        key_field: str,
-        doubts: Doubts,
         bulk: Bulk | None,
-        routes: Routes,
+        options: SinkOptions,
+        doubts: Doubts,
+        is_tight: Callable[[], bool],
     ) -> None:
         """Take a client for each request that may be under way at once, at least one."""
         self._lanes = [Upserter(client, self._doubt) for client in clients]
-        self._key_field = key_field
-        self._doubts = doubts
         self._bulk = bulk
-        self._routes = routes
+        self._options = options
+        self._doubts = doubts
+        self._is_tight = is_tight
 
     def upsert(self, steps: Sequence[Step], max_rows: int) -> list[RowResult]:
         """Write each step's row, in requests of *max_rows* at most; return results in order.
@@ -92,7 +71,7 @@ class Writer:
         requests: list[Request] = []
         jobs: list[tuple[Bulk, list[int]]] = []
         for mine in self._by_object(steps):
-            if self._bulk is not None and len(mine) >= self._routes.bulk_from:
+            if self._bulk is not None and len(mine) >= self._options.bulk_from:
                 jobs.append((self._bulk, mine))
             else:
                 places += mine
@@ -113,22 +92,22 @@ class Writer:
         return found.values()
 
     def _rank(self, step: Step) -> tuple[str, str]:
-        return str(step.fields.get(self._routes.parent_field) or ""), step.key[1]
+        return str(step.fields.get(self._options.parent_field) or ""), step.key[1]
 
     def _pack(self, steps: Sequence[Step], max_rows: int) -> list[Request]:
         rows = [step.fields for step in steps]
-        max_bytes = self._routes.max_bytes
+        key_field, max_bytes = self._options.external_id_field, self._options.max_bytes
         sobject = steps[0].key[0]
         try:
-            found = pack(sobject, self._key_field, rows, max_rows=max_rows, max_bytes=max_bytes)
-            return list(found)
+            return list(pack(sobject, key_field, rows, max_rows=max_rows, max_bytes=max_bytes))
         except UnsendableValueError as exc:
             raise _unsendable(steps[exc.row], exc) from None
 
     def _by_job(self, bulk: Bulk, steps: Sequence[Step]) -> list[RowResult]:
-        rows = [step.fields for step in steps]
+        sobject, key_field = steps[0].key[0], self._options.external_id_field
+        rows, ids = [step.fields for step in steps], [step.ids for step in steps]
         try:
-            return bulk.upsert(steps[0].key[0], self._key_field, rows, [s.ids for s in steps])
+            return bulk.upsert(sobject, key_field, rows, ids)
         except UnsendableValueError as exc:
             raise _unsendable(steps[exc.row], exc) from None
         except RetriableError:
@@ -143,8 +122,8 @@ class Writer:
         """
         count = len(self._lanes)
         share = ceil(len(requests) / count)
-        most = MAX_COLLECTIONS if self._routes.is_tight() else max(1, min(MAX_COLLECTIONS, share))
-        calls = list(groups(requests, self._routes.max_bytes, most))
+        most = MAX_COLLECTIONS if self._is_tight() else max(1, min(MAX_COLLECTIONS, share))
+        calls = list(groups(requests, self._options.max_bytes, most))
         lanes = self._in_lanes([calls[lane::count] for lane in range(count)])
         in_turn = (lanes[n % count][n // count] for n in range(len(calls)))
         return list(chain.from_iterable(in_turn))

@@ -19,10 +19,11 @@ from fake_org import (
 from connectors.salesforce.codes import Handling, OrgError
 from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.deletes import Deleter
+from connectors.salesforce.options import SinkOptions
 from connectors.salesforce.outcome import Result
 from connectors.salesforce.refusals import Answer, Call
 from connectors.salesforce.rows import RowResult
-from connectors.salesforce.sink import Clock, SalesforceSink, SinkOptions
+from connectors.salesforce.sink import Clock, SalesforceSink
 from schemas.errors import HaltError, RetriableError, SetupError
 
 DONE = RowResult(success=True, created=False)
@@ -45,8 +46,7 @@ def open_sink(
     config: SalesforceConfig, org: FakeOrg, *, settled: bool = True, time: Time | None = None
 ) -> SalesforceSink:
     clock = Clock(now=time or Time(), sleep=lambda _s: None)
-    options = SinkOptions(settled=settled)
-    return SalesforceSink(fake_client(config, org), options=options, clock=clock)
+    return SalesforceSink(fake_client(config, org), clock=clock, settled=settled)
 
 
 def test_rows_to_delete_are_looked_up_and_deleted_together(config: SalesforceConfig) -> None:
@@ -159,7 +159,7 @@ def test_a_row_is_not_deleted_while_a_late_upsert_could_bring_it_back(
 def test_a_write_that_is_given_up_leaves_its_rows_in_doubt(config: SalesforceConfig) -> None:
     org = FakeOrg(faults={0: "time-out after"})
     client = fake_client(config, org, ONE_TRY)
-    sink = SalesforceSink(client, options=SinkOptions(settled=True))
+    sink = SalesforceSink(client, settled=True)
 
     with pytest.raises(RetriableError):
         sink.write([logged(n, ORDER, f"o{n}") for n in range(201)])
@@ -287,8 +287,10 @@ def test_a_hard_deletion_also_empties_the_recycle_bin() -> None:
     assert client.calls[0].params == {"ids": identity(1), "allOrNone": "false"}
     assert purger.ids == [identity(1), identity(2), identity(3)]
     assert client.queries[0] == (
-        "SELECT Id, External_Id__c, IsDeleted FROM Commerce_Order__c"
-        " WHERE External_Id__c IN ('a','b','c')",
+        (
+            "SELECT Id, External_Id__c, IsDeleted FROM Commerce_Order__c"
+            " WHERE External_Id__c IN ('a','b','c')"
+        ),
         True,
     )
 

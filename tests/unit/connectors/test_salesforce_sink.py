@@ -27,13 +27,13 @@ from hypothesis import strategies as st
 
 from connectors.salesforce.client import CallRetry
 from connectors.salesforce.config import SalesforceConfig
+from connectors.salesforce.options import RowRetry
 from connectors.salesforce.outcome import Outcome, Result
-from connectors.salesforce.sink import Clock, RowRetry, SalesforceSink, SinkOptions
+from connectors.salesforce.sink import Clock, SalesforceSink
 from schemas.errors import HaltError, RetriableError
 from schemas.events import LoggedRecord
 
 AGAIN = ["lock", "race", "unknown"]  # what a later try may not meet
-SETTLED = SinkOptions(settled=True)
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +46,9 @@ def open_sink(
     org: FakeOrg,
     retry: CallRetry = AT_ONCE,
     sleeps: list[float] | None = None,
-    options: SinkOptions = SETTLED,
 ) -> SalesforceSink:
     clock = Clock(sleep=(sleeps if sleeps is not None else []).append)
-    return SalesforceSink(fake_client(config, org, retry), options=options, clock=clock)
+    return SalesforceSink(fake_client(config, org, retry), clock=clock, settled=True)
 
 
 def batch_of(keys: Iterable[Key]) -> list[LoggedRecord]:
