@@ -6,7 +6,6 @@ breaks a merge, and so does a record that is older than what is merged already: 
 see these in their turn.
 """
 
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -29,6 +28,7 @@ class Step:
         places: Where in the batch its records stand, in that order.
         records: At least one; a deletion is one alone.
         fields: What to write, the external id included.
+        is_late: An earlier record of the batch is newer; the org will hardly take this one.
 
     """
 
@@ -36,6 +36,7 @@ class Step:
     places: tuple[int, ...]
     records: tuple[LoggedRecord, ...]
     fields: Mapping[str, Any] = field(repr=False)
+    is_late: bool = False
 
     @property
     def deletes(self) -> bool:
@@ -60,7 +61,7 @@ class Step:
         ]
 
 
-def merge(batch: Sequence[LoggedRecord], key_field: str) -> dict[Key, deque[Step]]:
+def merge(batch: Sequence[LoggedRecord], key_field: str) -> dict[Key, list[Step]]:
     """Return what to do to each row, in order; every record of *batch* is in one step.
 
     Raises:
@@ -70,11 +71,14 @@ def merge(batch: Sequence[LoggedRecord], key_field: str) -> dict[Key, deque[Step
     runs: dict[Key, list[list[int]]] = {}
     newest: dict[Key, dict[str, int]] = {}  # of each kind, since the key's last deletion
     closed: set[Key] = set()  # whose last run takes nothing more
+    late: set[int] = set()
     for place, one in enumerate(batch):
         key = one.record.object, _key(one, key_field)
         own = {name: one.fields[name] for name in VERSIONS if name in one.fields}
         known = {} if one.record.deletes else newest.setdefault(key, {})
-        alone = one.record.deletes or any(own[name] < known.get(name, 0) for name in own)
+        is_late = any(own[name] < known.get(name, 0) for name in own)
+        alone = one.record.deletes or is_late
+        late |= {place} if is_late else set()
         if key not in runs or alone or key in closed:
             runs.setdefault(key, []).append([place])
         else:
@@ -84,7 +88,17 @@ def merge(batch: Sequence[LoggedRecord], key_field: str) -> dict[Key, deque[Step
             newest.pop(key, None)
         elif not alone:
             known |= own
-    return {key: deque(_step(batch, key, run) for run in found) for key, found in runs.items()}
+    return {
+        key: [_step(batch, key, run, is_late=run[0] in late) for run in found]
+        for key, found in runs.items()
+    }
+
+
+def join(steps: Sequence[Step]) -> Step:
+    """Return one step that writes what *steps*, all of one row, write in their order."""
+    places = tuple(chain.from_iterable(step.places for step in steps))
+    records = tuple(chain.from_iterable(step.records for step in steps))
+    return Step(steps[0].key, places, records, _folded(records))
 
 
 def _key(one: LoggedRecord, key_field: str) -> str:
@@ -95,9 +109,9 @@ def _key(one: LoggedRecord, key_field: str) -> str:
     return key
 
 
-def _step(batch: Sequence[LoggedRecord], key: Key, run: Sequence[int]) -> Step:
+def _step(batch: Sequence[LoggedRecord], key: Key, run: Sequence[int], *, is_late: bool) -> Step:
     records = tuple(batch[place] for place in run)
-    return Step(key, tuple(run), records, _folded(records))
+    return Step(key, tuple(run), records, _folded(records), is_late)
 
 
 def _folded(records: Iterable[LoggedRecord]) -> Mapping[str, Any]:

@@ -7,7 +7,6 @@ nothing later of that id starts before it is settled. docs/salesforce-sink.md ha
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from random import SystemRandom
 
 from connectors.salesforce.codes import Handling, OrgError
@@ -16,8 +15,9 @@ from connectors.salesforce.doubts import Doubts
 from connectors.salesforce.errors import OrgUnavailableError
 from connectors.salesforce.merge import Key, Step, merge
 from connectors.salesforce.options import SinkOptions
-from connectors.salesforce.outcome import BEHIND, FATE_UNKNOWN, Outcome, Result
+from connectors.salesforce.outcome import FATE_UNKNOWN, Outcome, Result
 from connectors.salesforce.refusals import halt_text
+from connectors.salesforce.row_queue import WAITS, RowQueue
 from connectors.salesforce.rows import RowResult
 from connectors.salesforce.writer import Bulk, Writer
 from schemas.errors import HaltError, SetupError
@@ -32,9 +32,7 @@ _RESULTS = {
     Handling.AGAIN: Result.PARKED,
     Handling.PARK: Result.PARKED,
 }
-PARKS = frozenset(h for h, result in _RESULTS.items() if result is Result.PARKED)
 _IN_DOUBT = RowResult.refused(OrgError(FATE_UNKNOWN, (), Handling.PARK))
-_BEHIND = RowResult.refused(OrgError(BEHIND, (), Handling.PARK))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +96,15 @@ class SalesforceSink:
             HaltError: The org's set-up or ours is wrong; names object, field and next step.
 
         """
-        queues = merge(batch, self._options.external_id_field)
+        steps = merge(batch, self._options.external_id_field)
+        queues = [RowQueue(of_row) for of_row in steps.values()]
         outcomes: dict[int, Outcome] = {}
         while queues:
-            steps = [queue[0] for queue in queues.values()]
-            for step, result in zip(steps, self._settle(steps), strict=True):
-                queue = queues[step.key]
-                queue.popleft()
-                if _mixes(step, result):
-                    queue.extendleft(reversed(step.alone()))
-                    continue
-                outcomes |= zip(step.places, _outcomes(step, result), strict=True)
-                if result.handling in PARKS:
-                    behind = [outcome for later in queue for outcome in _outcomes(later, _BEHIND)]
-                    places = chain.from_iterable(later.places for later in queue)
-                    outcomes |= zip(places, behind, strict=True)
-                    queue.clear()
-            queues = {key: queue for key, queue in queues.items() if queue}
+            heads = [queue.head for queue in queues]
+            for queue, result in zip(queues, self._settle(heads), strict=True):
+                for step, end in queue.take(result):
+                    outcomes |= zip(step.places, _outcomes(step, end), strict=True)
+            queues = [queue for queue in queues if queue]
         return [outcomes[place] for place in range(len(batch))]
 
     def _settle(self, steps: Sequence[Step]) -> list[RowResult]:
@@ -154,14 +144,6 @@ class SalesforceSink:
         return results
 
 
-def _mixes(step: Step, result: RowResult) -> bool:
-    """Return whether one of several records may have spoilt the row for the others.
-
-    What the org could not take for now it could not take of each record alone either.
-    """
-    return len(step.records) > 1 and not result.success and result.handling is not Handling.AGAIN
-
-
 def _halt_on_setup(step: Step, result: RowResult) -> None:
     if result.handling is Handling.HALT and result.code is not None:
         error = OrgError(result.code, result.fields, result.handling)
@@ -174,7 +156,7 @@ def _outcomes(step: Step, result: RowResult) -> list[Outcome]:
     if result.handling is not None:
         end = _RESULTS[result.handling]
     explained = end in {Result.REJECTED, Result.PARKED}
-    together = step.ids if len(step.records) > 1 and result is not _BEHIND else ()
+    together = step.ids if len(step.records) > 1 and result is not WAITS else ()
     return [
         Outcome(
             record,

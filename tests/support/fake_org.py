@@ -236,6 +236,20 @@ def fake_client(config: SalesforceConfig, org: FakeOrg, retry: CallRetry = AT_ON
     return OrgClient(config, "eu", session=session, retry=retry)
 
 
+class Line:
+    """A client that logs in once, and whose org can be changed: quick enough for properties."""
+
+    def __init__(self, config: SalesforceConfig, retry: CallRetry) -> None:
+        """Connect nothing yet."""
+        self._session = requests.Session()
+        self._client = OrgClient(config, "eu", session=self._session, retry=retry)
+
+    def to(self, org: FakeOrg) -> OrgClient:
+        """Return the client, from now on of *org* and of no other."""
+        self._session.mount("https://", org)
+        return self._client
+
+
 def logged(
     offset: int, sobject: str, key: str, *, deletes: bool = False, **fields: Any
 ) -> LoggedRecord:

@@ -6,6 +6,7 @@ to fail, lock and refuse on command.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ from fake_org import (
     ONE_TRY,
     ORDER,
     POISON,
+    VERSIONS,
     FakeOrg,
     Key,
+    Line,
     fake_client,
     fake_config,
     logged,
@@ -27,6 +30,7 @@ from hypothesis import strategies as st
 
 from connectors.salesforce.client import CallRetry
 from connectors.salesforce.config import SalesforceConfig
+from connectors.salesforce.merge import Step, merge
 from connectors.salesforce.options import RowRetry
 from connectors.salesforce.outcome import Outcome, Result
 from connectors.salesforce.sink import Clock, SalesforceSink
@@ -39,6 +43,20 @@ AGAIN = ["lock", "race", "unknown"]  # what a later try may not meet
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> SalesforceConfig:
     return fake_config(tmp_path_factory.mktemp("app"))
+
+
+@pytest.fixture(scope="module")
+def patient(config: SalesforceConfig) -> Line:
+    return Line(config, AT_ONCE)
+
+
+@pytest.fixture(scope="module")
+def hasty(config: SalesforceConfig) -> Line:
+    return Line(config, ONE_TRY)
+
+
+def on_line(line: Line, org: FakeOrg) -> SalesforceSink:
+    return SalesforceSink(line.to(org), clock=Clock(sleep=lambda _s: None), settled=True)
 
 
 def open_sink(
@@ -73,39 +91,47 @@ def rows_of(records: Iterable[LoggedRecord]) -> dict[Key, dict[str, Any]]:
     return dict(rows)
 
 
-def judge(batch: Sequence[LoggedRecord], always: dict[Key, str]) -> list[tuple[Result, str | None]]:
-    """Say how each record must end, as if they were sent one by one."""
-    newest: dict[tuple[Key, str], int] = {}
-    parked: set[Key] = set()
-    verdicts: list[tuple[Result, str | None]] = []
-    for one in batch:
-        key, values = row_of(one), one.fields.values()
-        kind = "Label_Version__c" if "Label_Version__c" in one.fields else "Base_Version__c"
-        exists = any(row == key for row, _ in newest)
-        if key in parked:
-            verdict = Result.PARKED, "BEHIND"
-        elif one.record.deletes and not exists:
-            verdict = Result.ACCEPTED, None
-        elif not one.record.deletes and POISON in values:
-            verdict = Result.REJECTED, "JSON_PARSER_ERROR"
-        elif not one.record.deletes and "bad" in values:
-            verdict = Result.REJECTED, "STRING_TOO_LONG"
-        elif key in always:
-            parked.add(key)
-            verdict = Result.PARKED, "UNABLE_TO_LOCK_ROW"
-        elif one.record.deletes:
-            newest = {at: version for at, version in newest.items() if at[0] != key}
-            verdict = Result.ACCEPTED, None
-        elif one.fields[kind] < newest.get((key, kind), 0):
-            verdict = Result.SUPERSEDED, None
-        else:
-            newest[key, kind] = one.fields[kind]
-            verdict = Result.ACCEPTED, None
-        verdicts.append(verdict)
-    return verdicts
+Verdict = tuple[Result, str | None]
 
 
-KEYS = st.tuples(st.sampled_from([ORDER, CUSTOMER]), st.sampled_from("abcABC"))
+def judge(batch: Sequence[LoggedRecord], always: dict[Key, str]) -> list[Verdict]:
+    """Say how each record must end: by the row it is merged into, or alone if that is refused."""
+    verdicts: dict[int, Verdict] = {}
+    for key, steps in merge(batch, KEY).items():
+        row: dict[str, int] | None = None
+        parked = False
+        for step in steps:
+            whole = verdict_on(step, row, key in always)
+            mends = whole[0] in {Result.REJECTED, Result.SUPERSEDED}
+            for piece in step.alone() if mends else [step]:
+                verdict = verdict_on(piece, row, key in always)
+                if parked:
+                    verdict = Result.PARKED, "BEHIND"
+                parked = parked or verdict[0] is Result.PARKED
+                if verdict[0] is Result.ACCEPTED:
+                    kept = {k: v for k, v in piece.fields.items() if k in VERSIONS}
+                    row = None if piece.deletes else {**(row or {}), **kept}
+                verdicts |= dict.fromkeys(piece.places, verdict)
+    return [verdicts[place] for place in range(len(batch))]
+
+
+def verdict_on(step: Step, row: dict[str, int] | None, is_locked: bool) -> Verdict:
+    values = step.fields.values()
+    if step.deletes:
+        refused = is_locked and row is not None
+        return (Result.PARKED, "UNABLE_TO_LOCK_ROW") if refused else (Result.ACCEPTED, None)
+    if POISON in values:
+        return Result.REJECTED, "JSON_PARSER_ERROR"
+    if "bad" in values:
+        return Result.REJECTED, "STRING_TOO_LONG"
+    if is_locked:
+        return Result.PARKED, "UNABLE_TO_LOCK_ROW"
+    if any(step.fields.get(name, 9) < version for name, version in (row or {}).items()):
+        return Result.SUPERSEDED, None
+    return Result.ACCEPTED, None
+
+
+KEYS = st.sampled_from([(ORDER, "a"), (ORDER, "A"), (CUSTOMER, "a")])
 VALUES = st.sampled_from(["v1", "v2", "v3", None, "bad", POISON])
 CHANGES = st.tuples(
     KEYS,
@@ -113,11 +139,10 @@ CHANGES = st.tuples(
     st.integers(1, 9),
     st.dictionaries(st.sampled_from(["F0__c", "F1__c"]), VALUES, max_size=2),
 )
+Change = tuple[Key, str, int, dict[str, str | None]]
 
 
-def drawn_batch(
-    changes: Iterable[tuple[Key, str, int, dict[str, str | None]]],
-) -> list[LoggedRecord]:
+def drawn_batch(changes: Iterable[Change]) -> list[LoggedRecord]:
     return [
         logged(n, *key, deletes=True)
         if kind == "delete"
@@ -126,34 +151,32 @@ def drawn_batch(
     ]
 
 
-@settings(deadline=None)  # each example logs in, which loads and checks an RSA key
+THREE = [
+    ((ORDER, "a"), "Base_Version__c", 1, {"F0__c": "v1"}),
+    ((ORDER, "a"), "Base_Version__c", 2, {"F1__c": "bad"}),
+    ((ORDER, "a"), "Base_Version__c", 3, {}),
+]
+
+
+@settings(max_examples=200)
 @given(
-    st.lists(CHANGES, max_size=40),
-    st.dictionaries(KEYS, st.lists(st.sampled_from(AGAIN), max_size=4), max_size=3),
-    st.dictionaries(KEYS, st.just("lock"), max_size=2),
+    st.lists(CHANGES, max_size=25),
+    st.dictionaries(KEYS, st.lists(st.sampled_from(AGAIN), max_size=4), max_size=2),
+    st.dictionaries(KEYS, st.just("lock"), max_size=1),
 )
 @example([((ORDER, "a"), "Base_Version__c", 1, {})] * 3, {(ORDER, "a"): AGAIN}, {})
-@example(
-    [
-        ((ORDER, "a"), "Base_Version__c", 1, {"F0__c": "v1"}),
-        ((ORDER, "a"), "Base_Version__c", 2, {"F0__c": "bad"}),
-        ((ORDER, "a"), "Base_Version__c", 3, {"F1__c": POISON}),
-        ((ORDER, "a"), "Label_Version__c", 3, {"F1__c": "v2"}),
-        ((ORDER, "b"), "Base_Version__c", 3, {"F1__c": "v2"}),
-    ],
-    {},
-    {},
-)
-def test_every_record_ends_as_if_it_had_been_sent_alone_in_its_turn(
-    config: SalesforceConfig,
-    changes: list[tuple[Key, str, int, dict[str, str | None]]],
+@example(THREE, {}, {})
+@example([THREE[1], ((ORDER, "a"), "Base_Version__c", 2, {"F1__c": "v1"})], {}, {})
+def test_every_record_ends_by_its_merged_row_or_alone_in_its_turn(
+    patient: Line,
+    changes: list[Change],
     row_errors: dict[Key, list[str]],
     always: dict[Key, str],
 ) -> None:
     batch = drawn_batch(changes)
     org = FakeOrg(row_errors={k: list(v) for k, v in row_errors.items()}, always=always)
 
-    outcomes = open_sink(config, org).write(batch)
+    outcomes = on_line(patient, org).write(batch)
 
     assert [outcome.record for outcome in outcomes] == batch
     assert [(o.result, o.code) for o in outcomes] == judge(batch, always)
@@ -161,6 +184,26 @@ def test_every_record_ends_as_if_it_had_been_sent_alone_in_its_turn(
     assert org.rows == rows_of(accepted)
     for ids in org.sent:
         assert len(ids) == len(set(ids)) <= 200
+    assert_merges_are_named(outcomes)
+
+
+@settings(max_examples=200)
+@given(st.lists(CHANGES, max_size=15), st.integers(0, 6))
+@example(THREE, 3)
+@example([*THREE, ((ORDER, "a"), "Label_Version__c", 3, {"F1__c": POISON})], 4)
+def test_after_a_crash_the_outcomes_say_what_the_org_holds(
+    patient: Line, hasty: Line, changes: list[Change], crash: int
+) -> None:
+    batch = drawn_batch(changes)
+    org = FakeOrg(faults={crash: "reset after"})
+    with suppress(RetriableError):
+        on_line(hasty, org).write(batch)
+    org.faults.clear()
+
+    outcomes = on_line(patient, org).write(batch)
+
+    accepted = [o.record for o in outcomes if o.result is Result.ACCEPTED]
+    assert org.rows == rows_of(accepted)
     assert_merges_are_named(outcomes)
 
 
