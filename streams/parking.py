@@ -6,11 +6,10 @@ from datetime import datetime, timedelta
 from random import SystemRandom
 
 from connectors.postgres.parked import Parked
+from connectors.salesforce.codes import NO_CODE
 from connectors.salesforce.outcome import BEHIND, Outcome
 from residency.ledger.log import Draft
 from schemas.events import RecordId
-
-NO_CODE = "UNKNOWN"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from connectors.kafka import headers
 from connectors.kafka.headers import Rejection
+from connectors.salesforce.codes import NO_CODE
 from residency import topics
 from residency.seal import Seal
 from schemas.errors import Reason, RetriableError
 from streams.crossing import Refused
 
 FLUSH_S = 30.0
-NO_CODE = "UNKNOWN"
 
 
 class Quarantine:

@@ -6,7 +6,7 @@ queue in the order they came: only its head has a time to be tried again.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
@@ -85,7 +85,7 @@ class Waiting:
     """How many records are parked, and since when the oldest."""
 
     count: int = 0
-    since: datetime | None = field(default=None)
+    since: datetime | None = None
 
 
 def change(cursor: psycopg.Cursor[Any], what: ParkChange) -> None:

@@ -74,7 +74,7 @@ def show_table(
             "-" if row.uptime_s is None else f"{row.uptime_s:.0f} s",
             str(row.restarts),
             str(page.get("lag", "-")),
-            _parked(page),
+            parked_cell(page),
         )
     console = Console()
     console.print(table)
@@ -82,7 +82,8 @@ def show_table(
         console.print(f"publish {region} events to {url}/events", highlight=False)
 
 
-def _parked(page: Mapping[str, Any]) -> str:
+def parked_cell(page: Mapping[str, Any]) -> str:
+    """Return how many records are parked, and since when, as the table shows it."""
     if "parked" not in page:
         return "-"
     since = page["parked_since"]
