@@ -4,31 +4,40 @@ Built on ``Salesforce.restful`` alone. simple-salesforce's own object calls recu
 on a dead session, have no time-outs and drop headers after a login; see its issues 148 and 804.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from http import HTTPStatus
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import requests
 from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from simple_salesforce.util import exception_handler
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_before_delay,
+    wait_random_exponential,
+)
 
-from connectors.salesforce.auth import Token, Tokens, network_failure, open_session
-from connectors.salesforce.codes import Handling
+from connectors.salesforce.access import Access
+from connectors.salesforce.auth import network_failure
 from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.errors import (
     OrgUnavailableError,
-    RequestRefusedError,
     SessionRefusedError,
 )
-from connectors.salesforce.refusals import Answer, Call, api_name, refusal
+from connectors.salesforce.flows import Token
+from connectors.salesforce.refusals import Answer, Call, api_name, is_spent, refusal
 from connectors.salesforce.rows import MAX_ROWS, RowResult, encode_rows, read_results
 from schemas.errors import HomeportError, RetriableError
 
 T = TypeVar("T")
+
+LEAST_READ_S = 1.0  # a try that is made at all gets so long
+REDIRECTED = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,7 @@ class OrgClient:
         region: str,
         *,
         session: requests.Session | None = None,
+        access: Access | None = None,
         retry: CallRetry = CallRetry(),
     ) -> None:
         """Prepare; the first call logs in.
@@ -61,12 +71,12 @@ class OrgClient:
             config: Where and as whom.
             region: Our region's id; the org's logs show it as the client's name.
             session: Connections to use, or None for ones that follow *config*.
+            access: What to share with other clients of the same org; it has a session.
             retry: Deadline and waits of each call.
 
         """
         self._config = config
-        self._session = session or open_session(config)
-        self._tokens = Tokens(config, self._session)
+        self._access = access or Access(config, session=session)
         self._retry = retry
         self._headers = {"Sforce-Call-Options": f"client=homeport-{region}"}
         self._org: tuple[int, Salesforce] | None = None
@@ -97,30 +107,6 @@ class OrgClient:
         call = Call("upsert", sobject, "PATCH", path, body=body, sent=sent, key_field=key_field)
         return self._call(call, lambda answer: read_results(answer, rows, key_field))
 
-    def delete(self, sobject: str, key_field: str, key: str) -> RowResult:
-        """Delete the row with an external id; a row that is not there counts as deleted.
-
-        Raises:
-            OrgUnavailableError: No answer within the deadline; the row may be gone.
-            HaltError: The org's set-up or ours is wrong; the text says what.
-
-        """
-        path = f"sobjects/{api_name(sobject)}/{api_name(key_field)}/{quote(key, safe='')}"
-        call = Call("delete", sobject, "DELETE", path, key_field=key_field)
-        try:
-            self._call(call, _read_nothing)
-        except RequestRefusedError as exc:
-            if exc.status == HTTPStatus.NOT_FOUND:
-                # No such row; or an object or a field that we may not see, which is no deletion.
-                names = {field["name"] for field in self.describe(sobject)["fields"]}
-                if key_field not in names:
-                    raise
-            elif exc.error.handling is Handling.HALT:
-                raise
-            else:
-                return RowResult.refused(exc.error)
-        return RowResult(success=True, created=False)
-
     @property
     def data_path(self) -> str:
         """Return the path of the org's resources, ``/services/data/v62.0``."""
@@ -136,16 +122,18 @@ class OrgClient:
 
         """
         unknown = False
+        ends = self._ends()
 
-        def once() -> Any:  # noqa: ANN401  decoded JSON
+        def once() -> Answer:
             nonlocal unknown
             try:
-                return self._try(call, _read_as_is)
+                return self._try(call, _as_it_is, ends)
             except OrgUnavailableError as exc:
                 unknown = exc.fate_unknown = unknown or exc.fate_unknown
                 raise
 
-        return Answer(self._retrying()(once), unknown)
+        answer: Answer = self._retrying()(once)
+        return replace(answer, fate_unknown=unknown)
 
     def query_all(self, soql: str, *, with_deleted: bool = False) -> Iterator[dict[str, Any]]:
         """Yield every row of a query, page by page; fractions come as Decimal.
@@ -185,48 +173,76 @@ class OrgClient:
         return self._call(call, _read_object)
 
     def _call(self, call: Call, read: Callable[[Any], T]) -> T:
-        answer: T = self._retrying()(self._try, call, read)
+        answer: T = self._retrying()(self._try, call, lambda one: read(one.content), self._ends())
         return answer
 
+    def _ends(self) -> float:
+        return time.monotonic() + self._retry.deadline_s
+
     def _retrying(self) -> Retrying:
+        usual = wait_random_exponential(
+            multiplier=self._retry.first_wait_s, max=self._retry.max_wait_s
+        )
+
+        def wait(state: RetryCallState) -> float:
+            return max(usual(state), self._access.wait_s)
+
         return Retrying(
             retry=retry_if_exception_type(RetriableError),
-            stop=stop_after_delay(self._retry.deadline_s),
-            wait=wait_random_exponential(
-                multiplier=self._retry.first_wait_s, max=self._retry.max_wait_s
-            ),
+            stop=stop_before_delay(self._retry.deadline_s),
+            wait=wait,
             reraise=True,
         )
 
-    def _try(self, call: Call, read: Callable[[Any], T]) -> T:
-        token = self._tokens.current()
+    def _try(self, call: Call, read: Callable[[Answer], T], ends: float) -> T:
+        self._access.check()
+        tokens = self._access.tokens
+        token = tokens.current()
         try:
-            return read(self._send(token, call))
+            return read(self._send(token, call, ends))
         except SessionRefusedError as exc:
             if not exc.may_refresh:
                 raise
-        token = self._tokens.refresh(if_generation=token.generation)
-        return read(self._send(token, call))
+        token = tokens.refresh(if_generation=token.generation)
+        return read(self._send(token, call, ends))
 
-    def _send(self, token: Token, call: Call) -> Any:  # noqa: ANN401  decoded JSON
+    def _send(self, token: Token, call: Call, ends: float) -> Answer:
         failure: HomeportError
         try:
-            return self._salesforce(token).restful(
-                call.path,
-                params=dict(call.params) if call.params else None,
-                method=call.method,
-                data=call.body,
-                headers=self._headers,
-                timeout=self._config.timeout_s,
-                allow_redirects=False,  # a redirect could carry the rows to another host
-            )
+            return self._ask(token, call, ends)
         except SalesforceError as exc:
             failure = refusal(call, exc.status, exc.content)
+            if is_spent(exc.content):
+                self._access.budget.refused()
         except OSError as exc:  # every error of requests is one
             failure = network_failure(str(call), exc)
+            self._access.breaker.failed()
         except (KeyError, TypeError, ValueError):  # simple-salesforce on an unexpected body
             failure = OrgUnavailableError(f"{call}: Salesforce's answer cannot be read")
         raise failure  # here, so that the caught error does not ride along with its texts
+
+    def _ask(self, token: Token, call: Call, ends: float) -> Answer:
+        connect_s, read_s = self._config.timeout_s
+        answers: list[requests.Response] = []
+        org = self._salesforce(token)
+        headers = {**self._headers, "Content-Type": call.content_type, **(call.headers or {})}
+        options: dict[str, Any] = {
+            "params": dict(call.params) if call.params else None,
+            "method": call.method,
+            "data": call.body,
+            "timeout": (connect_s, max(LEAST_READ_S, min(read_s, ends - time.monotonic()))),
+            "allow_redirects": False,  # a redirect could carry the rows to another host
+            "hooks": {"response": [self._access.noted, lambda one, **_: answers.append(one)]},
+        }
+        if not call.raw:
+            content = org.restful(call.path, headers=headers, **options)
+            return Answer(content, status=answers[0].status_code, headers=answers[0].headers)
+        answer = self._access.session.request(
+            url=org.base_url + call.path, headers={**org.headers, **headers}, **options
+        )
+        if answer.status_code >= REDIRECTED:
+            exception_handler(answer)
+        return Answer(answer.content, status=answer.status_code, headers=answer.headers)
 
     def _salesforce(self, token: Token) -> Salesforce:
         """Return the library's client for *token*: a fresh one each, as it caches the old one."""
@@ -235,7 +251,7 @@ class OrgClient:
                 session_id=token.value,
                 instance_url=self._config.instance_url,
                 version=self._config.api_version,
-                session=self._session,
+                session=self._access.session,
                 parse_float=Decimal,
                 object_pairs_hook=dict,
             )
@@ -263,11 +279,7 @@ def _read_page(answer: object) -> _Page:
     return _Page(plain, next_url)
 
 
-def _read_nothing(_answer: object) -> None:
-    """Pass over the empty answer of a deletion."""
-
-
-def _read_as_is(answer: object) -> object:
+def _as_it_is(answer: Answer) -> Answer:
     return answer
 
 

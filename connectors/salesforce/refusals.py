@@ -11,6 +11,7 @@ from connectors.salesforce.codes import (
     NO_CODE,
     Handling,
     OrgError,
+    code_of,
     entries,
     read_error,
 )
@@ -35,7 +36,19 @@ NO_REFRESH = (
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, named for errors by what it does, never by its URL or body."""
+    """One request, named for errors by what it does, never by its URL or body.
+
+    Attributes:
+        verb: What it does.
+        sobject: To rows of which object.
+        path: Below the org's data path.
+        content_type: Of the body.
+        headers: Further ones of this call alone.
+        raw: Its answer is not JSON: take the bytes as they are.
+        sent: The names of the fields in the body, which an error may name.
+        key_field: The external id field of an upsert.
+
+    """
 
     verb: str
     sobject: str
@@ -43,6 +56,9 @@ class Call:
     path: str = field(repr=False)
     params: Mapping[str, str] | None = field(default=None, repr=False)
     body: bytes | None = field(default=None, repr=False)
+    content_type: str = "application/json"
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    raw: bool = False
     sent: frozenset[str] = frozenset()
     key_field: str = ""
 
@@ -56,14 +72,18 @@ class Answer:
     """What the org answered to a call.
 
     Attributes:
-        content: The decoded JSON.
+        content: The decoded JSON, None if there was none; bytes if the call is raw.
         fate_unknown: An earlier try of the same call was not answered, and may still be
             carried out.
+        status: HTTP status, of success.
+        headers: Its headers, found whatever their case.
 
     """
 
     content: Any = field(repr=False)
     fate_unknown: bool = False
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def api_name(name: str) -> str:
@@ -95,6 +115,17 @@ def refusal(call: Call, status: int, content: object) -> HomeportError:
         text = f"{call}: Salesforce refuses the request ({error.code})"
         return BodyRefusedError(text, status=status, error=error)
     return RequestRefusedError(halt_text(str(call), error, status), status=status, error=error)
+
+
+def is_spent(content: object) -> bool:
+    """Return whether the org says that the calls of the day are used up.
+
+    The same code says that too many calls run at once, which is over in a moment.
+    """
+    return any(
+        code_of(entry) == "REQUEST_LIMIT_EXCEEDED" and "TotalRequests" in str(entry.get("message"))
+        for entry in entries(content)
+    )
 
 
 def halt_text(what: str, error: OrgError, status: int | None = None) -> str:

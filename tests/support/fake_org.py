@@ -47,7 +47,7 @@ ROW_ERRORS = {  # kind -> (code, text); each text echoes a value as the org's do
 
 REFUSALS: dict[str, tuple[int, object]] = {
     "401": (401, [{"errorCode": "INVALID_SESSION_ID", "message": "Session expired"}]),
-    "limit": (403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests"}]),
+    "limit": (403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "ConcurrentRequests"}]),
     "502": (502, "<html>the edge lost the instance</html>"),
     "503": (503, "<html>maintenance</html>"),
     "busy": (503, [{"errorCode": "SERVER_UNAVAILABLE", "message": "Server too busy"}]),

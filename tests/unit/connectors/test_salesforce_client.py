@@ -1,6 +1,7 @@
 """A call ends in time, logs in again once, and lets none of the org's texts out."""
 
 import json
+import time
 import traceback
 from collections.abc import Iterator
 from decimal import Decimal
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
+from connectors.salesforce.access import Access
 from connectors.salesforce.client import CallRetry, OrgClient
 from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.errors import (
@@ -40,6 +42,7 @@ class Script(HTTPAdapter):
         self.seen: list[requests.PreparedRequest] = []
         self.options: list[dict[str, Any]] = []
         self.logins = 0
+        self.headers: dict[str, str] = {}  # of every answer
 
     def send(self, request: requests.PreparedRequest, *_: Any, **kwargs: Any) -> requests.Response:
         assert request.url is not None
@@ -57,7 +60,9 @@ class Script(HTTPAdapter):
         self, request: requests.PreparedRequest, status: int, body: object
     ) -> requests.Response:
         content = (body if isinstance(body, str) else json.dumps(body)).encode()
-        headers = {"Location": "https://elsewhere.example/"} if 300 <= status < 400 else {}
+        headers = dict(self.headers)
+        if 300 <= status < 400:
+            headers["Location"] = "https://elsewhere.example/"
         raw = HTTPResponse(BytesIO(content), headers, status, preload_content=False)
         return self.build_response(request, raw)
 
@@ -101,7 +106,9 @@ def test_an_upsert_is_one_collections_request_that_names_its_region(
     assert request.headers["Authorization"] == "Bearer 00D!1"
     assert request.headers["Content-Type"] == "application/json"
     assert "X-PrettyPrint" not in request.headers
-    assert script.options[0]["timeout"] == (5.0, 60.0)
+    connect_s, read_s = script.options[0]["timeout"]
+    assert connect_s == 5
+    assert 29 < read_s <= 30  # no longer than the call may take in all
 
 
 def test_a_dead_session_is_renewed_once_and_the_new_one_is_kept(config: SalesforceConfig) -> None:
@@ -157,7 +164,7 @@ PASSING = [
     (503, [{"errorCode": "SERVER_UNAVAILABLE", "message": "Server too busy"}]),
     (429, ""),
     (420, ""),
-    (403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests"}]),
+    (403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "ConcurrentRequests"}]),
     (200, "[{"),
     (200, "7"),
     (200, []),
@@ -342,3 +349,53 @@ def test_preflight_takes_no_other_refusal_for_a_missing_object(config: Salesforc
 
     with pytest.raises(RequestRefusedError, match="API_DISABLED_FOR_ORG"):
         list(problems(config, answer))
+
+
+SPENT = (403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}])
+
+
+def test_when_the_days_calls_are_used_up_none_is_made_for_a_while(
+    config: SalesforceConfig,
+) -> None:
+    script = Script(SPENT, DONE)
+    client = open_client(config, script, deadline_s=0.5)
+
+    with pytest.raises(OrgUnavailableError, match="share of the org's API calls"):
+        client.upsert(ORDER, KEY, [ROW])
+
+    assert len(script.seen) == 1
+
+
+def test_an_org_that_is_out_is_left_alone_until_the_breaker_closes(
+    config: SalesforceConfig,
+) -> None:
+    script = Script(*[(503, "<html>")] * 8, DONE)
+    client = open_client(config, script, deadline_s=0.5)
+
+    with pytest.raises(OrgUnavailableError, match="did not answer 8 calls in a row"):
+        client.upsert(ORDER, KEY, [ROW])
+
+    assert len(script.seen) == 8
+
+
+def test_the_org_may_say_how_long_to_wait(config: SalesforceConfig) -> None:
+    script = Script((429, "<html>"), DONE)
+    script.headers = {"Retry-After": "1"}
+    began = time.monotonic()
+
+    (result,) = open_client(config, script).upsert(ORDER, KEY, [ROW])
+
+    assert result.success
+    assert time.monotonic() - began >= 1
+
+
+def test_clients_that_share_their_access_log_in_once(config: SalesforceConfig) -> None:
+    script = Script(DONE, DONE)
+    session = requests.Session()
+    session.mount("https://", script)
+    access = Access(config, session=session)
+
+    for client in [OrgClient(config, "eu", access=access) for _ in range(2)]:
+        client.upsert(ORDER, KEY, [ROW])
+
+    assert script.logins == 1

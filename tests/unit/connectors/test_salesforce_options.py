@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 from fake_org import fake_config
+from pydantic import TypeAdapter, ValidationError
 
-from connectors.salesforce.config import load_config
+from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.options import SinkOptions
-from schemas.errors import SetupError
+
+LOAD = TypeAdapter(SalesforceConfig).validate_python
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +22,12 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_a_service_file_can_say_how_rows_are_written(values: dict[str, Any]) -> None:
     sink = {"hard_delete": ["Commerce_Customer__c"], "bulk_from": 500, "retry": {"sizes": [10, 1]}}
 
-    config = load_config({**values, "sink": sink})
+    config = LOAD({**values, "sink": sink})
 
     assert config.sink.hard_delete == {"Commerce_Customer__c"}
     assert config.sink.bulk_from == 500
     assert config.sink.retry.sizes == (10, 1)
-    assert load_config(values).sink == SinkOptions()
+    assert LOAD(values).sink == SinkOptions()
 
 
 @pytest.mark.parametrize(
@@ -43,5 +45,9 @@ def test_a_service_file_can_say_how_rows_are_written(values: dict[str, Any]) -> 
 def test_what_it_cannot_mean_is_named(
     values: dict[str, Any], sink: dict[str, Any], named: str
 ) -> None:
-    with pytest.raises(SetupError, match=named):
-        load_config({**values, "sink": sink})
+    with pytest.raises(ValidationError) as caught:
+        LOAD({**values, "sink": sink})
+
+    places = [".".join(map(str, error["loc"])) for error in caught.value.errors()]
+    assert places
+    assert all(place.startswith(named) for place in places)
