@@ -34,7 +34,7 @@ def running(
 ) -> Iterator[tuple[SalesforceConfig, FaultPlan]]:
     home = tmp_path_factory.mktemp("home")
     with running_org(home, "--faults") as config:
-        yield replace(config, read_timeout_s=1.0), FaultPlan(home, config)
+        yield replace(config, read_timeout_s=1.0, limit_pause_s=0.5), FaultPlan(home, config)
 
 
 @pytest.fixture
