@@ -28,7 +28,10 @@ from connectors.kafka.errors import FatalWatch, named
 from connectors.kafka.record import read
 from connectors.kafka.topology import check_topic_ids, load_topics
 from connectors.postgres.egress_store import EgressStore
+from connectors.salesforce.access import Access
+from connectors.salesforce.budget import Budget
 from connectors.salesforce.client import OrgClient
+from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.preflight import preflight
 from connectors.salesforce.sink import Clock, SalesforceSink
 from residency import topics
@@ -93,12 +96,14 @@ class Egress:
             raise HaltError(msg)
         known = load_topics(settings.home, settings.region)
         check_topic_ids(settings.kafka.librdkafka(), {self._topic: known[self._topic]})
-        client = OrgClient(settings.salesforce, settings.region)
+        access = self._access(settings.salesforce)
+        client = OrgClient(settings.salesforce, settings.region, access=access)
         self._preflight(client, halt)
         keys = ledger_keys(settings.folder / "keys", settings.region)
         seal = Seal(secret(settings.folder / "keys", EGRESS))
         producer, folder = self._producer(), settings.folder / "ledger"
         with (
+            closing(access),
             closing(EgressStore(settings.postgres.dsn)) as store,
             Ledger.open(folder, keys.origin, keys.seed, at_least=store.indexed) as ledger,
         ):
@@ -117,6 +122,12 @@ class Egress:
                 quarantine=Quarantine(producer, seal, settings.region).put,
             )
             self._consume(Carrier(parts), known[self._topic].partitions, halt)
+
+    def _access(self, config: SalesforceConfig) -> Access:
+        """Return the way into the org; its count of calls outlives this process."""
+        file = self._settings.folder / "salesforce-calls.json"
+        budget = Budget(config.api_share, file, config.limit_pause_s)
+        return Access(config, budget=budget, recorder=self._signals.recorder)
 
     def _preflight(self, client: OrgClient, halt: threading.Event) -> None:
         """Compare the org with what we write, before the first record is read."""
