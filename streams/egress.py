@@ -28,6 +28,7 @@ from connectors.kafka.errors import FatalWatch, named
 from connectors.kafka.record import read
 from connectors.kafka.topology import check_topic_ids, load_topics
 from connectors.postgres.egress_store import EgressStore
+from connectors.salesforce.access import Access
 from connectors.salesforce.client import OrgClient
 from connectors.salesforce.preflight import preflight
 from connectors.salesforce.sink import Clock, SalesforceSink
@@ -51,6 +52,7 @@ from streams.settings import Settings
 
 LOG = logging.getLogger("homeport.egress")
 API_TIMEOUT_S = 30.0
+CALLS_FILE = "api-calls.json"  # in the region's folder: what the org was asked, by hour
 FETCH_QUEUE_KIB = 16_384  # fetched ahead of the batch in hand
 DOUBT_S = 30.0  # for Kafka to bring back what an earlier run had in hand
 FIRST_WAIT_S, MAX_WAIT_S = 0.5, 30.0
@@ -93,7 +95,8 @@ class Egress:
             raise HaltError(msg)
         known = load_topics(settings.home, settings.region)
         check_topic_ids(settings.kafka.librdkafka(), {self._topic: known[self._topic]})
-        client = OrgClient(settings.salesforce, settings.region)
+        access = Access(settings.salesforce, state=settings.folder / CALLS_FILE)
+        client = OrgClient(settings.salesforce, settings.region, access=access)
         self._preflight(client, halt)
         keys = ledger_keys(settings.folder / "keys", settings.region)
         seal = Seal(secret(settings.folder / "keys", EGRESS))
@@ -110,6 +113,7 @@ class Egress:
                     client,
                     options=settings.salesforce.sink,
                     clock=Clock(sleep=partial(_sleep, halt)),
+                    is_tight=lambda: access.budget.is_tight,
                     settled=ledger.size == 0,  # there was no earlier run
                 ),
                 keys=keys,
