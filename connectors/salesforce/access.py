@@ -1,7 +1,6 @@
 """What all clients of one org share in a process: connections, token, breaker and budget."""
 
 import threading
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -10,6 +9,7 @@ from connectors.salesforce.auth import Tokens, open_session
 from connectors.salesforce.breaker import Breaker
 from connectors.salesforce.budget import Budget
 from connectors.salesforce.config import SalesforceConfig
+from residency.telemetry.setup import Recorder
 
 COUNTED = "/services/data/"  # logins are not API calls
 LIMIT_INFO, RETRY_AFTER = "Sforce-Limit-Info", "Retry-After"
@@ -27,7 +27,7 @@ class Access:
         session: requests.Session | None = None,
         breaker: Breaker | None = None,
         budget: Budget | None = None,
-        state: Path | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         """Prepare; the first call logs in.
 
@@ -35,15 +35,16 @@ class Access:
             config: Where and as whom.
             session: Connections to use, or None for ones that follow *config*.
             breaker: Leaves an org alone that does not answer.
-            budget: Counts API calls.
-            state: The file that keeps that count over restarts, if no *budget* is given.
+            budget: Counts API calls; None: one that *config* describes, from nothing.
+            recorder: For metrics of calls, of what is left of them and of outages.
 
         """
         self.session = session or open_session(config)
         self.session.hooks["response"].append(self.noted)
-        self.tokens = Tokens(config, self.session)
         self.breaker = breaker or Breaker()
-        self.budget = budget or Budget(config.api_share, state, config.limit_pause_s)
+        self.tokens = Tokens(config, self.session, lost=self.breaker.failed)
+        self.budget = budget or Budget(config.api_share, None, config.limit_pause_s)
+        self._recorder = recorder
         self._asked = threading.local()
 
     def check(self) -> None:
@@ -63,6 +64,11 @@ class Access:
         """How long the last answer to this thread asked us to wait, in seconds."""
         return float(getattr(self._asked, "wait_s", 0.0))
 
+    def lost(self) -> None:
+        """Take note of a call without an answer; the org may have counted it."""
+        self.breaker.failed()
+        self._counted(None)
+
     def noted(self, response: requests.Response, **_: Any) -> None:  # noqa: ANN401, requests' own
         """Take note of an answer: that there is one, what it says of limits."""
         if response.status_code in OUT:
@@ -73,4 +79,18 @@ class Access:
         if asked.isascii() and asked.isdigit():
             self._asked.wait_s = min(float(asked), LONGEST_WAIT_S)
         if COUNTED in (response.request.url or ""):
-            self.budget.note(response.headers.get(LIMIT_INFO))
+            self._counted(response.headers.get(LIMIT_INFO))
+
+    def close(self) -> None:
+        """Write down how many calls were made."""
+        self.budget.close()
+
+    def _counted(self, limits: str | None) -> None:
+        self.budget.note(limits)
+        if self._recorder is None:
+            return
+        self._recorder.add("homeport.salesforce.calls")
+        self._recorder.set("homeport.salesforce.rested", float(self.breaker.is_open))
+        left = self.budget.left
+        if left is not None:
+            self._recorder.set("homeport.salesforce.share", left)

@@ -1,9 +1,11 @@
 """Logging in: one token shared until the org calls it dead, by the first app that lets us in."""
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import requests
@@ -11,6 +13,7 @@ import requests
 from connectors.salesforce.config import App, SalesforceConfig
 from connectors.salesforce.errors import LoginRefusedError, OrgUnavailableError
 from connectors.salesforce.flows import TOKEN_PATH, Token, login, read_token
+from connectors.salesforce.network import network_failure, within
 from schemas.errors import HaltError, HomeportError
 
 LOG = logging.getLogger("homeport.salesforce")
@@ -36,30 +39,40 @@ class Tokens:
         config: SalesforceConfig,
         session: requests.Session,
         now: Callable[[], float] = time.time,
+        lost: Callable[[], None] = lambda: None,
     ) -> None:
-        """Take the session to log in with and a clock that gives Unix seconds."""
+        """Take the session to log in with.
+
+        Args:
+            config: Where and as whom.
+            session: Connections to log in over.
+            now: A clock that gives Unix seconds.
+            lost: Called when a login gets no answer.
+
+        """
         self._config = config
         self._session = session
         self._now = now
+        self._lost = lost
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._working = 0  # the place of the app that let us in last
 
-    def current(self) -> Token:
-        """Return the cached token, logging in if there is none yet.
+    def current(self, ends: float = math.inf) -> Token:
+        """Return the cached token, logging in until *ends* (`time.monotonic`) if there is none.
 
         Raises:
             LoginRefusedError: The org refuses; the text says which setting to look at.
             OrgUnavailableError: The org could not be reached or is not ready.
 
         """
-        with self._lock:
+        with self._waiting(ends):
             if self._token is None:
-                self._token = self._login(generation=0)
+                self._token = self._login(0, ends)
             return self._token
 
-    def refresh(self, if_generation: int) -> Token:
-        """Return a token newer than *if_generation*.
+    def refresh(self, if_generation: int, ends: float = math.inf) -> Token:
+        """Return a token newer than *if_generation*, logging in until *ends* if there is none.
 
         Callers whose requests failed together with the same dead token cause one login.
 
@@ -68,24 +81,37 @@ class Tokens:
             OrgUnavailableError: As `current`.
 
         """
-        with self._lock:
+        with self._waiting(ends):
             if self._token is None or self._token.generation <= if_generation:
-                self._token = self._login(generation=if_generation + 1)
+                self._token = self._login(if_generation + 1, ends)
             return self._token
 
-    def _login(self, generation: int) -> Token:
+    @contextmanager
+    def _waiting(self, ends: float) -> Iterator[None]:
+        """Hold the lock: another thread that logs in may take long, but not longer than we."""
+        left_s = min(max(0.0, ends - time.monotonic()), threading.TIMEOUT_MAX)
+        if not self._lock.acquire(timeout=left_s):
+            msg = "log in: another call's login got no answer in time"
+            raise OrgUnavailableError(msg)
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _login(self, generation: int, ends: float) -> Token:
         """Log in by the app that worked last, or by the next one that the org takes."""
         apps = self._config.apps
         first: HaltError | None = None
         for step in range(len(apps)):
             place = (self._working + step) % len(apps)
             try:
-                token = self._by(apps[place], generation)
+                token = self._by(apps[place], generation, ends)
             except HaltError as exc:
                 first = first or exc
                 continue
             if place != self._working:
-                LOG.warning("log in: app %d of %d lets us in now", place + 1, len(apps))
+                text = "log in: app %d of %d lets us in; number %d does not: %s"
+                LOG.warning(text, place + 1, len(apps), self._working + 1, first)
                 self._working = place
             return token
         if len(apps) == 1 and first is not None:
@@ -93,7 +119,7 @@ class Tokens:
         msg = f"none of {len(apps)} apps lets us in; of number {self._working + 1}: {first}"
         raise LoginRefusedError(msg)
 
-    def _by(self, app: App, generation: int) -> Token:
+    def _by(self, app: App, generation: int, ends: float) -> Token:
         asked = login(self._config, app, self._now())
         url = self._config.instance_url + TOKEN_PATH
         failure: HomeportError
@@ -102,29 +128,17 @@ class Tokens:
                 url,
                 data=asked.form,
                 auth=asked.basic,
-                timeout=self._config.timeout_s,
+                timeout=within(self._config.timeout_s, ends - time.monotonic()),
                 allow_redirects=False,
             )
         except OSError as exc:  # every error of requests is one
             failure = network_failure("log in", exc)
             if isinstance(failure, OrgUnavailableError):
                 failure.fate_unknown = False  # what the login was for was not sent
+            self._lost()
         else:
             return read_token(response.status_code, _json(response), generation)
         raise failure  # here, so that the caught error does not ride along with its texts
-
-
-def network_failure(what: str, exc: OSError) -> HomeportError:
-    """Return the error to raise for a call that got no answer. Never *exc*'s text: it has URLs."""
-    if not isinstance(exc, requests.RequestException):
-        return HaltError(f"{what}: the file ca_file names cannot be read")
-    if "CERTIFICATE_VERIFY_FAILED" in str(exc):
-        return HaltError(
-            f"{what}: the org's certificate is not signed by an authority in ca_file, "
-            "or is for another host than instance_url's"
-        )
-    text = f"{what}: no answer from Salesforce ({type(exc).__name__})"
-    return OrgUnavailableError(text, fate_unknown=not isinstance(exc, requests.ConnectTimeout))
 
 
 def _json(response: requests.Response) -> Mapping[str, Any]:

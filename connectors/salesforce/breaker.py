@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from connectors.salesforce.errors import OrgUnavailableError
+from connectors.salesforce.errors import OrgRestedError
 
 AFTER = 8  # calls in a row without an answer
 REST_S = 30.0
@@ -40,7 +40,7 @@ class Breaker:
         """Let a call pass, or one every while if the org is thought to be out.
 
         Raises:
-            OrgUnavailableError: The org is left alone; nothing was sent.
+            OrgRestedError: The org is left alone; nothing was sent.
 
         """
         with self._lock:
@@ -54,7 +54,7 @@ class Breaker:
             f"Salesforce did not answer {self._outages} calls in a row; the next one is in "
             f"{left:.0f} s"
         )
-        raise OrgUnavailableError(msg)
+        raise OrgRestedError(msg, again_in_s=left)
 
     def answered(self) -> None:
         """Note that the org is there, whatever it said."""

@@ -10,17 +10,19 @@ Source: REST API guide, "Limits" and "Sforce-Limit-Info"; Salesforce Developer L
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from connectors.salesforce.errors import OrgUnavailableError
+from connectors.salesforce.errors import OrgRestedError
 
 SOFT, HARD = 0.80, 0.95  # of the share: save calls, make none
 HOUR_S, HOURS = 3_600, 24
 PAUSE_S = 300.0
+LIMITS_EVERY_S = 300.0  # what /limits says is up to five minutes old
 SAVE_S = 1.0
 _USAGE = re.compile(r"(?:^|;\s*)api-usage=(\d{1,12})/(\d{1,12})")
 _OURS = re.compile(r"(?:^|;\s*)per-app-api-usage=(\d{1,12})/(\d{1,12})")
@@ -65,6 +67,7 @@ class Budget:
         self._hours = _read(file)  # hours since 1970 -> calls
         self._org: Usage | None = None
         self._app: Usage | None = None
+        self._limits_at = -LIMITS_EVERY_S
         self._next_probe = 0.0
         self._saved = now()
 
@@ -87,7 +90,7 @@ class Budget:
         """Let a call pass, or one every while when the hard limit is reached.
 
         Raises:
-            OrgUnavailableError: Nothing was sent.
+            OrgRestedError: Nothing was sent.
 
         """
         with self._lock:
@@ -101,7 +104,7 @@ class Budget:
             f"this region has used {HARD:.0%} of its share of the org's API calls in 24 hours"
             f" (api_share {self._share}); asking again in {left:.0f} s"
         )
-        raise OrgUnavailableError(msg)
+        raise OrgRestedError(msg, again_in_s=left)
 
     def refused(self) -> None:
         """Note that the org says that there are no calls left: as if the hard limit were met."""
@@ -116,10 +119,37 @@ class Budget:
             hour = int(self._now()) // HOUR_S
             self._hours = {h: n for h, n in self._hours.items() if h > hour - HOURS}
             self._hours[hour] = self._hours.get(hour, 0) + 1
-            self._org = _usage(_USAGE, header) or self._org
-            self._app = _usage(_OURS, header)
+            if header is not None:
+                self._app = _usage(_OURS, header)
+                self._heard(_usage(_USAGE, header))
             if self._now() - self._saved >= SAVE_S:
                 self._save()
+
+    def wants_limits(self) -> bool:
+        """Return whether to ask the org's ``/limits``: nothing has told of them for a while.
+
+        Once asked, the answer is no for that while, whatever comes of it.
+        """
+        with self._lock:
+            is_due = self._now() - self._limits_at >= LIMITS_EVERY_S
+            if is_due:
+                self._limits_at = self._now()
+            return is_due
+
+    def note_limits(self, limits: Mapping[str, Any]) -> None:
+        """Take in what ``/limits`` says: Max and Remaining of DailyApiRequests."""
+        calls = limits.get("DailyApiRequests")
+        found = (
+            [calls.get(name) for name in ("Max", "Remaining")] if isinstance(calls, dict) else []
+        )
+        whole = [n for n in found if isinstance(n, int)]
+        if len(whole) == len(("Max", "Remaining")):
+            with self._lock:
+                self._heard(Usage(whole[0] - whole[1], whole[0]))
+
+    def _heard(self, org: Usage | None) -> None:
+        if org is not None:
+            self._org, self._limits_at = org, self._now()
 
     def close(self) -> None:
         """Write the count down."""

@@ -1,43 +1,35 @@
-"""One region's client of the org: any call, queries and describes, each within a deadline.
-
-Built on ``Salesforce.restful`` alone. simple-salesforce's own object calls recurse without end
-on a dead session, have no time-outs and drop headers after a login; see its issues 148 and 804.
-"""
+"""One region's client of the org: any call, queries and describes, each within a deadline."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from typing import Any, TypeVar
 
 import requests
-from simple_salesforce.api import Salesforce
-from simple_salesforce.exceptions import SalesforceError
-from simple_salesforce.util import exception_handler
 from tenacity import (
     RetryCallState,
     Retrying,
-    retry_if_exception_type,
+    retry_if_exception,
     stop_before_delay,
     wait_random_exponential,
 )
 
 from connectors.salesforce.access import Access
-from connectors.salesforce.auth import network_failure
+from connectors.salesforce.budget import Budget
 from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.errors import (
+    OrgRestedError,
     OrgUnavailableError,
     SessionRefusedError,
 )
-from connectors.salesforce.flows import Token
-from connectors.salesforce.refusals import Answer, Call, api_name, is_spent, refusal
+from connectors.salesforce.refusals import Answer, Call, api_name
 from connectors.salesforce.rows import MAX_ROWS, RowResult, encode_rows, read_results
-from schemas.errors import HomeportError, RetriableError
+from connectors.salesforce.transport import Transport
+from schemas.errors import RetriableError
 
 T = TypeVar("T")
 
-LEAST_READ_S = 1.0  # a try that is made at all gets so long
-REDIRECTED = 300
+SESSIONS = 3  # refused in turn, each as soon as it was open: that lasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +70,12 @@ class OrgClient:
         self._config = config
         self._access = access or Access(config, session=session)
         self._retry = retry
-        self._headers = {"Sforce-Call-Options": f"client=homeport-{region}"}
-        self._org: tuple[int, Salesforce] | None = None
+        self._transport = Transport(config, region, self._access)
+
+    @property
+    def budget(self) -> Budget:
+        """Return the region's share of the org's API calls: whether to save them, what is left."""
+        return self._access.budget
 
     def upsert(
         self, sobject: str, key_field: str, rows: Sequence[Mapping[str, Any]]
@@ -121,18 +117,7 @@ class OrgClient:
             HaltError: The org's set-up or ours is wrong; the text says what.
 
         """
-        unknown = False
-        ends = self._ends()
-
-        def once() -> Answer:
-            nonlocal unknown
-            try:
-                return self._try(call, _as_it_is, ends)
-            except OrgUnavailableError as exc:
-                unknown = exc.fate_unknown = unknown or exc.fate_unknown
-                raise
-
-        answer: Answer = self._retrying()(once)
+        answer, unknown = self._tries(call, _as_it_is)
         return replace(answer, fate_unknown=unknown)
 
     def query_all(self, soql: str, *, with_deleted: bool = False) -> Iterator[dict[str, Any]]:
@@ -173,91 +158,47 @@ class OrgClient:
         return self._call(call, _read_object)
 
     def _call(self, call: Call, read: Callable[[Any], T]) -> T:
-        answer: T = self._retrying()(self._try, call, lambda one: read(one.content), self._ends())
+        answer: T = self._tries(call, lambda one: read(one.content))[0]
         return answer
 
-    def _ends(self) -> float:
-        return time.monotonic() + self._retry.deadline_s
+    def _tries(self, call: Call, read: Callable[[Answer], T]) -> tuple[T, bool]:
+        """Return what *read* makes of the answer, and whether a try before it may still count."""
+        packed, unknown = self._transport.packed(call), False
+        ends = time.monotonic() + self._retry.deadline_s
+
+        def once() -> T:
+            nonlocal unknown
+            try:
+                return self._transport.attempt(packed, read, ends)
+            except OrgUnavailableError as exc:
+                unknown = exc.fate_unknown = unknown or exc.fate_unknown
+                raise
+
+        made: T = self._retrying()(once)
+        return made, unknown
 
     def _retrying(self) -> Retrying:
         usual = wait_random_exponential(
             multiplier=self._retry.first_wait_s, max=self._retry.max_wait_s
         )
+        sessions = 0
+
+        def is_passing(exc: BaseException) -> bool:
+            nonlocal sessions
+            if isinstance(exc, SessionRefusedError):  # a burst of refusals, or one that lasts?
+                sessions += 1
+                return exc.may_refresh and sessions < SESSIONS
+            return isinstance(exc, RetriableError) and not isinstance(exc, OrgRestedError)
 
         def wait(state: RetryCallState) -> float:
             return max(usual(state), self._access.wait_s)
 
         return Retrying(
-            retry=retry_if_exception_type(RetriableError),
+            retry=retry_if_exception(is_passing),
             stop=stop_before_delay(self._retry.deadline_s),
             wait=wait,
             reraise=True,
         )
-
-    def _try(self, call: Call, read: Callable[[Answer], T], ends: float) -> T:
-        self._access.check()
-        tokens = self._access.tokens
-        token = tokens.current()
-        try:
-            return read(self._send(token, call, ends))
-        except SessionRefusedError as exc:
-            if not exc.may_refresh:
-                raise
-        token = tokens.refresh(if_generation=token.generation)
-        return read(self._send(token, call, ends))
-
-    def _send(self, token: Token, call: Call, ends: float) -> Answer:
-        failure: HomeportError
-        try:
-            return self._ask(token, call, ends)
-        except SalesforceError as exc:
-            failure = refusal(call, exc.status, exc.content)
-            if is_spent(exc.content):
-                self._access.budget.refused()
-        except OSError as exc:  # every error of requests is one
-            failure = network_failure(str(call), exc)
-            self._access.breaker.failed()
-        except (KeyError, TypeError, ValueError):  # simple-salesforce on an unexpected body
-            failure = OrgUnavailableError(f"{call}: Salesforce's answer cannot be read")
-        raise failure  # here, so that the caught error does not ride along with its texts
-
-    def _ask(self, token: Token, call: Call, ends: float) -> Answer:
-        connect_s, read_s = self._config.timeout_s
-        answers: list[requests.Response] = []
-        org = self._salesforce(token)
-        headers = {**self._headers, "Content-Type": call.content_type, **(call.headers or {})}
-        options: dict[str, Any] = {
-            "params": dict(call.params) if call.params else None,
-            "method": call.method,
-            "data": call.body,
-            "timeout": (connect_s, max(LEAST_READ_S, min(read_s, ends - time.monotonic()))),
-            "allow_redirects": False,  # a redirect could carry the rows to another host
-            "hooks": {"response": [self._access.noted, lambda one, **_: answers.append(one)]},
-        }
-        if not call.raw:
-            content = org.restful(call.path, headers=headers, **options)
-            return Answer(content, status=answers[0].status_code, headers=answers[0].headers)
-        answer = self._access.session.request(
-            url=org.base_url + call.path, headers={**org.headers, **headers}, **options
-        )
-        if answer.status_code >= REDIRECTED:
-            exception_handler(answer)
-        return Answer(answer.content, status=answer.status_code, headers=answer.headers)
-
-    def _salesforce(self, token: Token) -> Salesforce:
-        """Return the library's client for *token*: a fresh one each, as it caches the old one."""
-        if self._org is None or self._org[0] != token.generation:
-            org = Salesforce(
-                session_id=token.value,
-                instance_url=self._config.instance_url,
-                version=self._config.api_version,
-                session=self._access.session,
-                parse_float=Decimal,
-                object_pairs_hook=dict,
-            )
-            org.headers.pop("X-PrettyPrint", None)
-            self._org = (token.generation, org)
-        return self._org[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, FilePath, PositiveFloat, StringConstraints, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    FilePath,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass
 
 from connectors.salesforce.options import SinkOptions
@@ -73,6 +81,7 @@ class SalesforceConfig(App):
         connect_timeout_s: Longest wait for a connection, in seconds.
         read_timeout_s: Longest silence of the org within a call, in seconds. The org itself
             waits up to 10 s for a row's lock.
+        gzip_from: Request bodies of so many bytes or more go gzipped; None: none do.
         api_share: The part of the org's daily API calls that this region may use.
         limit_pause_s: How long to make no call when none are left, in seconds.
         sink: How rows are written.
@@ -86,6 +95,7 @@ class SalesforceConfig(App):
     api_version: ApiVersion = "62.0"
     connect_timeout_s: PositiveFloat = 5.0
     read_timeout_s: PositiveFloat = 60.0
+    gzip_from: PositiveInt | None = 16_384
     api_share: Share = 1.0
     limit_pause_s: PositiveFloat = 300.0
     sink: SinkOptions = field(default_factory=SinkOptions)

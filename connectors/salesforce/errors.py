@@ -18,6 +18,20 @@ class OrgUnavailableError(RetriableError):
         self.fate_unknown = fate_unknown
 
 
+class OrgRestedError(OrgUnavailableError):
+    """A call was kept back: the org does not answer, or our calls of the day are used up.
+
+    Attributes:
+        again_in_s: When a call will be let through, in seconds.
+
+    """
+
+    def __init__(self, text: str, *, again_in_s: float) -> None:
+        """Keep when to come back; nothing was sent."""
+        super().__init__(text)
+        self.again_in_s = again_in_s
+
+
 class SessionRefusedError(HaltError):
     """The org refuses our session id.
 

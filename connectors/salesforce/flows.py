@@ -28,6 +28,7 @@ OK, TOO_MANY_REQUESTS, SERVER_ERROR = 200, 429, 500
 _VISIBLE = re.compile(r"[!-~]+")  # what may stand in an Authorization header
 
 NEXT_STEP: Mapping[str, str] = {
+    "OAUTH_APP_BLOCKED": "an administrator has blocked the app; unblock it, or name another",
     "app_not_found": "instance_url must be the My Domain of the org that has the app",
     "inactive_org": "the org is locked or gone",
     "invalid_app_access": "pre-authorise the user for the app with its permission set",

@@ -27,6 +27,8 @@ CounterName = Literal[
     "homeport.alerts",
     # Records that crossed the wire, by direction. Unit: {record}. Labels: stage, direction.
     "homeport.kafka.records",
+    # Calls to the org's API, logins aside. Unit: {call}.
+    "homeport.salesforce.calls",
 ]
 GaugeName = Literal[
     # Raw records not yet decided. Unit: {record}. Labels: domain, partition.
@@ -39,6 +41,10 @@ GaugeName = Literal[
     "homeport.parked",
     # How long the oldest of them has waited. Unit: s.
     "homeport.parked.age",
+    # What is left of the region's share of the org's daily API calls, 0 to 1. Unit: 1.
+    "homeport.salesforce.share",
+    # Whether the org is left alone because it does not answer, 0 or 1. Unit: 1.
+    "homeport.salesforce.rested",
 ]
 HistogramName = Literal[
     # From the first record polled to the batch's commit. Unit: s. Labels: stage.
@@ -74,6 +80,7 @@ COUNTERS: Mapping[CounterName, Metric] = {
     "homeport.kafka.records": Metric(
         "{record}", "Records that crossed the wire.", ("stage", "direction")
     ),
+    "homeport.salesforce.calls": Metric("{call}", "Calls to the org's API."),
 }
 GAUGES: Mapping[GaugeName, Metric] = {
     "homeport.kafka.lag": Metric(
@@ -87,6 +94,8 @@ GAUGES: Mapping[GaugeName, Metric] = {
     ),
     "homeport.parked": Metric("{record}", "Records that the org could not take yet."),
     "homeport.parked.age": Metric("s", "How long the oldest parked record has waited."),
+    "homeport.salesforce.share": Metric("1", "Left of our share of the org's daily calls."),
+    "homeport.salesforce.rested": Metric("1", "The org is left alone: it does not answer."),
 }
 HISTOGRAMS: Mapping[HistogramName, Metric] = {
     "homeport.batch.duration": Metric("s", "First record polled to commit.", ("stage",)),
