@@ -32,6 +32,8 @@ from connectors.salesforce.client import OrgClient
 from connectors.salesforce.preflight import preflight
 from connectors.salesforce.sink import Clock, SalesforceSink
 from residency import topics
+from residency.contracts.needs import region_needs
+from residency.contracts.read import load_contract
 from residency.gate.check import Gate
 from residency.keys import ledger_keys, secret
 from residency.ledger.files import Ledger
@@ -120,12 +122,11 @@ class Egress:
 
     def _preflight(self, client: OrgClient, halt: threading.Event) -> None:
         """Compare the org with what we write, before the first record is read."""
-        objects = {
-            schema.object: schema.columns for schema in load_registry() if schema.object is not None
-        }
-        problems = self._retrying(halt)(preflight, client, objects)
+        needs = region_needs(self._settings.region, load_contract(), load_registry())
+        problems = self._retrying(halt)(preflight, client, needs)
         if problems:
-            raise HaltError("the org cannot take our records: " + "; ".join(problems))
+            found = "; ".join(map(str, problems))
+            raise HaltError(f"the org cannot take our records: {found}")
 
     def _producer(self) -> Producer:
         return Producer(self._settings.kafka.librdkafka(enable_idempotence=True, linger_ms=5))

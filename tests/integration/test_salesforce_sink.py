@@ -36,8 +36,12 @@ from connectors.salesforce.options import SinkOptions
 from connectors.salesforce.outcome import Outcome, Result
 from connectors.salesforce.preflight import preflight
 from connectors.salesforce.sink import SalesforceSink
+from residency.contracts.needs import FieldNeed, Needs, ObjectNeed, region_needs
+from residency.contracts.read import load_contract
+from residency.regions import load_regions
 from schemas.errors import HaltError, RetriableError
 from schemas.events import LoggedRecord
+from schemas.registry import load_registry
 
 WRITES = 6  # calls of `batch_of`
 PLACED = datetime(2026, 11, 23, 8, 15, 30, tzinfo=UTC)  # orgs keep whole seconds
@@ -113,21 +117,26 @@ def results(outcomes: list[Outcome]) -> set[Result]:
     return {outcome.result for outcome in outcomes}
 
 
-def test_the_org_has_every_field_of_the_minimal_schemas(org: SalesforceConfig) -> None:
-    objects: dict[str, list[str]] = {}
-    for file in (ROOT / "schemas/avro/minimal").glob("*.avsc"):
-        schema = json.loads(file.read_bytes())
-        names = [field["name"] for field in schema["fields"]]
-        objects[schema["homeport.object"]] = [name for name in names if name.endswith("__c")]
+def needs_of(region: str) -> Needs:
+    return region_needs(region, load_contract(), load_registry())
 
-    assert len(objects) == 3
-    assert preflight(client_of(org), objects) == []
+
+@pytest.mark.parametrize("region", load_regions())
+def test_the_org_takes_all_that_a_region_may_send(org: SalesforceConfig, region: str) -> None:
+    needs = needs_of(region)
+
+    assert len(needs) == 3
+    assert preflight(client_of(org), needs) == []
 
 
 def test_preflight_finds_what_the_org_lacks(org: SalesforceConfig) -> None:
-    problems = preflight(client_of(org), {ORDER: ["No_Such__c"], "Nothing__c": []})
+    need = needs_of("eu")[ORDER]
+    more = {"No_Such__c": FieldNeed("No_Such__c", "string", longest=1)}
+    needs = {ORDER: ObjectNeed(ORDER, {**need.fields, **more}), "No__c": ObjectNeed("No__c", more)}
 
-    assert [problem.split(":")[0] for problem in problems] == [f"{ORDER}.No_Such__c", "Nothing__c"]
+    problems = preflight(client_of(org), needs)
+
+    assert [problem.where for problem in problems] == [f"{ORDER}.No_Such__c", "No__c"]
 
 
 def test_values_come_back_as_they_were_sent(org: SalesforceConfig) -> None:
