@@ -125,8 +125,7 @@ class Egress:
         needs = region_needs(self._settings.region, load_contract(), load_registry())
         problems = self._retrying(halt)(preflight, client, needs)
         if problems:
-            found = "; ".join(map(str, problems))
-            raise HaltError(f"the org cannot take our records: {found}")
+            raise HaltError("the org cannot take our records: " + "; ".join(map(str, problems)))
 
     def _producer(self) -> Producer:
         return Producer(self._settings.kafka.librdkafka(enable_idempotence=True, linger_ms=5))

@@ -35,6 +35,15 @@ NEXT_STEP: Mapping[str, str] = {
     "INVALID_SESSION_ID": "see the app's and the user's session policies in Setup",
     "API_DISABLED_FOR_ORG": "the org's edition has no API; nothing can be deployed to it",
 }
+# As XML Schema has booleans; the client would write Python's.
+_OPTIONS: Mapping[str, str] = {
+    "allowMissingFiles": "false",
+    "autoUpdatePackage": "false",
+    "ignoreWarnings": "false",
+    "performRetrieve": "false",
+    "purgeOnDelete": "false",
+    "rollbackOnError": "true",
+}
 _STEP = "see Deployment Status in the org's Setup"
 
 
@@ -117,10 +126,9 @@ class Deployment:
             "start the deployment",
             lambda: self._org.deploy(
                 _Zip(package),
-                sandbox=False,  # only then does the client ask for rollbackOnError
+                sandbox=True,  # else the client writes its own booleans, as Python does
+                **_OPTIONS,
                 checkOnly="true" if check_only else "false",
-                rollbackOnError="true",
-                allowMissingFiles="false",
                 testLevel=test_level,
                 tests="",  # None would be written into the request
                 client="homeport",
@@ -232,7 +240,7 @@ class _Bounded(HTTPAdapter):
     def send(
         self,
         request: requests.PreparedRequest,
-        *args: Any,
+        *args: Any,  # noqa: ANN401  requests' own
         **kwargs: Any,  # noqa: ANN401
     ) -> requests.Response:
         """Send with the time-out, if the caller gives none."""

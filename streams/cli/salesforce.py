@@ -149,7 +149,10 @@ def deploy(  # noqa: PLR0913  options of one command
         raise click.UsageError(msg)
     chosen = choices(certificates, contact_email, permission_set)
     if update:
-        run.update(chosen, as_json=as_json)
+        if certificates or contact_email or permission_set:
+            msg = "--update writes what is the same for every org; use --out for one org's choices"
+            raise click.UsageError(msg)
+        run.update(as_json=as_json)
         return
     if out is not None:
         run.write(out, chosen, as_json=as_json)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 import orjson
@@ -11,18 +12,18 @@ from connectors.salesforce.client import CallRetry, OrgClient
 from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.deploy import Deployment, Status, TestLevel
 from connectors.salesforce.described import Change, changes, read_described
-from connectors.sfdx.components import Choices, components
+from connectors.sfdx.components import Choices, Component, components
 from connectors.sfdx.reader import read_org
-from connectors.sfdx.source import FOLDER, drift, package, source_files, write_source
+from connectors.sfdx.source import FOLDER, SOURCE, drift, package, source_files, write_source
 from schemas.errors import HomeportError, RetriableError, SetupError
 
 ZIP = "homeport-mdapi.zip"
 ASK = CallRetry(deadline_s=20.0)  # a dry run need not have the org
 
 
-def update(chosen: Choices, *, as_json: bool) -> None:
-    """Make connectors/sfdx what is generated."""
-    files = source_files(components(chosen))
+def update(*, as_json: bool) -> None:
+    """Make connectors/sfdx what is generated; what one org chooses is not committed."""
+    files = source_files(components())
     stale = drift(files)
     write_source(FOLDER, files)
     if as_json:
@@ -61,7 +62,7 @@ def write(folder: Path, chosen: Choices, *, as_json: bool) -> None:
 def show(config: SalesforceConfig | None, chosen: Choices, *, as_json: bool) -> None:
     """Print what would be deployed and, if the org can be asked, what would change in it."""
     parts = components(chosen)
-    found, problem = _compared(config)
+    found, problem = _compared(config, parts)
     if as_json:
         told = {
             "components": [{"type": one.kind, "name": str(one).split(" ")[1]} for one in parts],
@@ -132,11 +133,15 @@ class _Progress:
         self._last = line
 
 
-def _compared(config: SalesforceConfig | None) -> tuple[Sequence[Change], str | None]:
+def _compared(
+    config: SalesforceConfig | None, parts: Sequence[Component]
+) -> tuple[Sequence[Change], str | None]:
     """Return what would change, or else why that is not known."""
     if config is None:
         return (), "name one with --settings or --region"
-    wanted = read_org()
+    with TemporaryDirectory() as folder:
+        write_source(Path(folder), source_files(parts))
+        wanted = read_org(Path(folder) / SOURCE / "objects")
     try:
         have = read_described(OrgClient(config, "deploy", retry=ASK), wanted)
     except HomeportError as exc:
