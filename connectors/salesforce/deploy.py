@@ -4,10 +4,11 @@ By ``Salesforce.deploy`` of simple-salesforce, with a client of its own: it leav
 the client that it was called on unfit for anything else, and has no time-outs.
 """
 
+import io
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 from xml.etree import ElementTree as ET
 
 import requests
@@ -22,7 +23,6 @@ from connectors.salesforce.errors import LoginRefusedError, OrgUnavailableError
 from connectors.salesforce.network import network_failure
 from schemas.errors import HaltError, HomeportError, RetriableError
 
-T = TypeVar("T")
 TestLevel = Literal["NoTestRun", "RunLocalTests"]
 ENDED: Final = frozenset(
     {"Succeeded", "SucceededPartial", "Failed", "FinalizingDeployFailed", "Canceled"}
@@ -125,7 +125,7 @@ class Deployment:
         answer = self._ask(
             "start the deployment",
             lambda: self._org.deploy(
-                _Zip(package),
+                io.BytesIO(package),
                 sandbox=True,  # else the client writes its own booleans, as Python does
                 **_OPTIONS,
                 checkOnly="true" if check_only else "false",
@@ -164,8 +164,10 @@ class Deployment:
         return Status(
             deployment_id,
             answer.get("state") or "Pending",
-            *(_number(parts.get(f"{name}_count")) for name in ("deployed", "failed", "total")),
-            tuple(failures),
+            deployed=_number(parts.get("deployed_count")),
+            failed=_number(parts.get("failed_count")),
+            total=_number(parts.get("total_count")),
+            failures=tuple(failures),
         )
 
     def follow(
@@ -196,10 +198,10 @@ class Deployment:
                     return status
             sleep(POLL_S)
 
-    def _ask(self, what: str, call: Callable[[], T]) -> T:
+    def _ask(self, what: str, call: Callable[[], Any]) -> Mapping[str, Any]:
         failure: HomeportError
         try:
-            return call()
+            answer: Mapping[str, Any] = call()
         except SalesforceError as exc:
             code = _fault(exc.content)
             text = f"{what}: Salesforce refuses with {code or f'HTTP {exc.status}'}"
@@ -213,21 +215,9 @@ class Deployment:
             failure = network_failure(what, exc)
         except Exception:  # noqa: BLE001  what the library raises on an answer it cannot read
             failure = OrgUnavailableError(f"{what}: Salesforce's answer cannot be read")
+        else:
+            return answer
         raise failure  # here, so that the caught error does not ride along with its texts
-
-
-class _Zip:
-    """What the client reads the package from; it wants a path or something like a file."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def seek(self, _: int) -> None:
-        """Do nothing: it is read whole."""
-
-    def read(self) -> bytes:
-        """Return all."""
-        return self._content
 
 
 class _Bounded(HTTPAdapter):

@@ -51,6 +51,11 @@ def _typed(owner: ObjectNeed, need: FieldNeed) -> Mapping[str, Node]:
             return {"type": kind, **digits, "required": False}
         case "long":
             return {"type": "Number", "precision": precision(need), "scale": 0, "required": False}
+        case _:
+            return _text(need)
+
+
+def _text(need: FieldNeed) -> Mapping[str, Node]:
     if need.values is not None:
         return {"type": "Picklist", "required": False, "valueSet": _value_set(need.values)}
     key = {"externalId": True, "unique": True, "caseSensitive": True} if need.is_key else {}

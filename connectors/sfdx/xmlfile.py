@@ -26,7 +26,8 @@ def to_xml(kind: str, node: Mapping[str, Node]) -> bytes:
     root = ET.Element(kind, {"xmlns": NAMESPACE})
     _fill(root, kind, node)
     ET.indent(root, _INDENT)
-    return _DECLARATION + ET.tostring(root, encoding="utf-8") + b"\n"
+    body: bytes = ET.tostring(root, encoding="utf-8")
+    return _DECLARATION + body + b"\n"
 
 
 @cache

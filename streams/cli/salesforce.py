@@ -203,7 +203,8 @@ def choices(
         click.UsageError: A certificate is of no region, or no PEM.
 
     """
-    from connectors.sfdx.components import CONTACT, SINK, Choices  # noqa: PLC0415
+    from connectors.sfdx.access import SINK  # noqa: PLC0415 -- late, for --help
+    from connectors.sfdx.components import CONTACT, Choices  # noqa: PLC0415
 
     pems = {}
     for word in certificates:

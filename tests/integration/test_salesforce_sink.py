@@ -4,7 +4,6 @@ Faults of the network are played between client and org, so that the org really 
 really does not, before the answer is lost.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,6 @@ from org_process import (
     CUSTOMER,
     KEY,
     ORDER,
-    ROOT,
     client_of,
     deletion,
     logged,
@@ -34,14 +32,9 @@ from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.errors import LoginRefusedError
 from connectors.salesforce.options import SinkOptions
 from connectors.salesforce.outcome import Outcome, Result
-from connectors.salesforce.preflight import preflight
 from connectors.salesforce.sink import SalesforceSink
-from residency.contracts.needs import FieldNeed, Needs, ObjectNeed, region_needs
-from residency.contracts.read import load_contract
-from residency.regions import load_regions
 from schemas.errors import HaltError, RetriableError
 from schemas.events import LoggedRecord
-from schemas.registry import load_registry
 
 WRITES = 6  # calls of `batch_of`
 PLACED = datetime(2026, 11, 23, 8, 15, 30, tzinfo=UTC)  # orgs keep whole seconds
@@ -115,28 +108,6 @@ def assert_rows_are_the_last_of(batch: list[LoggedRecord], client: OrgClient, pr
 
 def results(outcomes: list[Outcome]) -> set[Result]:
     return {outcome.result for outcome in outcomes}
-
-
-def needs_of(region: str) -> Needs:
-    return region_needs(region, load_contract(), load_registry())
-
-
-@pytest.mark.parametrize("region", load_regions())
-def test_the_org_takes_all_that_a_region_may_send(org: SalesforceConfig, region: str) -> None:
-    needs = needs_of(region)
-
-    assert len(needs) == 3
-    assert preflight(client_of(org), needs) == []
-
-
-def test_preflight_finds_what_the_org_lacks(org: SalesforceConfig) -> None:
-    need = needs_of("eu")[ORDER]
-    more = {"No_Such__c": FieldNeed("No_Such__c", "string", longest=1)}
-    needs = {ORDER: ObjectNeed(ORDER, {**need.fields, **more}), "No__c": ObjectNeed("No__c", more)}
-
-    problems = preflight(client_of(org), needs)
-
-    assert [problem.where for problem in problems] == [f"{ORDER}.No_Such__c", "No__c"]
 
 
 def test_values_come_back_as_they_were_sent(org: SalesforceConfig) -> None:

@@ -3,7 +3,6 @@
 import json
 import time
 import traceback
-from collections.abc import Iterator
 from decimal import Decimal
 from io import BytesIO
 from typing import Any

@@ -22,6 +22,7 @@ NEED = ObjectNeed(
     },
     deletes=True,
 )
+DEPLOY = "deploy it (homeport salesforce deploy), or let the permission set read it"
 REFUSED = OrgError("NOT_FOUND", (), Handling.HALT)
 Row = dict[str, Any]
 
@@ -55,7 +56,7 @@ class Org:
 
     def describe(self, _: str) -> Row:
         if self.status is not None:
-            raise RequestRefusedError("no", status=self.status, error=REFUSED)
+            raise RequestRefusedError(ORDER, status=self.status, error=REFUSED)
         return {"fields": list(self.fields.values()), **self.rights}
 
 
@@ -137,10 +138,8 @@ def test_an_object_that_is_not_there_is_a_problem_and_any_other_refusal_an_error
     org = Org()
     org.status = 404
 
-    assert problems(org) == [
-        f"{ORDER}: not there; deploy it (homeport salesforce deploy), or let the permission set"
-        " read it"
-    ]
+    (problem,) = problems(org)
+    assert problem == f"{ORDER}: not there; {DEPLOY}"
     org.status = 403
     with pytest.raises(RequestRefusedError):
         problems(org)
