@@ -1,7 +1,7 @@
 """Everything the org is to have, as metadata components, from what the regions may send."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from connectors.sfdx.access import ERASURE, SINK, erasure_node, sink_node
@@ -26,6 +26,7 @@ class Component:
         name: Its full name; of a field or a rule without its object.
         node: Its elements.
         owner: The object of a field or a rule, else empty.
+        region: The region whose app it is a part of, else empty.
 
     """
 
@@ -33,6 +34,7 @@ class Component:
     name: str
     node: Mapping[str, Node]
     owner: str = ""
+    region: str = ""
 
     def __str__(self) -> str:
         """Return type and full name: ``CustomField Commerce_Order__c.Status__c``."""
@@ -81,8 +83,22 @@ def components(choices: Choices = Choices()) -> tuple[Component, ...]:
         Component("PermissionSet", SINK, sink_node(needs)),
         Component("PermissionSet", ERASURE, erasure_node(needs)),
     ]
-    found += [part for region in load_regions() for part in _app(region, choices)]
+    for region in load_regions():
+        found += [replace(part, region=region) for part in _app(region, choices)]
     return tuple(found)
+
+
+def deployable(choices: Choices) -> tuple[Component, ...]:
+    """Return the components less the apps without a certificate.
+
+    Such an app would take no logins; over one that is there, it might take its certificate away.
+
+    Raises:
+        SetupError: As `components`.
+
+    """
+    parts = components(choices)
+    return tuple(p for p in parts if not p.region or p.region in choices.certificates)
 
 
 def _object(need: ObjectNeed) -> Iterator[Component]:

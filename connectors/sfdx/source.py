@@ -93,7 +93,9 @@ def _source_path(one: Component) -> str:
 
 def _manifest(components: Sequence[Component]) -> Mapping[str, Node]:
     members = {kind: sorted(one.name for one in components if one.kind == kind) for kind in _PLACES}
-    rows: list[Node] = [{"members": members[kind], "name": kind} for kind in sorted(members)]
+    rows: list[Node] = [
+        {"members": members[kind], "name": kind} for kind in sorted(members) if members[kind]
+    ]
     return {"types": rows, "version": API_VERSION}
 
 

@@ -12,9 +12,10 @@ from connectors.salesforce.client import CallRetry, OrgClient
 from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.deploy import Deployment, Status, TestLevel
 from connectors.salesforce.described import Change, changes, read_described
-from connectors.sfdx.components import Choices, Component, components
+from connectors.sfdx.components import Choices, Component, components, deployable
 from connectors.sfdx.reader import read_org
 from connectors.sfdx.source import FOLDER, SOURCE, drift, package, source_files, write_source
+from residency.regions import load_regions
 from schemas.errors import HomeportError, RetriableError, SetupError
 
 ZIP = "homeport-mdapi.zip"
@@ -61,7 +62,8 @@ def write(folder: Path, chosen: Choices, *, as_json: bool) -> None:
 
 def show(config: SalesforceConfig | None, chosen: Choices, *, as_json: bool) -> None:
     """Print what would be deployed and, if the org can be asked, what would change in it."""
-    parts = components(chosen)
+    parts = deployable(chosen)
+    _tell_left_alone(chosen)
     found, problem = _compared(config, parts)
     if as_json:
         told = {
@@ -99,8 +101,10 @@ def deploy(  # noqa: PLR0913  each an option
 
     """
     deployment = Deployment(config)
+    if follow is None:
+        _tell_left_alone(chosen)
     job = follow or deployment.start(
-        package(components(chosen)), check_only=check_only, test_level=test_level
+        package(deployable(chosen)), check_only=check_only, test_level=test_level
     )
     click.echo(f"deployment {job}{' (check only)' if check_only else ''}", err=True)
     try:
@@ -117,6 +121,13 @@ def deploy(  # noqa: PLR0913  each an option
         for failure in status.failures:
             click.echo(f"{failure.kind} {failure.file}: {failure.problem}")
     raise SystemExit(0 if status.is_good else 1)
+
+
+def _tell_left_alone(chosen: Choices) -> None:
+    alone = [region for region in load_regions() if region not in chosen.certificates]
+    if alone:
+        told = ", ".join(alone)
+        click.echo(f"left alone: the apps of {told}; give --certificate REGION=FILE", err=True)
 
 
 class _Progress:

@@ -236,6 +236,7 @@ def test_a_deployment_that_succeeds_exits_0_and_tells_how_far_it_is(
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["state"] == "Succeeded"
     assert result.stderr.splitlines() == [
+        "left alone: the apps of eu, uk, us; give --certificate REGION=FILE",
         f"deployment {JOB}",
         "InProgress: 4 of 9, 0 failed",
         "Succeeded: 9 of 9, 0 failed",

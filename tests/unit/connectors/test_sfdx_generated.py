@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from connectors.sfdx.classes import load_classes
-from connectors.sfdx.components import Choices, components, org_needs
+from connectors.sfdx.components import Choices, components, deployable, org_needs
 from connectors.sfdx.fields import length as length_of
 from connectors.sfdx.reader import read_org
 from connectors.sfdx.source import drift, package, source_files
@@ -110,6 +110,16 @@ def test_a_certificate_goes_into_its_own_regions_app_alone() -> None:
         f"{FOLDER}/extlClntAppGlobalOauthSets/Region_Sink_EU_glbl.ecaGlblOauth-meta.xml"
     ]
     assert parsed(with_one[changed[0]]).findtext(f"{NS}certificate") == "PEM & <more>"
+
+
+def test_an_app_without_a_certificate_is_not_deployed() -> None:
+    parts = deployable(Choices(certificates={"uk": "PEM"}))
+
+    assert {part.region for part in parts} == {"", "uk"}
+    assert {part.region for part in components()} == {"", *load_regions()}
+    with zipfile.ZipFile(io.BytesIO(package(deployable(Choices())))) as archive:
+        assert not [name for name in archive.namelist() if "Region_Sink_" in name]
+        assert b"External" not in archive.read("package.xml")
 
 
 def test_the_package_has_every_component_and_names_it() -> None:
