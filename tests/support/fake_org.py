@@ -3,6 +3,7 @@
 What a real process can show is shown against the test org (tests/integration).
 """
 
+import gzip
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -121,7 +122,7 @@ class FakeOrg(HTTPAdapter):
         return self.answer(request, status, cuts.get(fault, verdicts))
 
     def count(self, request: requests.PreparedRequest, path: str) -> None:
-        body = json.loads(request.body or b"{}")
+        body = json.loads(plain(request) or b"{}")
         self.calls[-1] = len(body.get("compositeRequest", [path]))
 
     def carry_out(
@@ -133,8 +134,7 @@ class FakeOrg(HTTPAdapter):
             keys = [owner.get(identity) for identity in params["ids"][0].split(",")]
             self.sent.append([key[1] for key in keys if key])
             return 200, [self.delete(key) if key else failure("gone") for key in keys]
-        assert isinstance(request.body, bytes)
-        body = json.loads(request.body)
+        body = json.loads(plain(request))
         if not path.endswith("/composite"):
             return self.collection(path, body)
         assert (body["allOrNone"], body["collateSubrequests"]) == (False, False)
@@ -209,6 +209,13 @@ class FakeOrg(HTTPAdapter):
         content = (body if isinstance(body, str) else json.dumps(body)).encode()
         raw = HTTPResponse(BytesIO(content), status=status, preload_content=False)
         return self.build_response(request, raw)
+
+
+def plain(request: requests.PreparedRequest) -> bytes:
+    """Return a request's body as it was before it was packed."""
+    body = request.body or b""
+    assert isinstance(body, bytes)
+    return gzip.decompress(body) if "Content-Encoding" in request.headers else body
 
 
 def failure(kind: str, fields: Sequence[str] = ()) -> dict[str, Any]:

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 import requests
-
-from connectors.sandbox.remote import Control
 from tests.integration.sandbox.bulk import (
     KEY,
     ORDER,
@@ -22,6 +20,8 @@ from tests.integration.sandbox.bulk import (
     upload,
     wait,
 )
+
+from connectors.sandbox.remote import Control
 
 
 def keys(name: str, rows: int) -> list[str]:
