@@ -211,6 +211,15 @@ def test_an_org_that_stays_silent_is_given_up(
         deployment.follow(JOB, lambda _: None)
 
 
+def test_lost_answers_count_anew_after_each_that_comes(
+    org: Org, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOST_POLLS", 2)
+    org.answers = [(503, ""), (200, status("Pending"))] * 3 + [(200, status("Succeeded", 9))]
+
+    assert deployment.follow(JOB, lambda _: None).is_good
+
+
 def test_a_refusal_names_the_right_and_none_of_the_orgs_text(
     org: Org, deployment: Deployment
 ) -> None:

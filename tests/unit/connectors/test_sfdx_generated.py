@@ -41,6 +41,8 @@ def test_the_same_contracts_make_the_same_bytes() -> None:
 
     assert source_files(again) == SOURCE
     assert package(again) == package(components())
+    with zipfile.ZipFile(io.BytesIO(package(again))) as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 @pytest.mark.parametrize("name", [n for n in SOURCE if n.endswith(".xml")])
