@@ -41,6 +41,10 @@ GaugeName = Literal[
     "homeport.salesforce.share",
     # Whether the org is left alone because it does not answer, 0 or 1. Unit: 1.
     "homeport.salesforce.rested",
+    # Records that the org could not take yet and that wait in their region. Unit: {record}.
+    "homeport.parked",
+    # How long the oldest of them has waited. Unit: s.
+    "homeport.parked.age",
 ]
 HistogramName = Literal[
     # From the first record polled to the batch's commit. Unit: s. Labels: stage.
@@ -90,6 +94,8 @@ GAUGES: Mapping[GaugeName, Metric] = {
     ),
     "homeport.salesforce.share": Metric("1", "Left of our share of the org's daily calls."),
     "homeport.salesforce.rested": Metric("1", "The org is left alone: it does not answer."),
+    "homeport.parked": Metric("{record}", "Records that the org could not take yet."),
+    "homeport.parked.age": Metric("s", "How long the oldest parked record has waited."),
 }
 HISTOGRAMS: Mapping[HistogramName, Metric] = {
     "homeport.batch.duration": Metric("s", "First record polled to commit.", ("stage",)),
@@ -101,12 +107,12 @@ LABELS: Mapping[LabelName, frozenset[str]] = {
     "outcome": frozenset(
         {"published", "refused"}  # gateway
         | {"minimal", "nothing", "quarantined"}  # border
-        | {"accepted", "rejected", "superseded", "gate-refused"}  # egress
+        | {"accepted", "rejected", "superseded", "gate-refused", "parked"}  # egress
     ),
     "reason": frozenset(Reason),
     "domain": frozenset(DOMAINS),
     "end": frozenset({"committed", "aborted"}),
-    "kind": frozenset({"wrong-region", "quarantine-limit"}),
+    "kind": frozenset({"wrong-region", "quarantine-limit", "parked-too-long", "in-doubt"}),
     "direction": frozenset({"received", "sent"}),
     "partition": frozenset(str(number) for number in range(MAX_PARTITIONS)),
 }

@@ -172,17 +172,29 @@ def test_kill_9_of_border_and_egress_under_load_loses_and_doubles_nothing(
     assert counts.results.get("rejected", 0) == 0
 
 
-def test_status_says_how_far_behind_the_border_is(home: Path) -> None:
-    command = ["-m", "streams.cli", "status", "--home", str(home), "--json"]
+def test_status_says_how_far_behind_the_border_is_and_how_much_egress_has_parked(
+    home: Path,
+) -> None:
+    processes = status_once_all_run(home)
 
-    done = subprocess.run(
-        [sys.executable, "-P", *command],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
-
-    lag = {row["name"]: row["lag"] for row in json.loads(done.stdout)["processes"]}
+    lag = {row["name"]: row["lag"] for row in processes}
     assert lag[f"{REGION}-border"] >= 0
     assert {name for name, n in lag.items() if n is not None} == {f"{REGION}-border"}
+    parked = {row["name"]: (row["parked"], row["parked_since"]) for row in processes}
+    assert parked.pop(f"{REGION}-egress") == (0, None)
+    assert set(parked.values()) == {(None, None)}
+
+
+def status_once_all_run(home: Path) -> list[dict[str, Any]]:
+    """Return what `status` shows once all is ready: what was killed last may still start."""
+    command = [sys.executable, "-P", "-m", "streams.cli", "status", "--home", str(home), "--json"]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        done = subprocess.run(command, env=env, capture_output=True, check=False, timeout=60)
+        processes: list[dict[str, Any]] = json.loads(done.stdout)["processes"]
+        if all(row["state"] == "ready" for row in processes):
+            assert done.returncode == 0, done.stderr
+            return processes
+        assert time.monotonic() < deadline, processes
+        time.sleep(1)
