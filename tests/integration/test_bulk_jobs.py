@@ -1,6 +1,7 @@
 """Jobs are kept, whole and in order, in a real PostgreSQL."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 
 import psycopg
 import pytest
@@ -30,27 +31,36 @@ def dsn(server: str) -> str:
     return server
 
 
+@pytest.fixture
+def connect(dsn: str) -> Iterator[Callable[[], BulkJobs]]:
+    """Open stores; they are closed afterwards."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(closing(BulkJobs(dsn)))
+
+
 def job(name: str, **rows: tuple[RecordId, ...]) -> Job:
     columns = ("External_Id__c", "Status__c")
     return Job(name, "Commerce_Order__c", "upsert", "External_Id__c", columns, rows)
 
 
-def test_a_job_outlives_whoever_kept_it(dsn: str) -> None:
+def test_a_job_outlives_whoever_kept_it(connect: Callable[[], BulkJobs]) -> None:
     older = job("750B", tok_1=(FIRST, SECOND), tok_2=(SECOND,))
     newer = Job("750A", "Commerce_Order__c", "hardDelete", "Id", ("Id",), {"a01": ()})
-    store = BulkJobs(dsn)
+    store = connect()
     store.add(older)
     store.add(newer)
     store.close()
 
-    found = BulkJobs(dsn).unfinished()
+    found = connect().unfinished()
 
     assert found == [older, newer]
     assert found[0].rows["tok_1"][0].topic_id == "dG9waWM"
 
 
-def test_a_removed_job_is_forgotten_with_its_rows_and_no_other(dsn: str) -> None:
-    store = BulkJobs(dsn)
+def test_a_removed_job_is_forgotten_with_its_rows_and_no_other(
+    connect: Callable[[], BulkJobs], dsn: str
+) -> None:
+    store = connect()
     store.add(job("750A", tok_1=(FIRST,)))
     store.add(job("750B", tok_1=(SECOND,)))
 
@@ -62,9 +72,9 @@ def test_a_removed_job_is_forgotten_with_its_rows_and_no_other(dsn: str) -> None
         assert connection.execute("SELECT job FROM bulk_job_rows").fetchall() == [("750B",)]
 
 
-def test_any_text_may_be_a_key(dsn: str) -> None:
+def test_any_text_may_be_a_key(connect: Callable[[], BulkJobs]) -> None:
     keys = ['a"b', "tab\there", "back\\slash", "line\nbreak", "{braces}", "\\N", "Ünï", ""]
-    store = BulkJobs(dsn)
+    store = connect()
     kept = job("750A", **dict.fromkeys(keys, (FIRST,)))
 
     store.add(kept)
@@ -72,8 +82,8 @@ def test_any_text_may_be_a_key(dsn: str) -> None:
     assert store.unfinished() == [kept]
 
 
-def test_a_lost_connection_is_said_and_made_anew(dsn: str) -> None:
-    store = BulkJobs(dsn)
+def test_a_lost_connection_is_said_and_made_anew(connect: Callable[[], BulkJobs], dsn: str) -> None:
+    store = connect()
     store.add(job("750A", tok_1=(FIRST,)))
     with psycopg.connect(dsn, autocommit=True) as other:
         other.execute(

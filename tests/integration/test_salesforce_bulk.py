@@ -1,5 +1,10 @@
 """Bulk API jobs against the local test org: every row has its own result, whatever goes wrong."""
 
+import json
+import math
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -8,13 +13,16 @@ from typing import Any
 
 import pytest
 from kept_jobs import FAST, KeptJobs, ids_of, open_writer, row, rows_of, states
-from org_process import KEY, ORDER, FaultPlan, client_of, logged, running_org, versions
+from org_process import KEY, ORDER, ROOT, FaultPlan, client_of, logged, running_org, versions
 
+from connectors.salesforce.access import Access
+from connectors.salesforce.auth import Tokens
 from connectors.salesforce.bulk.options import BulkOptions
 from connectors.salesforce.bulk.writer import BulkWriter
 from connectors.salesforce.client import OrgClient
 from connectors.salesforce.codes import Handling
 from connectors.salesforce.config import SalesforceConfig
+from connectors.salesforce.flows import Token
 from connectors.salesforce.options import SinkOptions
 from connectors.salesforce.outcome import Result
 from connectors.salesforce.rows import RowResult
@@ -121,13 +129,57 @@ def test_a_field_that_the_org_does_not_have_halts_by_name_and_leaves_nothing(
 
 
 def test_an_object_that_the_org_does_not_have_halts(client: OrgClient) -> None:
-    with pytest.raises(HaltError, match="create job for Nothing__c: .*INVALIDJOB.*deploy"):
+    with pytest.raises(HaltError, match=r"create job for Nothing__c: .*INVALIDJOB.*deploy"):
         open_writer(client).upsert("Nothing__c", KEY, [row("bn-1", 1)], [()])
 
 
 def test_hard_deletion_needs_its_permission_and_says_so(client: OrgClient) -> None:
-    with pytest.raises(HaltError, match="FEATURENOTENABLED; .*Bulk API Hard Delete"):
+    with pytest.raises(HaltError, match=r"FEATURENOTENABLED; .*Bulk API Hard Delete"):
         open_writer(client).hard_delete(ORDER, ["a01000000000001AAA"])
+
+
+def as_admin(home: Path, org: SalesforceConfig) -> OrgClient:
+    """Return a client with a session of the administrator, who may delete for good."""
+    argv = [sys.executable, "-P", "-m", "streams.cli", "sandbox", "token", "--json"]
+    port = org.instance_url.rpartition(":")[2]
+    done = subprocess.run(
+        [*argv, "--port", port, "--user", "admin", "--home", str(home)],
+        capture_output=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    access = Access(org)
+    access.tokens = Given(org, access.session)
+    access.tokens.token = Token(json.loads(done.stdout)["access_token"], 0)
+    return OrgClient(org, "eu", access=access)
+
+
+class Given(Tokens):
+    """A session that was opened elsewhere."""
+
+    token: Token
+
+    def current(self, ends: float = math.inf) -> Token:
+        del ends
+        return self.token
+
+
+def test_rows_are_deleted_for_good(home: Path, org: SalesforceConfig) -> None:
+    client, store = as_admin(home, org), KeptJobs()
+    writer = open_writer(client, store)
+    upsert(writer, rows_of("bd", 3))
+    find = f"SELECT Id FROM {ORDER} WHERE {KEY} LIKE 'bd-%'"  # noqa: S608
+    ids = [one["Id"] for one in client.query_all(find)]
+    absent = f"{ids[0][:12]}zzzAAA"
+
+    results = writer.hard_delete(ORDER, [ids[2], absent, ids[0]])
+
+    assert [result.success for result in results] == [True, False, True]
+    assert [one["Id"] for one in client.query_all(find, with_deleted=True)] == [ids[1]]
+    assert (store.unfinished(), [job.operation for job in store.added]) == (
+        [],
+        ["upsert", "hardDelete"],
+    )
 
 
 def test_no_rows_are_no_job(client: OrgClient) -> None:

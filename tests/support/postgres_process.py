@@ -1,5 +1,6 @@
 """A region's PostgreSQL alone, without broker and supervisor, for tests of what is kept in it."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from connectors.embedded.postgres_admin import dsn, is_ready, provision
 from connectors.embedded.processes import child_env, group_of
 
 START_S = 60
-ROLE, PASSWORD = "egress", "of the test"
+ROLE, PASSWORD = "egress", "of-the-test"
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def running_postgres() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = Server("eu", home / "eu" / "postgres", port, "of the superuser")
+    server = Server("eu", home / "eu" / "postgres", port, "of-the-superuser")
     prepare(server, print)
     found = spec(server)
     process = subprocess.Popen(
@@ -35,7 +36,7 @@ def running_postgres() -> Iterator[str]:
         user=found.user_id,
         group=None if found.user_id is None else group_of(found.user_id),
         extra_groups=None if found.user_id is None else [],
-        env=child_env(),
+        env=child_env({}, os.environ),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
@@ -47,7 +48,7 @@ def running_postgres() -> Iterator[str]:
                 pytest.fail("PostgreSQL did not start")
             time.sleep(0.1)
         provision(port, server.password, {ROLE: PASSWORD})
-        yield dsn(port, ROLE, f"'{PASSWORD}'")
+        yield dsn(port, ROLE, PASSWORD)
     finally:
         process.send_signal(found.stop_signal)
         process.wait(timeout=30)

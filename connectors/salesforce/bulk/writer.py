@@ -224,8 +224,8 @@ class BulkWriter:
             return
         try:
             for job_id, sobject in self._ingest.open_jobs(user):
-                if job_id != own.id:
-                    self._ingest.abort(job_id, sobject)
+                if job_id != own.id and self._ingest.abort(job_id, sobject):
+                    self._ingest.delete(job_id, sobject)
         except HomeportError as exc:  # they hold no data, and the next job is as good a time
             LOG.warning("open jobs are not looked for: %s", exc)
         else:
