@@ -14,14 +14,6 @@ from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_when_event_set,
-    wait_exponential_jitter,
-)
 
 from connectors.kafka import headers
 from connectors.kafka.errors import FatalWatch, named
@@ -29,7 +21,9 @@ from connectors.kafka.record import read
 from connectors.kafka.topology import check_topic_ids, load_topics
 from connectors.postgres.egress_store import EgressStore
 from connectors.salesforce.access import Access
+from connectors.salesforce.budget import Budget
 from connectors.salesforce.client import OrgClient
+from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.preflight import preflight
 from connectors.salesforce.sink import Clock, SalesforceSink
 from residency import topics
@@ -47,15 +41,14 @@ from streams.backlog import collect, waiting
 from streams.carrier import Carrier
 from streams.crossing import Parts
 from streams.parkwatch import LOOK_S, ParkWatch
+from streams.patience import retrying, sleep
 from streams.quarantining import Quarantine
 from streams.settings import Settings
 
 LOG = logging.getLogger("homeport.egress")
 API_TIMEOUT_S = 30.0
-CALLS_FILE = "api-calls.json"  # in the region's folder: what the org was asked, by hour
 FETCH_QUEUE_KIB = 16_384  # fetched ahead of the batch in hand
 DOUBT_S = 30.0  # for Kafka to bring back what an earlier run had in hand
-FIRST_WAIT_S, MAX_WAIT_S = 0.5, 30.0
 MAX_LINKS = 128
 COMMIT_AGAIN_S = 3_600.0
 
@@ -95,13 +88,14 @@ class Egress:
             raise HaltError(msg)
         known = load_topics(settings.home, settings.region)
         check_topic_ids(settings.kafka.librdkafka(), {self._topic: known[self._topic]})
-        access = Access(settings.salesforce, state=settings.folder / CALLS_FILE)
+        access = self._access(settings.salesforce)
         client = OrgClient(settings.salesforce, settings.region, access=access)
         self._preflight(client, halt)
         keys = ledger_keys(settings.folder / "keys", settings.region)
         seal = Seal(secret(settings.folder / "keys", EGRESS))
         producer, folder = self._producer(), settings.folder / "ledger"
         with (
+            closing(access),
             closing(EgressStore(settings.postgres.dsn)) as store,
             Ledger.open(folder, keys.origin, keys.seed, at_least=store.indexed) as ledger,
         ):
@@ -112,7 +106,7 @@ class Egress:
                 sink=SalesforceSink(
                     client,
                     options=settings.salesforce.sink,
-                    clock=Clock(sleep=partial(_sleep, halt)),
+                    clock=Clock(sleep=partial(sleep, halt)),
                     is_tight=lambda: access.budget.is_tight,
                     settled=ledger.size == 0,  # there was no earlier run
                 ),
@@ -122,12 +116,18 @@ class Egress:
             )
             self._consume(Carrier(parts), known[self._topic].partitions, halt)
 
+    def _access(self, config: SalesforceConfig) -> Access:
+        """Return the way into the org; its count of calls outlives this process."""
+        file = self._settings.folder / "salesforce-calls.json"
+        budget = Budget(config.api_share, file, config.limit_pause_s)
+        return Access(config, budget=budget, recorder=self._signals.recorder)
+
     def _preflight(self, client: OrgClient, halt: threading.Event) -> None:
         """Compare the org with what we write, before the first record is read."""
         objects = {
             schema.object: schema.columns for schema in load_registry() if schema.object is not None
         }
-        problems = self._retrying(halt)(preflight, client, objects)
+        problems = retrying(halt)(preflight, client, objects)
         if problems:
             raise HaltError("the org cannot take our records: " + "; ".join(problems))
 
@@ -222,7 +222,7 @@ class Egress:
         sources = {dict(r.headers).get(headers.TRACEPARENT): r for r in records}
         found = [link_from(record.headers) for record in list(sources.values())[:MAX_LINKS]]
         with self._signals.span("egress.batch", [link for link in found if link]):
-            results = self._retrying(halt)(carrier.carry, arrivals)
+            results = retrying(halt)(carrier.carry, arrivals)
         self._positions |= {(r.at.topic, r.at.partition): r.at.offset + 1 for r in records}
         self._commit(consumer)
         self._measure(results, len(messages), time.monotonic() - started)
@@ -237,22 +237,11 @@ class Egress:
         consumer.commit(offsets=offsets, asynchronous=False)
         self._commit_again_at = time.monotonic() + COMMIT_AGAIN_S
 
-    def _retrying(self, halt: threading.Event) -> Retrying:
-        """Return what calls again while the org or the database does not answer."""
-        return Retrying(
-            retry=retry_if_exception_type(RetriableError),
-            wait=wait_exponential_jitter(multiplier=FIRST_WAIT_S, max=MAX_WAIT_S),
-            stop=stop_when_event_set(halt),
-            sleep=sleep_using_event(halt),
-            before_sleep=_say,
-            reraise=True,
-        )
-
     def _retry(self, carrier: Carrier, halt: threading.Event) -> None:
         """Try parked records again that are due, and see how many are left."""
         if time.monotonic() < self._look_at or halt.is_set():
             return
-        results = self._retrying(halt)(carrier.retry)
+        results = retrying(halt)(carrier.retry)
         self._count(results)
         self._parked.look(carrier.waiting, datetime.now(UTC))
         self._look_at = time.monotonic() + (0 if results else LOOK_S)
@@ -268,23 +257,6 @@ class Egress:
             self._signals.recorder.add("homeport.records", n, stage="egress", outcome=result)
             if result != "parked":  # how many are so now, the health page says
                 self._counts[result] = self._counts.get(result, 0) + n
-
-
-def _sleep(halt: threading.Event, seconds: float) -> None:
-    """Wait, unless told to stop: what waits for a locked row is found in doubt at the next start.
-
-    Raises:
-        RetriableError: Told to stop.
-
-    """
-    if halt.wait(seconds):
-        msg = "told to stop while the org could not take a row"
-        raise RetriableError(msg)
-
-
-def _say(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    LOG.warning("waiting: %s", error)  # our own RetriableError: its text names no value
 
 
 def build(settings: Settings) -> Egress:

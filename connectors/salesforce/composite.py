@@ -106,9 +106,10 @@ class Upserter:
     def _send(self, call: Call, requests: Sequence[Request]) -> Any:  # noqa: ANN401 - decoded JSON
         try:
             answer = self._client.send(call)
-        except RetriableError:
-            for request in requests:
-                self._doubt(request)
+        except OrgUnavailableError as exc:
+            if exc.fate_unknown:
+                for request in requests:
+                    self._doubt(request)
             raise
         if answer.fate_unknown:  # of an earlier try, which may still be carried out
             for request in requests:

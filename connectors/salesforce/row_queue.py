@@ -8,13 +8,13 @@ it: as one row, under that one's version. What the outcomes say is then what the
 
 from collections.abc import Iterable
 
-from connectors.salesforce.codes import Handling, OrgError
+from connectors.salesforce.codes import NO_CODE, Handling, OrgError
 from connectors.salesforce.merge import Step, join
 from connectors.salesforce.outcome import BEHIND
 from connectors.salesforce.rows import RowResult
 
 WAITS = RowResult.refused(OrgError(BEHIND, (), Handling.PARK))
-PASSED = RowResult.refused(OrgError("", (), Handling.OLDER))
+PASSED = RowResult.refused(OrgError(NO_CODE, (), Handling.OLDER))
 
 End = tuple[Step, RowResult]
 

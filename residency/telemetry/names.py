@@ -37,6 +37,10 @@ GaugeName = Literal[
     "homeport.kafka.queue",
     # A request to the slowest broker and back. Unit: s. Labels: stage, direction.
     "homeport.kafka.round_trip",
+    # Records that the org could not take yet and that wait in their region. Unit: {record}.
+    "homeport.parked",
+    # How long the oldest of them has waited. Unit: s.
+    "homeport.parked.age",
     # What is left of the region's share of the org's daily API calls, 0 to 1. Unit: 1.
     "homeport.salesforce.share",
     # Whether the org is left alone because it does not answer, 0 or 1. Unit: 1.
@@ -96,6 +100,10 @@ GAUGES: Mapping[GaugeName, Metric] = {
     "homeport.salesforce.rested": Metric("1", "The org is left alone: it does not answer."),
     "homeport.parked": Metric("{record}", "Records that the org could not take yet."),
     "homeport.parked.age": Metric("s", "How long the oldest parked record has waited."),
+    "homeport.parked": Metric("{record}", "Records that the org could not take yet."),
+    "homeport.parked.age": Metric("s", "How long the oldest parked record has waited."),
+    "homeport.salesforce.share": Metric("1", "Left of our share of the org's daily calls."),
+    "homeport.salesforce.rested": Metric("1", "The org is left alone: it does not answer."),
 }
 HISTOGRAMS: Mapping[HistogramName, Metric] = {
     "homeport.batch.duration": Metric("s", "First record polled to commit.", ("stage",)),

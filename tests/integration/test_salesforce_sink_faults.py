@@ -34,7 +34,7 @@ def running(
 ) -> Iterator[tuple[SalesforceConfig, FaultPlan]]:
     home = tmp_path_factory.mktemp("home")
     with running_org(home, "--faults") as config:
-        yield replace(config, read_timeout_s=1.0), FaultPlan(home, config)
+        yield replace(config, read_timeout_s=1.0, limit_pause_s=0.2), FaultPlan(home, config)
 
 
 @pytest.fixture
@@ -220,7 +220,9 @@ FIELDS = ("Base_Version__c", "Label_Version__c", "Region__c")
 def settled(sink: SalesforceSink, batch: list[LoggedRecord]) -> list[Outcome]:
     """Return each record's last outcome: what is parked is sent again, as its caller would."""
     done: list[Outcome] = []
+    deadline = time.monotonic() + 60
     while batch:
+        assert time.monotonic() < deadline, "the sink makes no headway"
         try:
             outcomes = sink.write(batch)
         except RetriableError:

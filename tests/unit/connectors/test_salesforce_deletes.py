@@ -168,6 +168,19 @@ def test_a_write_that_is_given_up_leaves_its_rows_in_doubt(config: SalesforceCon
     assert (outcome.result, outcome.code) == (Result.PARKED, "FATE_UNKNOWN")
 
 
+def test_a_write_that_is_given_up_after_a_clear_answer_leaves_none(
+    config: SalesforceConfig,
+) -> None:
+    org = FakeOrg(faults={0: "busy"})
+    sink = SalesforceSink(fake_client(config, org, ONE_TRY), settled=True)
+
+    with pytest.raises(RetriableError):
+        sink.write([logged(1, ORDER, "a")])
+    (outcome,) = sink.write([logged(2, ORDER, "a", deletes=True)])
+
+    assert outcome.result is Result.ACCEPTED
+
+
 @pytest.mark.parametrize("fault", ["limit", "401", "busy"])
 def test_an_answer_that_refuses_leaves_no_doubt(config: SalesforceConfig, fault: str) -> None:
     org = FakeOrg(faults={0: fault})

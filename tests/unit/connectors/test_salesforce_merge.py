@@ -69,6 +69,21 @@ def test_a_deletion_stands_alone_in_its_turn() -> None:
     assert [step.deletes for step in steps] == [False, True, True, False]
 
 
+def test_after_a_deletion_versions_start_afresh() -> None:
+    versions = [5, 6, 3, 4]
+    batch = [logged(n, "a", deletes=n == 1, Base_Version__c=v) for n, v in enumerate(versions)]
+
+    (steps,) = merge(batch, KEY).values()
+
+    assert shape(steps) == [(0,), (1,), (2, 3)]
+
+
+def test_no_step_shows_a_value() -> None:
+    ((step,),) = merge([logged(1, "tok_canary", Status__c="canary")], KEY).values()
+
+    assert "canary" not in repr(step)
+
+
 @pytest.mark.parametrize(
     ("versions", "shapes"),
     [
