@@ -7,7 +7,7 @@ import pytest
 
 from connectors.salesforce.breaker import Breaker
 from connectors.salesforce.budget import Budget
-from connectors.salesforce.errors import OrgUnavailableError
+from connectors.salesforce.errors import OrgRestedError, OrgUnavailableError
 
 
 @dataclass
@@ -166,3 +166,56 @@ def test_a_broken_file_starts_the_count_anew(tmp_path: Path, content: bytes) -> 
     budget.note(usage(1))
 
     assert budget.left == 0.999
+
+
+def test_the_orgs_limits_are_asked_for_at_the_start_and_when_no_answer_tells_them() -> None:
+    clock = Clock()
+    budget = Budget(now=clock)
+
+    asked = [budget.wants_limits(), budget.wants_limits()]
+    clock.at += 299
+    budget.note(usage(1))
+    clock.at += 299
+    asked.append(budget.wants_limits())
+    clock.at += 1
+    asked.append(budget.wants_limits())
+
+    assert asked == [True, False, False, True]
+
+
+def test_what_the_limits_say_is_taken_in() -> None:
+    budget = Budget(now=Clock())
+
+    budget.note_limits({"DailyApiRequests": {"Max": 1000, "Remaining": 40, "app": {"Max": 1}}})
+
+    assert budget.is_tight
+    assert not lets_pass(budget)
+
+
+@pytest.mark.parametrize("calls", [None, [], {}, {"Max": 5}, {"Max": "5", "Remaining": None}])
+def test_limits_of_another_form_tell_nothing(calls: object) -> None:
+    budget = Budget(now=Clock())
+
+    budget.note_limits({"DailyApiRequests": calls})
+
+    assert budget.left is None
+
+
+def test_an_answer_without_limits_leaves_what_is_known_of_the_apps() -> None:
+    budget = Budget(now=Clock())
+    budget.note(f"{usage(10)}; per-app-api-usage=240/250(appName=Region_Sink_EU)")
+
+    budget.note(None)
+
+    assert not lets_pass(budget)
+
+
+def test_a_call_that_is_kept_back_says_when_to_come_back() -> None:
+    budget = Budget(pause_s=300, now=Clock())
+    budget.refused()
+
+    with pytest.raises(OrgRestedError) as caught:
+        budget.check()
+
+    assert caught.value.again_in_s == 300
+    assert not caught.value.fate_unknown
