@@ -45,10 +45,6 @@ GaugeName = Literal[
     "homeport.salesforce.share",
     # Whether the org is left alone because it does not answer, 0 or 1. Unit: 1.
     "homeport.salesforce.rested",
-    # Records that the org could not take yet and that wait in their region. Unit: {record}.
-    "homeport.parked",
-    # How long the oldest of them has waited. Unit: s.
-    "homeport.parked.age",
 ]
 HistogramName = Literal[
     # From the first record polled to the batch's commit. Unit: s. Labels: stage.
@@ -96,10 +92,6 @@ GAUGES: Mapping[GaugeName, Metric] = {
     "homeport.kafka.round_trip": Metric(
         "s", "A request to the slowest broker and back.", ("stage", "direction")
     ),
-    "homeport.salesforce.share": Metric("1", "Left of our share of the org's daily calls."),
-    "homeport.salesforce.rested": Metric("1", "The org is left alone: it does not answer."),
-    "homeport.parked": Metric("{record}", "Records that the org could not take yet."),
-    "homeport.parked.age": Metric("s", "How long the oldest parked record has waited."),
     "homeport.parked": Metric("{record}", "Records that the org could not take yet."),
     "homeport.parked.age": Metric("s", "How long the oldest parked record has waited."),
     "homeport.salesforce.share": Metric("1", "Left of our share of the org's daily calls."),
