@@ -81,8 +81,9 @@ class Writer:
         for mine in self._by_object(steps):
             by_rest = mine
             if self._bulk is not None and len(mine) >= self._options.bulk_from:
+                by_job = [place for place in mine if carries(steps[place].fields)]
                 by_rest = [place for place in mine if not carries(steps[place].fields)]
-                jobs.append((self._bulk, [p for p in mine if carries(steps[p].fields)]))
+                jobs += [(self._bulk, by_job)] if by_job else []
             if by_rest:
                 places += by_rest
                 requests += self._pack([steps[place] for place in by_rest], max_rows)

@@ -258,6 +258,18 @@ def test_what_csv_cannot_hold_goes_over_rest_before_the_job(config: SalesforceCo
     assert {o.result for o in outcomes} == {Result.ACCEPTED}
 
 
+def test_rows_that_all_go_over_rest_are_no_job(config: SalesforceConfig) -> None:
+    org = FakeOrg()
+    bulk = FakeBulk(org)
+
+    outcomes = bulk_sink(config, org, bulk).write(
+        [logged(n, ORDER, f"o{n:03}", F__c="#N/A") for n in range(50)]
+    )
+
+    assert (bulk.jobs, [len(keys) for keys in org.sent]) == ([], [50])
+    assert {o.result for o in outcomes} == {Result.ACCEPTED}
+
+
 def test_nothing_is_written_while_an_earlier_job_may_be_under_way(
     config: SalesforceConfig,
 ) -> None:
