@@ -1,6 +1,5 @@
 """What the org says of jobs, the odd answers included."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -53,7 +52,7 @@ def test_open_jobs_of_ours_are_found_on_every_page_of_the_org() -> None:
     mine = {"id": "750A", "object": ORDER, "state": "Open", "createdById": USER}
     others = [mine | {"createdById": "0050"}, mine | {"state": "InProgress"}]
     home = "/services/data/v62.0/jobs/ingest"
-    pages: Mapping[str, Any] = {
+    pages: dict[str, Any] = {
         "?jobType=V2Ingest": {
             "records": [mine, *others], "done": False, "nextRecordsUrl": f"{home}?queryLocator=2",
         },
