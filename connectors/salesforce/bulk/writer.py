@@ -16,7 +16,11 @@ from connectors.salesforce.bulk.results import LOST, read_sets
 from connectors.salesforce.bulk.table import Table, tables
 from connectors.salesforce.codes import NEXT_STEP, Handling
 from connectors.salesforce.composite import Sender
-from connectors.salesforce.errors import BodyRefusedError, OrgUnavailableError
+from connectors.salesforce.errors import (
+    BodyRefusedError,
+    OrgUnavailableError,
+    UnsendableValueError,
+)
 from connectors.salesforce.rows import RowResult
 from connectors.salesforce.sink import Clock
 from schemas.errors import HaltError, HomeportError
@@ -79,14 +83,21 @@ class BulkWriter:
             raise ValueError(msg)
         self.resume()
         results = self._recall(sobject, ids)
-        left = [row for row in rows if row[key_field] not in results]
-        for table in list(tables(key_field, left, self._options)):
-            part = [row[key_field] for row in left[table.start :][: table.rows]]
+        left = [place for place, row in enumerate(rows) if row[key_field] not in results]
+        for table in self._tables(key_field, rows, left):
+            part = [rows[place][key_field] for place in left[table.start :][: table.rows]]
             found = self._run(sobject, "upsert", key_field, table, {key: ids[key] for key in part})
             self._remember(sobject, ids, found)  # for the next call, should a later job fail
             results |= found
         self._recall(sobject, ids)
         return [results[row[key_field]] for row in rows]
+
+    def _tables(self, key_field: str, rows: Rows, places: Sequence[int]) -> list[Table]:
+        """Return the rows at *places* as CSV; an error names the place among all of them."""
+        try:
+            return list(tables(key_field, [rows[place] for place in places], self._options))
+        except UnsendableValueError as exc:
+            raise UnsendableValueError(places[exc.row], exc.field, exc.problem) from None
 
     def hard_delete(self, sobject: str, ids: Sequence[str]) -> list[RowResult]:
         """Delete the rows with these Ids so that nobody can restore them; results in order.

@@ -1,5 +1,6 @@
 """Jobs to their end: halted, handed back or tidied up as what happens asks for."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,7 +11,11 @@ from connectors.salesforce.bulk.jobs import Job
 from connectors.salesforce.bulk.options import BulkOptions
 from connectors.salesforce.bulk.writer import BulkWriter
 from connectors.salesforce.codes import Handling
-from connectors.salesforce.errors import OrgUnavailableError, RequestRefusedError
+from connectors.salesforce.errors import (
+    OrgUnavailableError,
+    RequestRefusedError,
+    UnsendableValueError,
+)
 from connectors.salesforce.refusals import Call
 from connectors.salesforce.rows import RowResult
 from connectors.salesforce.sink import Clock
@@ -138,6 +143,20 @@ def test_what_a_first_job_said_for_good_is_not_lost_when_the_second_fails(
 
     assert {one.code for one in results} == {error.partition(":")[0] or None}
     assert line.rows == uploads
+
+
+def test_an_unsendable_value_is_named_by_its_place_among_all_rows() -> None:
+    line = Line()
+    writer = open_writer(Org(line), KeptJobs(), BulkOptions(max_rows=2, first_poll_s=0.01))
+    with pytest.raises(RetriableError):
+        writer.upsert(ORDER, KEY, ROWS, ids_of(ROWS))
+    line.is_mended = True
+    spoilt = [*ROWS[:2], {**ROWS[2], "Total__c": Decimal("NaN")}]  # the first two are done
+
+    with pytest.raises(UnsendableValueError) as caught:
+        writer.upsert(ORDER, KEY, spoilt, ids_of(ROWS))
+
+    assert (caught.value.row, caught.value.field) == (2, "Total__c")
 
 
 def test_a_result_is_given_once() -> None:
