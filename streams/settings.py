@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from connectors.kafka.config import KafkaConfig
 from connectors.salesforce.config import SalesforceConfig
 from schemas.errors import SetupError
+from streams.backlog import BatchPolicy
 from streams.limit import LimitPolicy
 
 _STRICT = ConfigDict(extra="forbid")
@@ -34,6 +35,8 @@ class Settings:
         slot: Which of several workers of this service; each has its own from 0.
         gateways: Public gateway URLs by region; the gateway alone knows them.
         quarantine_limit: How much quarantine stops border and egress.
+        egress_batch: How many records egress settles together.
+        parked_alarm_s: How long a record may be parked before egress raises an alert.
 
     """
 
@@ -49,6 +52,8 @@ class Settings:
     http_host: str = "127.0.0.1"
     gateways: Mapping[str, str] | None = None
     quarantine_limit: LimitPolicy = field(default_factory=LimitPolicy)
+    egress_batch: BatchPolicy = field(default_factory=BatchPolicy)
+    parked_alarm_s: float = 3_600.0
 
     @property
     def folder(self) -> Path:

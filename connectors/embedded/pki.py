@@ -5,6 +5,7 @@ Every function makes what is missing, keeps what is there, and may be called at 
 several processes at once.
 """
 
+import json
 import secrets
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -34,6 +35,7 @@ SERVER_LIFE = timedelta(days=397)  # the longest that common TLS clients accept
 APP_LIFE = timedelta(days=730)
 RENEW_BEFORE = timedelta(days=30)
 BACKDATE = timedelta(minutes=5)  # a client's clock may be a little behind ours
+_PUBLIC = ("name", "consumer_key", "username", "certificate", "permission_set")
 APP_KEY_BITS = 2048  # Salesforce verifies RS256 only, RSA of at least 2048 bits
 
 
@@ -119,22 +121,33 @@ def ensure_app(home: Path, region: str) -> App:
 def write_apps(home: Path, apps: Sequence[App]) -> Path:
     """Register *apps* with the test org and return ``<home>/sandbox/apps.json``.
 
-    The file holds public certificates only. The org reads it at every login, so a running
-    one need not be restarted.
+    The file holds public certificates only. The org reads it whenever it changes, so a running
+    one need not be restarted. Other apps stay registered, and what an administrator has set for
+    an app (blocked, limits) stays set.
+
+    Raises:
+        SetupError: The file is there and is not a list of apps.
+
     """
-    rows = [
-        {
-            "name": app.name,
-            "consumer_key": app.consumer_key,
-            "username": app.username,
-            "certificate": app.certificate,
-            "permission_set": app.permission_set,
-        }
-        for app in apps
-    ]
     path = home / "sandbox/apps.json"
-    write_json(path, rows)
+    with _locked(home):
+        rows = _registered(path)
+        for app in apps:
+            told = {member: getattr(app, member) for member in _PUBLIC}
+            rows[app.name] = rows.get(app.name, {}) | told
+        write_json(path, list(rows.values()))
     return path
+
+
+def _registered(path: Path) -> dict[str, dict[str, object]]:
+    """Return the rows of the file of apps by name, none if there is no file."""
+    try:
+        return {row["name"]: row for row in json.loads(path.read_text("utf-8"))}
+    except FileNotFoundError:
+        return {}
+    except (TypeError, KeyError, ValueError) as exc:
+        msg = f"{path} is not a list of apps; mend it, or remove it and run again"
+        raise SetupError(msg) from exc
 
 
 def _locked(home: Path) -> AbstractContextManager[object]:

@@ -101,6 +101,13 @@ class Views:
         for name, permissions in everybody:
             seen = (view_of(o, prefixes[o.name], permissions) for o in metadata.objects.values())
             self._views[name] = {v.name.lower(): v for v in seen if v is not None}
+        self._permissions = {n: s.permissions for n, s in metadata.permission_sets.items()}
+
+    def permits(self, user: User, permission: str) -> bool:
+        """Return whether *user* has the user permission; the administrator has every one."""
+        if user.permission_set is None:
+            return True
+        return permission in self._permissions.get(user.permission_set, frozenset())
 
     def all(self, user: User) -> list[View]:
         """Return the objects that *user* sees, by name."""

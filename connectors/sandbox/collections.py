@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.sandbox.access import User, View
+from connectors.sandbox.checks import checked
 from connectors.sandbox.errors import Problem, not_found, refuse
+from connectors.sandbox.hindrances import UNHINDERED, Hindrances
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.metadata import Field
 from connectors.sandbox.reader import RecordReader, Row
@@ -17,7 +19,7 @@ from connectors.sandbox.store import Store, key_of
 
 MAX_RECORDS = 200  # per call; Salesforce's limit
 
-_ROLLED_BACK = Problem(
+ROLLED_BACK = Problem(
     "ALL_OR_NONE_OPERATION_ROLLED_BACK",
     "Record rolled back because not all records were valid and the request was using AllOrNone"
     " header",
@@ -55,6 +57,7 @@ class Writer:
         now: Seconds since 1970; the row's CreatedDate and LastModifiedDate.
         refuses_whole: A record that does not parse refuses the whole request. Which of the two
             the real org does is not documented, see `OrgOptions`.
+        hindrances: What keeps rows from being written for now.
 
     """
 
@@ -64,6 +67,7 @@ class Writer:
     user: User
     now: int
     refuses_whole: bool = False
+    hindrances: Hindrances = UNHINDERED
 
     def upsert(
         self, key: Field, records: Sequence[Mapping[str, Any]], body: str, *, all_or_none: bool
@@ -86,7 +90,7 @@ class Writer:
                 else r
                 for r in read
             ]
-            return self._write(plans, all_or_none=all_or_none)
+            return self._write(plans, all_or_none=all_or_none, key=key)
 
     def create(self, record: Mapping[str, Any], body: str) -> Outcome:
         """Create one row."""
@@ -107,6 +111,10 @@ class Writer:
         with self.store.transaction():
             self.store.update(self.view.name, [{"Id": sequence, "IsDeleted": 1, **self._stamp()}])
 
+    def hindrance(self, sequence: int) -> Problem | None:
+        """Return what keeps the row of that number from being deleted now, if anything does."""
+        return self.hindrances.of(self.view, [sequence])[0]
+
     def _read(self, record: Mapping[str, Any], body: str) -> Row | list[Problem]:
         read = self.reader.read(record, body)
         if isinstance(read, list) and self.refuses_whole and read[0].is_parse_error:
@@ -122,14 +130,15 @@ class Writer:
         missing = self.reader.missing(row, is_new=is_new)
         if missing:
             problems.append(missing)
-        if not (self.view.access.create if is_new else self.view.access.edit):
-            problems.append(_forbidden(self.view, "inserted" if is_new else "updated"))
+        if (key or is_new) and not self.view.access.create:
+            problems.append(_forbidden(self.view, "inserted"))
+        elif (key or not is_new) and not self.view.access.edit:
+            problems.append(_forbidden(self.view, "updated"))
         if len(matches) > 1 and key is not None:
             text = f"{key.label}: more than one record found for external id field"
             problems.append(Problem("DUPLICATE_EXTERNAL_ID", text, (key.name,)))
         elif matches and not self.view.may_see(matches[0][1], self.user):
             problems.append(_NO_ACCESS)
-        problems += self._clashes(row, matches, key)
         owner = row.get("OwnerId")
         if owner is not None and not self.store.user_exists(int(owner)):
             text = "Owner ID: owner cannot be blank"
@@ -138,31 +147,18 @@ class Writer:
             return problems
         return row if is_new else {"Id": matches[0][0], **row}
 
-    def _clashes(
-        self, row: Row, matches: Sequence[tuple[int, int]], key: Field | None
-    ) -> list[Problem]:
-        """Return the refusals of unique values that another row holds already."""
-        problems: list[Problem] = []
-        for field in self.reader.unique:
-            value = row.get(field.name)
-            if value is None or field == key:
-                continue
-            holders = self.store.find_keys(self.view.name, field, [value])
-            for sequence, _ in holders.get(key_of(field, value), []):
-                if (sequence,) != tuple(m[0] for m in matches[:1]):
-                    other = record_id(self.view.prefix, sequence)
-                    text = (
-                        f"duplicate value found: {field.name} duplicates value on record with"
-                        f" id: {other}"
-                    )
-                    problems.append(Problem("DUPLICATE_VALUE", text, (field.name,)))
-        return problems
-
-    def _write(self, plans: Sequence[Row | list[Problem]], *, all_or_none: bool) -> list[Outcome]:
+    def _write(
+        self,
+        plans: Sequence[Row | list[Problem]],
+        *,
+        all_or_none: bool,
+        key: Field | None = None,
+    ) -> list[Outcome]:
         """Write the good rows and return every record's outcome, in order."""
+        plans = self.hindrances.applied(self.view, checked(self.store, self.view, plans, key))
         if all_or_none and any(isinstance(plan, list) for plan in plans):
             return [
-                Outcome(None, problems=tuple(plan) if isinstance(plan, list) else (_ROLLED_BACK,))
+                Outcome(None, problems=tuple(plan) if isinstance(plan, list) else (ROLLED_BACK,))
                 for plan in plans
             ]
         sequence = self.store.next_sequence(self.view.name)

@@ -108,7 +108,7 @@ def _field(field: Field, view: View) -> dict[str, Any]:
         "precision": field.precision,
         "referenceTo": ["User"] if field.type == "reference" else [],
         "relationshipName": _relationship(field),
-        "restrictedPicklist": field.type == "picklist",
+        "restrictedPicklist": field.is_restricted,
         "scale": field.scale,
         "soapType": _SOAP_TYPES[field.type],
         "sortable": True,

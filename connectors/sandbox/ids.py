@@ -44,6 +44,14 @@ def checksum(short: str) -> str:
     )
 
 
+def is_id(value: str) -> bool:
+    """Return whether *value* is an id of any object: 15 characters, or 18 with their checksum."""
+    short = value[:SHORT]
+    if len(short) < SHORT or not _DIGIT.keys() >= set(short):
+        return False
+    return value == short or value[SHORT:].upper() == checksum(short)
+
+
 def sequence_of(key_prefix: str, value: str) -> int | None:
     """Return the sequence number in an id of 15 or 18 characters; the inverse of `record_id`.
 

@@ -1,56 +1,116 @@
-"""The org's daily allowance of API calls, really counted."""
+"""The allowances of API calls, the org's and each app's, really counted over 24 hours."""
 
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from connectors.sandbox.apps import RegisteredApp
+
 DAILY_API_CALLS = 100_000  # what an Enterprise org has before licences add to it
-WINDOW_H = 24
-SECONDS_PER_HOUR = 3600
+WINDOW_MIN = 24 * 60
+SECONDS_PER_MINUTE = 60
 STORAGE_MB = 1024
 ROW_KB = 2  # data storage is charged per row, whatever its width
 
 
+class _Window:
+    """Calls of the last 24 hours, by the minute."""
+
+    def __init__(self) -> None:
+        self._minutes: deque[list[int]] = deque()  # [minute, calls], oldest first
+        self._total = 0
+
+    def add(self, minute: int, calls: int) -> None:
+        """Count *calls*; minutes come in order."""
+        if not self._minutes or self._minutes[-1][0] < minute:
+            self._minutes.append([minute, 0])
+        self._minutes[-1][1] += calls
+        self._total += calls
+
+    def total(self, now: int) -> int:
+        """Return the calls of the 24 hours before the minute *now*, and of that minute."""
+        while self._minutes and self._minutes[0][0] < now - WINDOW_MIN:
+            self._total -= self._minutes.popleft()[1]
+        return self._total
+
+
 class ApiUsage:
-    """Calls of the last 24 hours, in hours; may be a second ahead of what is stored."""
+    """Calls of the last 24 hours, by app; may be a second ahead of what is stored."""
 
-    def __init__(self, maximum: int, stored: Mapping[int, int]) -> None:
-        """Go on from what is *stored*, calls by hour since 1970."""
+    def __init__(
+        self,
+        maximum: int,
+        stored: Iterable[tuple[str, int, int]] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Go on from what is stored.
+
+        Args:
+            maximum: The org's allowance.
+            stored: (app, minute since 1970, calls), in any order.
+            clock: Seconds since 1970.
+
+        """
         self.maximum = maximum
-        self._calls = Counter(stored)
-        self._unsaved: Counter[int] = Counter()
+        self._clock = clock
+        self._org = _Window()
+        self._apps: dict[str, _Window] = {}
+        self._unsaved: Counter[tuple[str, int]] = Counter()
+        for app, minute, calls in sorted(stored, key=lambda row: row[1]):
+            self._add(app, minute, calls)
 
-    def used(self) -> int:
-        """Return the calls of the last 24 hours."""
-        first = _hour() - WINDOW_H + 1
-        return sum(calls for hour, calls in self._calls.items() if hour >= first)
+    def used(self, app: str | None = None) -> int:
+        """Return the calls of the last 24 hours, of all or of one app."""
+        window = self._org if app is None else self._apps.get(app)
+        return 0 if window is None else window.total(self._minute())
 
-    def count(self) -> bool:
-        """Count one call; return whether it is within the allowance."""
+    def count(self, app: str, app_maximum: int | None = None) -> bool:
+        """Count one call of *app*; return whether it is within the allowances."""
         if self.used() >= self.maximum:
             return False
-        self._calls[_hour()] += 1
-        self._unsaved[_hour()] += 1
+        if app_maximum is not None and self.used(app) >= app_maximum:
+            return False
+        self._add(app, self._minute(), 1)
+        self._unsaved[app, self._minute()] += 1
         return True
 
-    def take_unsaved(self) -> dict[int, int]:
-        """Return the calls counted since the last time, by hour."""
+    def take_unsaved(self) -> dict[tuple[str, int], int]:
+        """Return the calls counted since the last time, by app and minute since 1970."""
         taken, self._unsaved = self._unsaved, Counter()
         return dict(taken)
 
-    def header(self) -> str:
-        """Return the value of ``Sforce-Limit-Info``."""
-        return f"api-usage={self.used()}/{self.maximum}"
+    def header(self, app: str, app_maximum: int | None = None) -> str:
+        """Return the value of ``Sforce-Limit-Info`` for a call of *app*."""
+        org = f"api-usage={self.used()}/{self.maximum}"
+        if app_maximum is None:
+            return org
+        return f"{org}; per-app-api-usage={self.used(app)}/{app_maximum}(appName={app})"
 
-    def as_json(self, rows: int) -> dict[str, Any]:
-        """Return the answer of ``/limits`` for an org with that many rows."""
+    def as_json(self, rows: int, apps: Iterable[RegisteredApp]) -> dict[str, Any]:
+        """Return the answer of ``/limits`` for an org with that many rows.
+
+        An app with a limit of its own is nested in the entry, as the real answer does it.
+        """
         stored_mb = rows * ROW_KB // 1024
-        return {
-            "DailyApiRequests": {"Max": self.maximum, "Remaining": self.maximum - self.used()},
-            "DataStorageMB": {"Max": STORAGE_MB, "Remaining": max(0, STORAGE_MB - stored_mb)},
-        }
+        calls: dict[str, Any] = dict(_left(self.maximum, self.used()))
+        for app in apps:
+            if app.daily_calls is not None:
+                calls[app.name] = _left(app.daily_calls, self.used(app.name))
+        return {"DailyApiRequests": calls, "DataStorageMB": _left(STORAGE_MB, stored_mb)}
+
+    def _add(self, app: str, minute: int, calls: int) -> None:
+        self._org.add(minute, calls)
+        self._apps.setdefault(app, _Window()).add(minute, calls)
+
+    def _minute(self) -> int:
+        return int(self._clock()) // SECONDS_PER_MINUTE
 
 
-def _hour() -> int:
-    return int(time.time()) // SECONDS_PER_HOUR
+def _left(maximum: int, used: int) -> Mapping[str, int]:
+    return {"Max": maximum, "Remaining": max(0, maximum - used)}
+
+
+def window_start() -> int:
+    """Return the first minute since 1970 whose calls still count."""
+    return int(time.time()) // SECONDS_PER_MINUTE - WINDOW_MIN

@@ -1,11 +1,14 @@
 """What is deployed in the org, read from SFDX source (``connectors/sfdx``)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree as ET
 
+from connectors.sandbox.formula import Column
+from connectors.sandbox.formula_functions import Kind
+from connectors.sandbox.rules import Rule, compile_rule
 from schemas.errors import SetupError
 
 SFDX = Path(__file__).parents[1] / "sfdx/force-app/main/default"
@@ -23,6 +26,15 @@ _TYPES: Mapping[str, FieldType] = {
     "Currency": "currency",
     "Picklist": "picklist",
 }
+# what formulas may read: every custom field, and the name
+_KINDS: Mapping[FieldType, Kind] = {
+    "string": "text",
+    "boolean": "boolean",
+    "datetime": "time",
+    "double": "number",
+    "currency": "number",
+    "picklist": "picklist",
+}
 _NAME_LENGTH, _PICKLIST_LENGTH = 80, 255  # characters; Salesforce fixes both
 
 
@@ -37,7 +49,8 @@ class Field:
         scale: Digits after the point, for numbers.
         is_required: Refused when empty, at create and at update.
         is_writable: May be set over the API at all.
-        values: The closed set of a restricted picklist, in order.
+        values: A picklist's values, in order.
+        is_restricted: It takes no other value than these.
 
     """
 
@@ -53,6 +66,7 @@ class Field:
     is_case_sensitive: bool = False
     is_writable: bool = True
     values: tuple[str, ...] = ()
+    is_restricted: bool = False
 
     @property
     def is_custom(self) -> bool:
@@ -82,6 +96,7 @@ class SObject:
     plural: str
     is_private: bool  # users without View All see only rows they own
     fields: tuple[Field, ...]
+    rules: tuple[Rule, ...] = ()
 
     def field(self, name: str) -> Field | None:
         """Return the field of that name, whatever its case."""
@@ -108,6 +123,7 @@ class PermissionSet:
         objects: By object.
         readable: ``Object.Field`` names.
         editable: ``Object.Field`` names; a subset of *readable*.
+        permissions: Names of user permissions, such as ``BulkApiHardDelete``.
 
     """
 
@@ -115,6 +131,7 @@ class PermissionSet:
     objects: Mapping[str, ObjectAccess]
     readable: frozenset[str]
     editable: frozenset[str]
+    permissions: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +153,13 @@ def load_metadata(folder: Path = SFDX) -> Metadata:
     """Return what the SFDX source in *folder* deploys.
 
     Raises:
-        SetupError: A file is missing something or uses a field type this org does not have.
+        SetupError: A file is missing something, uses a field type this org does not have, a
+            validation rule's formula does not compile, or a permission set gives what none can.
 
     """
     objects = [_object(path) for path in sorted((folder / "objects").iterdir())]
     sets = [_permission_set(path) for path in sorted((folder / "permissionsets").iterdir())]
+    _check_permissions(objects, sets)
     policies = [_parse(path) for path in sorted((folder / "extlClntAppOauthPolicies").iterdir())]
     return Metadata(
         objects={o.name: o for o in objects},
@@ -156,14 +175,35 @@ def load_metadata(folder: Path = SFDX) -> Metadata:
 
 def _object(folder: Path) -> SObject:
     root = _parse(folder / f"{folder.name}.object-meta.xml")
-    fields = [_field(path) for path in sorted((folder / "fields").iterdir())]
+    fields = (*SYSTEM_FIELDS, *(_field(path) for path in sorted((folder / "fields").iterdir())))
+    columns = {
+        f.name.lower(): Column(f.name, _KINDS[f.type], f.scale)
+        for f in fields
+        if f.is_custom or f.name == "Name"
+    }
+    rules = [_rule(path, columns) for path in sorted((folder / "validationRules").glob("*.xml"))]
     return SObject(
         name=folder.name,
         label=_text(root, "label"),
         plural=_text(root, "pluralLabel"),
         is_private=_text(root, "sharingModel") == "Private",
-        fields=(*SYSTEM_FIELDS, *fields),
+        fields=fields,
+        rules=tuple(rule for rule in rules if rule is not None),
     )
+
+
+def _rule(path: Path, columns: Mapping[str, Column]) -> Rule | None:
+    """Return the rule in *path*, or None if it is not active; a broken one deploys neither way."""
+    root = _parse(path)
+    rule = compile_rule(
+        f"{path.parent.parent.name}/validationRules/{path.name}",
+        columns,
+        name=_text(root, "fullName"),
+        formula=_text(root, "errorConditionFormula"),
+        message=_text(root, "errorMessage"),
+        shown_at=root.findtext(f"{NAMESPACE}errorDisplayField"),
+    )
+    return rule if _flag(root, "active") else None
 
 
 def _field(path: Path) -> Field:
@@ -186,6 +226,7 @@ def _field(path: Path) -> Field:
         is_external_id=_flag(root, "externalId"),
         is_case_sensitive=_flag(root, "caseSensitive"),
         values=values,
+        is_restricted=root.findtext(f"{NAMESPACE}valueSet/{NAMESPACE}restricted") == "true",
     )
 
 
@@ -206,7 +247,25 @@ def _permission_set(path: Path) -> PermissionSet:
         },
         readable=frozenset(_text(f, "field") for f in fields if _flag(f, "readable")),
         editable=frozenset(_text(f, "field") for f in fields if _flag(f, "editable")),
+        permissions=frozenset(
+            _text(p, "name")
+            for p in root.findall(f"{NAMESPACE}userPermissions")
+            if _flag(p, "enabled")
+        ),
     )
+
+
+def _check_permissions(objects: Sequence[SObject], sets: Sequence[PermissionSet]) -> None:
+    """Refuse field permissions on required fields, as a deployment does."""
+    required = {f"{o.name}.{f.name}" for o in objects for f in o.fields if f.is_required}
+    for permissions in sets:
+        listed = sorted(required & (permissions.readable | permissions.editable))
+        if listed:
+            msg = (
+                f"permission set {permissions.name}: you cannot deploy to a required field:"
+                f" {listed[0]}; take its fieldPermissions out"
+            )
+            raise SetupError(msg)
 
 
 def _parse(path: Path) -> ET.Element:

@@ -1,6 +1,7 @@
 """The org as a whole: what is deployed, its rows, its users, and the threads that touch them."""
 
 import asyncio
+import contextvars
 import secrets
 import time
 from collections.abc import Callable
@@ -10,17 +11,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from connectors.embedded.files import private_dir
 from connectors.sandbox.access import USER_PREFIX, User, View, Views
+from connectors.sandbox.apps import CLI_APP, AppBook, RegisteredApp
 from connectors.sandbox.collections import Writer
+from connectors.sandbox.faults import Faults
+from connectors.sandbox.hindrances import hindrances
 from connectors.sandbox.ids import record_id
-from connectors.sandbox.limits import DAILY_API_CALLS, ApiUsage
+from connectors.sandbox.limits import DAILY_API_CALLS, ApiUsage, window_start
 from connectors.sandbox.metadata import DEFAULT_SESSION_MINUTES, load_metadata
 from connectors.sandbox.oauth import (
     OAuthError,
-    RegisteredApp,
+    TokenRequest,
     digest,
     new_token,
-    read_apps,
     token_answer,
     verify,
 )
@@ -43,20 +47,28 @@ class OrgOptions:
         refuses_whole: A record with an unknown field or a value of the wrong JSON type refuses
             the whole collections request (400) and not that record alone. The real org's
             documentation does not say which it does, so a client must survive both.
+        faults: There is a control path, by which faults can be asked for.
 
     """
 
     daily_api_calls: int = DAILY_API_CALLS
     refuses_whole: bool = False
+    faults: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Who is calling, and through which app."""
+    """Who is calling, and through which app.
+
+    Attributes:
+        daily_calls: The app's own limit of API calls, None if it has none.
+
+    """
 
     user: User
     app: str
     digest: bytes
+    daily_calls: int | None = None
 
 
 class Org:
@@ -66,7 +78,8 @@ class Org:
         """Open or make the org in *folder*, reachable at *url*."""
         self.url = url
         self.options = options
-        self._apps_file = folder / "apps.json"
+        self.faults = Faults() if options.faults else None
+        self.uploads = private_dir(folder / "bulk")
         file = folder / "org.sqlite"
         self._sessions = Store(file)  # the event loop's: one indexed read per call
         metadata = load_metadata()
@@ -75,12 +88,12 @@ class Org:
         self._writes, self._reads = Store(file), Store(file)
         self._writer = ThreadPoolExecutor(1, "org-writer")
         self._reader = ThreadPoolExecutor(1, "org-reader")
-        self.queries = QueryEngine(self._reads, self.views)
-        self.usage = ApiUsage(options.daily_api_calls, self._sessions.usage())
+        self.queries = QueryEngine(self.views)
+        self.usage = ApiUsage(options.daily_api_calls, self._sessions.usage(window_start()))
         self.id = org_id(self._sessions)
         self._secret = self._sessions.setting("secret", secrets.token_hex(32))
         self._readers: dict[tuple[str, str | None], RecordReader] = {}
-        self._sync_users(self.apps())
+        self.apps = AppBook(folder / "apps.json", self._apps_changed)
 
     def close(self) -> None:
         """Finish what is being written and close the files."""
@@ -90,13 +103,18 @@ class Org:
         for store in (self._sessions, self._writes, self._reads):
             store.close()
 
-    def apps(self) -> tuple[RegisteredApp, ...]:
-        """Return the registered apps; read anew, so that registering needs no restart."""
-        return read_apps(self._apps_file)
-
     async def write(self, work: Callable[[Store], T]) -> T:
-        """Run *work* on the writer's thread and return its result."""
-        return await asyncio.get_running_loop().run_in_executor(self._writer, work, self._writes)
+        """Run *work* on the writer's thread and return its result.
+
+        It runs again, taken back, if it meets a row that another transaction holds.
+        """
+
+        async def run() -> T:
+            context = contextvars.copy_context()  # the thread sees the request's hindrances
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._writer, lambda: context.run(work, self._writes))
+
+        return await (run() if self.faults is None else self.faults.locks.patiently(run))
 
     async def read(self, work: Callable[[Store], T]) -> T:
         """Run *work* on the reader's thread and return its result."""
@@ -108,21 +126,21 @@ class Org:
         reader = self._readers.get(key)
         if reader is None:
             reader = self._readers[key] = RecordReader(view)
-        return Writer(store, view, reader, user, int(time.time()), self.options.refuses_whole)
+        now, is_strict = int(time.time()), self.options.refuses_whole
+        return Writer(store, view, reader, user, now, is_strict, hindrances())
 
-    def login(self, form: dict[str, str]) -> dict[str, str]:
+    def login(self, request: TokenRequest) -> dict[str, str]:
         """Return the answer to a token request.
 
         Raises:
             OAuthError: The login is refused.
 
         """
-        apps = self.apps()
-        self._sync_users(apps)
+        apps = self.apps.all()
         users = {row[0] for row in self._sessions.select("SELECT username FROM users")}
         now = datetime.now(UTC)
-        app = verify(form, apps, users, self._audiences(), now)
-        user = self._sessions.user(app.username)
+        app, username = verify(request, apps, users, self._audiences(), now)
+        user = self._sessions.user(username)
         if user is None:
             error, text = "invalid_grant", "inactive user"
             raise OAuthError(error, text)
@@ -136,17 +154,28 @@ class Org:
         row = self._sessions.session(key)
         if row is None:
             return None
-        user, app, idle_s, used_at = row
+        user, name, idle_s, used_at = row
+        app = self.apps.find(name)
+        if name != CLI_APP and (app is None or app.blocked):
+            return None
         now = int(time.time())
         if now - used_at > idle_s:
             return None
         if now - used_at >= TOUCH_EVERY_S:
             self._writer.submit(self._writes.touch_session, key, now)
-        return Session(user, app, key)
+        return Session(user, name, key, None if app is None else app.daily_calls)
+
+    def end(self, session: Session) -> None:
+        """End a session."""
+        self._sessions.close_session(session.digest)
 
     def revoke(self, token: str) -> bool:
         """End the session of *token*; return whether there was one."""
         return self._sessions.close_session(digest(token))
+
+    def expire_sessions(self, app: str | None) -> int:
+        """End all sessions, or those of one app; return how many there were."""
+        return self._sessions.close_sessions(app)
 
     def identity(self, user: User) -> str:
         """Return the user's identity URL."""
@@ -154,12 +183,17 @@ class Org:
 
     def save_usage(self) -> None:
         """Write down the API calls counted since the last time."""
-        for hour, calls in self.usage.take_unsaved().items():
-            self._writer.submit(self._writes.add_usage, hour, calls)
+        unsaved = self.usage.take_unsaved()
+        if unsaved:
+            self._writer.submit(self._writes.add_usage, unsaved)
 
-    def _sync_users(self, apps: tuple[RegisteredApp, ...]) -> None:
+    def _apps_changed(self, apps: tuple[RegisteredApp, ...]) -> None:
+        """Let in the users of new apps, and end the sessions of those that are blocked."""
         if apps:
-            self._sessions.sync_users((app.username, app.permission_set) for app in apps)
+            self._sessions.sync_users((u, app.permission_set) for app in apps for u in app.users())
+        for app in apps:
+            if app.blocked:
+                self._sessions.close_sessions(app.name)
 
     def _audiences(self) -> tuple[str, str]:
         return self.url, self.url.replace("127.0.0.1", "localhost")

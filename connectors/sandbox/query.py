@@ -43,20 +43,21 @@ class Cursor:
 
 
 class QueryEngine:
-    """Answers queries over the rows of one store; used by one thread at a time."""
+    """Answers queries, and keeps what does not fit one page."""
 
-    def __init__(self, store: Store, views: Views) -> None:
-        """Read from *store* what *views* show."""
-        self._store, self._views = store, views
+    def __init__(self, views: Views) -> None:
+        """Show what *views* show."""
+        self._views = views
         self._cursors: OrderedDict[str, Cursor] = OrderedDict()
         self._lock = threading.Lock()
 
-    def run(
-        self, text: str, user: User, version: str, *, batch: int, with_deleted: bool
+    def run(  # noqa: PLR0913 -- who asks what, of which store
+        self, store: Store, text: str, user: User, version: str, *, batch: int, with_deleted: bool
     ) -> dict[str, Any]:
         """Return the first page of the query's answer.
 
         Args:
+            store: Where the rows are.
             text: SOQL.
             user: Who asks.
             version: Of the API, such as ``62.0``; part of the urls in the answer.
@@ -73,17 +74,17 @@ class QueryEngine:
             raise _unsupported_type(query)
         compiled = compile_query(query, view, user, with_deleted=with_deleted)
         batch = max(MIN_BATCH, min(batch, MAX_BATCH))
-        with self._store.snapshot():
+        with store.snapshot():
             if compiled.is_count:
-                return self._count(compiled, query)
+                return _count(store, compiled, query)
             if compiled.is_aggregate:
-                return self._aggregate(compiled)
+                return _aggregate(store, compiled)
             sql = f'SELECT Id FROM "{view.name}"{compiled.tail}'  # noqa: S608 -- compiled
-            ids = array("q", (row[0] for row in self._store.select(sql, compiled.values)))
+            ids = array("q", (row[0] for row in store.select(sql, compiled.values)))
             cursor = Cursor(user.sequence, compiled, ids, batch)
-            return self._page(cursor, None, 0, version)
+            return self._page(store, cursor, None, 0, version)
 
-    def more(self, locator: str, user: User, version: str) -> dict[str, Any]:
+    def more(self, store: Store, locator: str, user: User, version: str) -> dict[str, Any]:
         """Return the page that a ``nextRecordsUrl`` names, such as ``01g...-2000``.
 
         Raises:
@@ -95,12 +96,14 @@ class QueryEngine:
             cursor = self._cursors.get(name)
         if cursor is None or cursor.user != user.sequence or not start.isdecimal():
             raise refuse(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
-        with self._store.snapshot():
-            return self._page(cursor, name, int(start), version)
+        with store.snapshot():
+            return self._page(store, cursor, name, int(start), version)
 
-    def _page(self, cursor: Cursor, name: str | None, start: int, version: str) -> dict[str, Any]:
+    def _page(
+        self, store: Store, cursor: Cursor, name: str | None, start: int, version: str
+    ) -> dict[str, Any]:
         end = start + cursor.batch
-        records = self._records(cursor.compiled, cursor.ids[start:end], version)
+        records = _records(store, cursor.compiled, cursor.ids[start:end], version)
         is_done = end >= len(cursor.ids)
         page: dict[str, Any] = {"totalSize": len(cursor.ids), "done": is_done}
         if not is_done:
@@ -117,40 +120,45 @@ class QueryEngine:
                 self._cursors.popitem(last=False)
         return name
 
-    def _records(self, compiled: Compiled, ids: "array[int]", version: str) -> list[dict[str, Any]]:
-        view = compiled.view
-        sql = compiled.select.replace("SELECT ", "SELECT Id, ", 1)
-        sql += " WHERE Id IN (SELECT value FROM json_each(?))"
-        found = {r[0]: r[1:] for r in self._store.select(sql, (json.dumps(ids.tolist()),))}
-        shape = _shape(compiled)
-        base = f"/services/data/v{version}/sobjects/{view.name}/"
-        return [
-            {"attributes": {"type": view.name, "url": base + record_id(view.prefix, i)}}
-            | {name: render(v) for (name, render), v in zip(shape, found[i], strict=True)}
-            for i in ids
-            if i in found
-        ]
 
-    def _count(self, compiled: Compiled, query: Query) -> dict[str, Any]:
-        sql = f'SELECT 1 FROM "{compiled.view.name}"{compiled.tail}'  # noqa: S608 -- compiled
-        if query.limit is None and not query.offset:
-            total = self._store.select(compiled.select + compiled.tail, compiled.values)[0][0]
-        else:
-            total = len(self._store.select(sql, compiled.values))
-        return {"totalSize": total, "done": True, "records": []}
+def _records(
+    store: Store, compiled: Compiled, ids: "array[int]", version: str
+) -> list[dict[str, Any]]:
+    view = compiled.view
+    sql = compiled.select.replace("SELECT ", "SELECT Id, ", 1)
+    sql += " WHERE Id IN (SELECT value FROM json_each(?))"
+    found = {r[0]: r[1:] for r in store.select(sql, (json.dumps(ids.tolist()),))}
+    shape = _shape(compiled)
+    base = f"/services/data/v{version}/sobjects/{view.name}/"
+    return [
+        {"attributes": {"type": view.name, "url": base + record_id(view.prefix, i)}}
+        | {name: render(v) for (name, render), v in zip(shape, found[i], strict=True)}
+        for i in ids
+        if i in found
+    ]
 
-    def _aggregate(self, compiled: Compiled) -> dict[str, Any]:
-        shape = _shape(compiled)
-        rows = self._store.select(compiled.select + compiled.tail, compiled.values)
-        if len(rows) > MAX_BATCH:
-            text = "Aggregate query does not support queryMore(), use LIMIT to restrict the results"
-            raise refuse(400, "EXCEEDED_ID_LIMIT", text)
-        records = [
-            {"attributes": {"type": "AggregateResult"}}
-            | {name: render(v) for (name, render), v in zip(shape, row, strict=True)}
-            for row in rows
-        ]
-        return {"totalSize": len(records), "done": True, "records": records}
+
+def _count(store: Store, compiled: Compiled, query: Query) -> dict[str, Any]:
+    sql = f'SELECT 1 FROM "{compiled.view.name}"{compiled.tail}'  # noqa: S608 -- compiled
+    if query.limit is None and not query.offset:
+        total = store.select(compiled.select + compiled.tail, compiled.values)[0][0]
+    else:
+        total = len(store.select(sql, compiled.values))
+    return {"totalSize": total, "done": True, "records": []}
+
+
+def _aggregate(store: Store, compiled: Compiled) -> dict[str, Any]:
+    shape = _shape(compiled)
+    rows = store.select(compiled.select + compiled.tail, compiled.values)
+    if len(rows) > MAX_BATCH:
+        text = "Aggregate query does not support queryMore(), use LIMIT to restrict the results"
+        raise refuse(400, "EXCEEDED_ID_LIMIT", text)
+    records = [
+        {"attributes": {"type": "AggregateResult"}}
+        | {name: render(v) for (name, render), v in zip(shape, row, strict=True)}
+        for row in rows
+    ]
+    return {"totalSize": len(records), "done": True, "records": records}
 
 
 def _shape(compiled: Compiled) -> list[tuple[str, Render]]:

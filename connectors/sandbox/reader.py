@@ -23,7 +23,6 @@ class RecordReader:
 
     Attributes:
         required: Names of the fields that may never be empty, in the object's order.
-        unique: Fields no two live rows may share a value of.
 
     """
 
@@ -36,7 +35,6 @@ class RecordReader:
         # most clients write canonical names: one look-up instead of lower() and a look-up
         self._columns |= {c.name: c for c in self._columns.values()}
         self.required = tuple(f.name for f in view.sobject.fields if f.is_required)
-        self.unique = tuple(f for f in view.sobject.fields if f.is_unique)
 
     def read(self, record: Mapping[str, object], body: str) -> Row | list[Problem]:
         """Return the row that *record* sets, by canonical name, or what is wrong with it.

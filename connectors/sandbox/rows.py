@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from connectors.sandbox.access import View
+from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.collections import Outcome, external_id_field, parse_collection
 from connectors.sandbox.describe import describe, describe_global, summary
 from connectors.sandbox.errors import ApiError, no_such_column, not_found, refuse
@@ -13,7 +14,6 @@ from connectors.sandbox.metadata import Field
 from connectors.sandbox.query import MAX_BATCH
 from connectors.sandbox.store import Store
 from connectors.sandbox.values import renderer
-from connectors.sandbox.web import Answer, Call, parse_json, parse_record
 
 CREATED_SINCE = 46  # API version that answers upserts with a body and knows collections' upsert
 FORBIDDEN = frozenset(
@@ -45,19 +45,19 @@ async def patch_collection(call: Call) -> Answer:
     body = await call.body()
 
     def work(store: Store) -> list[dict[str, Any]]:
-        records, all_or_none = parse_collection(parse_json(body), view)
+        records, all_or_none = parse_collection(call.document(body), view)
         writer = call.org.writer(store, view, call.user)
         outcomes = writer.upsert(key, records, body, all_or_none=all_or_none)
         return [outcome.as_json() for outcome in outcomes]
 
-    return Answer(await call.org.write(work))
+    return Answer(await call.write(work))
 
 
 async def post_row(call: Call) -> Answer:
     """Create one row."""
     view, body = call.view(), await call.body()
-    outcome = await call.org.write(
-        lambda store: call.org.writer(store, view, call.user).create(parse_record(body), body)
+    outcome = await call.write(
+        lambda store: call.org.writer(store, view, call.user).create(call.record(body), body)
     )
     return _created(call, view, _accepted(outcome), with_flag=False)
 
@@ -65,7 +65,7 @@ async def post_row(call: Call) -> Answer:
 async def get_row(call: Call) -> Answer:
     """Read one row by its id."""
     view = call.view()
-    row = await call.org.read(lambda store: _find_by_id(store, view, call))
+    row = await call.read(lambda store: _find_by_id(store, view, call))
     return Answer(await _rendered(call, view, row))
 
 
@@ -76,9 +76,9 @@ async def patch_row(call: Call) -> Answer:
     def work(store: Store) -> Outcome:
         sequence, owner = _find_by_id(store, view, call)
         writer = call.org.writer(store, view, call.user)
-        return writer.update(sequence, owner, parse_record(body), body)
+        return writer.update(sequence, owner, call.record(body), body)
 
-    _accepted(await call.org.write(work))
+    _accepted(await call.write(work))
     return Answer(status=204)
 
 
@@ -90,7 +90,7 @@ async def delete_row(call: Call) -> Answer:
         sequence, _ = _find_by_id(store, view, call)
         _delete(store, call, view, sequence)
 
-    await call.org.write(work)
+    await call.write(work)
     return Answer(status=204)
 
 
@@ -98,7 +98,7 @@ async def get_by_key(call: Call) -> Answer:
     """Read one row by an external id."""
     view = call.view()
     key = external_id_field(view, call.part("field"))
-    matches = await call.org.read(lambda store: _find_by_key(store, view, key, call))
+    matches = await call.read(lambda store: _find_by_key(store, view, key, call))
     return _several(call, view, matches) or Answer(await _rendered(call, view, matches[0]))
 
 
@@ -108,7 +108,7 @@ async def patch_by_key(call: Call) -> Answer:
     key = external_id_field(view, call.part("field"))
 
     def work(store: Store) -> Outcome:
-        record = parse_record(body)
+        record = call.record(body)
         for name in record:
             if name.lower() in {key.name.lower(), "id"}:
                 text = f"The {name} field should not be specified in the sobject data."
@@ -117,7 +117,7 @@ async def patch_by_key(call: Call) -> Answer:
         writer = call.org.writer(store, view, call.user)
         return writer.upsert(key, [keyed], body, all_or_none=True)[0]
 
-    outcome = _accepted(await call.org.write(work))
+    outcome = _accepted(await call.write(work))
     if not outcome.created and _major(call) < CREATED_SINCE:
         return Answer(status=204)
     return _created(call, view, outcome, with_flag=_major(call) >= CREATED_SINCE)
@@ -134,7 +134,7 @@ async def delete_by_key(call: Call) -> Answer:
             _delete(store, call, view, matches[0][0])
         return matches
 
-    return _several(call, view, await call.org.write(work)) or Answer(status=204)
+    return _several(call, view, await call.write(work)) or Answer(status=204)
 
 
 async def get_query(call: Call) -> Answer:
@@ -151,19 +151,21 @@ async def get_query_page(call: Call) -> Answer:
     """Go on with a query."""
     locator = call.part("locator")
     return Answer(
-        await call.org.read(lambda _: call.org.queries.more(locator, call.user, call.version))
+        await call.read(
+            lambda store: call.org.queries.more(store, locator, call.user, call.version)
+        )
     )
 
 
 async def _query(call: Call, *, with_deleted: bool) -> Answer:
-    text = call.request.query.get("q", "")
+    text = call.param("q")
     if not text.strip():
         raise refuse(400, "MALFORMED_QUERY", "SOQL statements cannot be empty or null")
-    batch = _batch_size(call.request.headers.get("Sforce-Query-Options", ""))
+    batch = _batch_size(call.header("Sforce-Query-Options"))
     return Answer(
-        await call.org.read(
-            lambda _: call.org.queries.run(
-                text, call.user, call.version, batch=batch, with_deleted=with_deleted
+        await call.read(
+            lambda store: call.org.queries.run(
+                store, text, call.user, call.version, batch=batch, with_deleted=with_deleted
             )
         )
     )
@@ -179,11 +181,11 @@ def _batch_size(header: str) -> int:
 
 async def _rendered(call: Call, view: View, row: tuple[int, int]) -> dict[str, Any]:
     """Return the row of that number, with the fields the request asks for."""
-    wanted = call.request.query.get("fields")
+    wanted = call.param("fields")
     fields = _fields(view, wanted.split(",")) if wanted else list(view.fields.values())
     names = ", ".join(f'"{f.name}"' for f in fields)
     sql = f'SELECT {names} FROM "{view.name}" WHERE Id = ?'  # noqa: S608 -- metadata names
-    values = (await call.org.read(lambda store: store.select(sql, (row[0],))))[0]
+    values = (await call.read(lambda store: store.select(sql, (row[0],))))[0]
     return {"attributes": {"type": view.name, "url": _url(call, view, row[0])}} | {
         f.name: renderer(f, view.prefix)(v) for f, v in zip(fields, values, strict=True)
     }
@@ -208,13 +210,13 @@ def _find_by_id(store: Store, view: View, call: Call) -> tuple[int, int]:
     """
     text = call.part("id")
     sequence = sequence_of(view.prefix, text)
-    sql = f'SELECT OwnerId, IsDeleted FROM "{view.name}" WHERE Id = ?'  # noqa: S608 -- metadata
-    rows = store.select(sql, (sequence,))
-    if sequence is None or not rows or not view.may_see(rows[0][0], call.user):
+    row = store.find_row(view.name, sequence)
+    if sequence is None or row is None or not view.may_see(row[0], call.user):
         raise not_found()
-    if rows[0][1]:
+    owner, is_deleted = row
+    if is_deleted:
         raise refuse(404, "ENTITY_IS_DELETED", "entity is deleted", ())
-    return sequence, int(rows[0][0])
+    return sequence, owner
 
 
 def _find_by_key(store: Store, view: View, key: Field, call: Call) -> list[tuple[int, int]]:
@@ -235,7 +237,11 @@ def _delete(store: Store, call: Call, view: View, sequence: int) -> None:
     if not view.access.delete:
         text = "insufficient access rights on object id"
         raise refuse(403, "INSUFFICIENT_ACCESS_OR_READONLY", text, ())
-    call.org.writer(store, view, call.user).delete(sequence)
+    writer = call.org.writer(store, view, call.user)
+    problem = writer.hindrance(sequence)
+    if problem is not None:
+        raise ApiError(400, [problem])
+    writer.delete(sequence)
 
 
 def _several(call: Call, view: View, matches: Sequence[tuple[int, int]]) -> Answer | None:

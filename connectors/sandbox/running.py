@@ -12,13 +12,11 @@ from pathlib import Path
 import psutil
 
 from connectors.embedded.files import read_json, write_json
+from connectors.sandbox.apps import CLI_APP, read_apps
 from connectors.sandbox.metadata import DEFAULT_SESSION_MINUTES
-from connectors.sandbox.oauth import read_apps
 from connectors.sandbox.org import open_session, org_id
 from connectors.sandbox.store import Store
 from schemas.errors import HomeportError, SetupError
-
-CLI_APP = "homeport-cli"
 
 
 class UnknownUserError(HomeportError):
@@ -66,7 +64,7 @@ def issue_token(home: Path, port: int, username: str) -> dict[str, str]:
     store = Store(home / "sandbox/org.sqlite")
     try:
         apps = read_apps(home / "sandbox/apps.json")
-        store.sync_users([(app.username, app.permission_set) for app in apps])
+        store.sync_users((u, app.permission_set) for app in apps for u in app.users())
         user = store.user(username)
         if user is None:
             names = ", ".join(r[0] for r in store.select("SELECT username FROM users"))
@@ -76,6 +74,18 @@ def issue_token(home: Path, port: int, username: str) -> dict[str, str]:
     finally:
         store.close()
     return {"access_token": token, "instance_url": url}
+
+
+def end_sessions(home: Path, app: str) -> int:
+    """End every session of the app, whether the org runs or not; return how many there were."""
+    file = home / "sandbox/org.sqlite"
+    if not file.exists():
+        return 0
+    store = Store(file)
+    try:
+        return store.close_sessions(app)
+    finally:
+        store.close()
 
 
 def _file(home: Path, port: int) -> Path:

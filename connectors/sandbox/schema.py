@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from connectors.sandbox.metadata import Field, Metadata, SObject
 
+FOLD = "FOLD"  # collation that `Store` brings: SQLite's own NOCASE knows A to Z only
 KEY_PREFIXES = "abcdefghijklmnopqrstuvwxyz"  # custom objects get a00, a01, ... in order
 
 ORG_TABLES = """
@@ -15,8 +16,21 @@ CREATE TABLE IF NOT EXISTS users (
 CREATE TABLE IF NOT EXISTS sessions (
     digest BLOB PRIMARY KEY, user INTEGER NOT NULL REFERENCES users, app TEXT NOT NULL,
     idle_s INTEGER NOT NULL, used_at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS usage (
-    hour INTEGER PRIMARY KEY, calls INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS bulk_jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, user INTEGER NOT NULL REFERENCES users,
+    sobject TEXT NOT NULL, operation TEXT NOT NULL, key TEXT, delimiter TEXT NOT NULL,
+    ending TEXT NOT NULL, version TEXT NOT NULL, state TEXT NOT NULL,
+    created_at INTEGER NOT NULL, changed_at INTEGER NOT NULL,
+    is_uploaded INTEGER NOT NULL DEFAULT 0, next_byte INTEGER NOT NULL DEFAULT 0,
+    processed INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
+    work_ms INTEGER NOT NULL DEFAULT 0, error TEXT);
+CREATE TABLE IF NOT EXISTS bulk_results (
+    job INTEGER NOT NULL REFERENCES bulk_jobs, start INTEGER NOT NULL, length INTEGER NOT NULL,
+    id TEXT NOT NULL, created INTEGER NOT NULL, error TEXT,
+    PRIMARY KEY (job, start)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS api_calls (
+    app TEXT NOT NULL, minute INTEGER NOT NULL, calls INTEGER NOT NULL,
+    PRIMARY KEY (app, minute)) WITHOUT ROWID;
 """
 
 _SYSTEM_COLUMNS = """
@@ -56,7 +70,7 @@ def _add_columns(db: sqlite3.Connection, sobject: SObject) -> None:
     present = {row[1] for row in db.execute(f'PRAGMA table_info("{sobject.name}")')}
     for field in sobject.fields:
         if field.name not in present:
-            collate = "" if field.is_case_sensitive or field.type != "string" else "COLLATE NOCASE"
+            collate = "" if field.is_case_sensitive or field.type != "string" else f"COLLATE {FOLD}"
             db.execute(
                 f'ALTER TABLE "{sobject.name}" ADD COLUMN "{field.name}"'
                 f" {_TYPES[field.type]} {collate}"

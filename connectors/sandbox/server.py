@@ -13,21 +13,27 @@ from aiohttp import web
 
 from connectors.embedded.files import private_dir
 from connectors.embedded.pki import ensure_ca, ensure_server_certificate
-from connectors.sandbox import rows
 from connectors.sandbox.access import USER_PREFIX
+from connectors.sandbox.bulk import resources
+from connectors.sandbox.bulk.jobs import DAILY_BATCHES, used_batches
+from connectors.sandbox.bulk.runner import RUNNER, Runner
+from connectors.sandbox.call import Answer, Call
+from connectors.sandbox.composite import post_composite
+from connectors.sandbox.control import add_routes, control_token
+from connectors.sandbox.dispatch import DISPATCHER, Dispatcher
 from connectors.sandbox.errors import not_found
 from connectors.sandbox.ids import record_id
-from connectors.sandbox.oauth import OAuthError
+from connectors.sandbox.oauth import OAuthError, TokenRequest
 from connectors.sandbox.org import Org, OrgOptions
+from connectors.sandbox.routes import PARTS
 from connectors.sandbox.running import announced
+from connectors.sandbox.soap import post_login
 from connectors.sandbox.web import (
     FIRST_VERSION,
     LAST_VERSION,
     LOG,
     ORG,
     AccessLog,
-    Answer,
-    Call,
     api,
     authenticate,
     middleware,
@@ -42,7 +48,7 @@ STOP_WITHIN_S = 2.0
 SEASONS = ("Summer", "Winter", "Spring")  # v31 is Summer '14; three releases a year
 
 _DATA = r"/services/data/v{version:\d+\.\d}"
-_SOBJECT = _DATA + "/sobjects/{sobject}"
+_JOBS = f"{_DATA}/jobs/ingest"
 
 
 async def serve(
@@ -86,9 +92,21 @@ def application(org: Org, log: AccessLog) -> web.Application:
     """Return the web application over *org*."""
     app = web.Application(middlewares=[middleware], client_max_size=MAX_BODY)
     app[ORG], app[LOG] = org, log
+    app[DISPATCHER] = Dispatcher.of(PARTS)
+    app[RUNNER] = Runner(org)
+    app.on_startup.append(_resume_jobs)
+    app.on_cleanup.append(_stop_jobs)
     for method, path, handler in _ROUTES:
         app.router.add_route(method, path + "{slash:/?}", handler)
     return app
+
+
+async def _resume_jobs(app: web.Application) -> None:
+    await app[RUNNER].resume()
+
+
+async def _stop_jobs(app: web.Application) -> None:
+    await app[RUNNER].close()
 
 
 async def get_versions(request: web.Request) -> Answer:
@@ -100,7 +118,7 @@ async def get_versions(request: web.Request) -> Answer:
 async def get_resources(call: Call) -> Answer:
     """List the resources of one API version."""
     base = f"/services/data/v{call.version}"
-    names = ("composite", "limits", "query", "queryAll", "sobjects")
+    names = ("composite", "jobs", "limits", "query", "queryAll", "sobjects")
     return Answer(
         {name: f"{base}/{name}" for name in names} | {"identity": call.org.identity(call.user)}
     )
@@ -113,15 +131,19 @@ async def get_limits(call: Call) -> Answer:
         for view in call.org.views.all(call.user)
     )
     counts = await call.org.read(lambda store: store.select(tables)) if tables else []
-    return Answer(call.org.usage.as_json(sum(row[0] for row in counts)))
+    rows_in_all = sum(row[0] for row in counts)
+    left = DAILY_BATCHES - await call.org.read(used_batches)
+    batches = {"DailyBulkApiBatches": {"Max": DAILY_BATCHES, "Remaining": max(0, left)}}
+    return Answer(call.org.usage.as_json(rows_in_all, call.org.apps.all()) | batches)
 
 
 async def post_token(request: web.Request) -> Answer:
-    """Log in by JWT bearer."""
+    """Log in by JWT bearer or client credentials."""
     form = {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
     headers = {"Cache-Control": "no-store", "Pragma": "no-cache"}
     try:
-        return Answer(request.app[ORG].login(form), headers=headers)
+        asked = TokenRequest(form, request.headers.get("Authorization", ""), request.host)
+        return Answer(request.app[ORG].login(asked), headers=headers)
     except OAuthError as exc:
         body = {"error": exc.error, "error_description": exc.description}
         return Answer(body, 400, headers)
@@ -170,27 +192,22 @@ async def get_identity(request: web.Request) -> Answer:
 
 _ROUTES = (
     ("GET", "/services/data", open_to_all(get_versions)),
-    ("POST", "/services/oauth2/token", open_to_all(post_token)),
+    ("POST", "/services/oauth2/token", open_to_all(post_token, has_faults=True)),
     ("POST", "/services/oauth2/revoke", open_to_all(post_revoke)),
+    ("POST", "/services/Soap/{api:[cu]}/{version}", post_login),
     ("GET", "/services/oauth2/userinfo", open_to_all(get_userinfo)),
     ("GET", "/id/{org}/{user}", open_to_all(get_identity)),
     ("GET", _DATA, api(get_resources)),
     ("GET", f"{_DATA}/limits", api(get_limits)),
-    ("GET", f"{_DATA}/query", api(rows.get_query)),
-    ("GET", f"{_DATA}/queryAll", api(rows.get_query_all)),
-    ("GET", f"{_DATA}/query/{{locator}}", api(rows.get_query_page)),
-    ("GET", f"{_DATA}/queryAll/{{locator}}", api(rows.get_query_page)),
-    ("PATCH", f"{_DATA}/composite/sobjects/{{sobject}}/{{field}}", api(rows.patch_collection)),
-    ("GET", f"{_DATA}/sobjects", api(rows.get_sobjects)),
-    ("GET", _SOBJECT, api(rows.get_sobject)),
-    ("POST", _SOBJECT, api(rows.post_row)),
-    ("GET", f"{_SOBJECT}/describe", api(rows.get_describe)),
-    ("GET", f"{_SOBJECT}/{{id}}", api(rows.get_row)),
-    ("PATCH", f"{_SOBJECT}/{{id}}", api(rows.patch_row)),
-    ("DELETE", f"{_SOBJECT}/{{id}}", api(rows.delete_row)),
-    ("GET", f"{_SOBJECT}/{{field}}/{{value}}", api(rows.get_by_key)),
-    ("PATCH", f"{_SOBJECT}/{{field}}/{{value}}", api(rows.patch_by_key)),
-    ("DELETE", f"{_SOBJECT}/{{field}}/{{value}}", api(rows.delete_by_key)),
+    ("POST", f"{_DATA}/composite", api(post_composite)),
+    ("GET", _JOBS, api(resources.list_all)),
+    ("POST", _JOBS, api(resources.post_job)),
+    ("GET", f"{_JOBS}/{{id}}", api(resources.get_info)),
+    ("PATCH", f"{_JOBS}/{{id}}", api(resources.patch_job)),
+    ("DELETE", f"{_JOBS}/{{id}}", api(resources.delete_job)),
+    ("PUT", f"{_JOBS}/{{id}}/batches", api(resources.put_data)),
+    ("GET", f"{_JOBS}/{{id}}/{{results}}", api(resources.get_results)),
+    *((r.method, _DATA + r.path, api(r.handler)) for r in PARTS),
 )
 
 
@@ -198,7 +215,10 @@ _ROUTES = (
 async def _running(folder: Path, url: str, options: OrgOptions) -> AsyncIterator[web.AppRunner]:
     """Yield a runner over the org in *folder*; afterwards all is written and closed."""
     org, log = Org(folder, url, options), AccessLog(folder / "access.log")
-    runner = web.AppRunner(application(org, log), access_log=None, shutdown_timeout=STOP_WITHIN_S)
+    app = application(org, log)
+    if org.faults is not None:
+        add_routes(app, org, org.faults, control_token(folder))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_WITHIN_S)
     await runner.setup()
     saver = asyncio.create_task(_save_usage(org))
     try:

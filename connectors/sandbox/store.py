@@ -6,7 +6,7 @@ power cut may take the last ones back, whole.
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,21 @@ from connectors.embedded.files import PRIVATE_FILE, private_dir
 from connectors.sandbox.access import User
 from connectors.sandbox.metadata import Field, Metadata
 from connectors.sandbox.reader import Row
-from connectors.sandbox.schema import ORG_TABLES, deploy
+from connectors.sandbox.schema import FOLD, ORG_TABLES, deploy
 
 ADMIN = "admin"
 BUSY_TIMEOUT_S = 30
 MAX_VARIABLES = 500  # per statement; SQLite allows more, the planner likes few
+
+
+class Change:
+    """A transaction in progress."""
+
+    is_taken_back = False
+
+    def take_back(self) -> None:
+        """Undo, at the end of the block, what was written in it."""
+        self.is_taken_back = True
 
 
 class Store:
@@ -36,6 +46,7 @@ class Store:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute("PRAGMA foreign_keys=ON")
+        self._db.create_collation(FOLD, _compare_folded)
         self._db.create_function("fold", 1, _fold, deterministic=True)
 
     def close(self) -> None:
@@ -43,19 +54,27 @@ class Store:
         self._db.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Write everything in the block or nothing."""
-        self._db.execute("BEGIN IMMEDIATE")
+    def transaction(self) -> Iterator["Change"]:
+        """Write everything in the block or nothing; inside another one, a part of it."""
+        is_inner, change = self._db.in_transaction, Change()
+        self._db.execute("SAVEPOINT part" if is_inner else "BEGIN IMMEDIATE")
         try:
-            yield
+            yield change
         except BaseException:
-            self._db.execute("ROLLBACK")
+            change.take_back()
             raise
-        self._db.execute("COMMIT")
+        finally:
+            if change.is_taken_back:
+                self._db.execute("ROLLBACK TO part" if is_inner else "ROLLBACK")
+            if is_inner or not change.is_taken_back:
+                self._db.execute("RELEASE part" if is_inner else "COMMIT")
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Read the same state throughout the block."""
+        """Read the same state throughout the block; inside a transaction, what it has written."""
+        if self._db.in_transaction:
+            yield
+            return
         self._db.execute("BEGIN")
         try:
             yield
@@ -80,6 +99,19 @@ class Store:
         """Return all rows of a query."""
         return self._db.execute(sql, values).fetchall()
 
+    def run(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run one statement and return how many rows it touched."""
+        return self._db.execute(sql, values).rowcount
+
+    def run_all(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for each of *rows*."""
+        self._db.executemany(sql, rows)
+
+    def add(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run one INSERT and return the new row's number."""
+        number = self._db.execute(sql, values).lastrowid
+        return number or 0
+
     def find_keys(
         self, sobject: str, field: Field, keys: Iterable[str | int]
     ) -> dict[Any, list[tuple[int, int]]]:
@@ -99,6 +131,31 @@ class Store:
             for key, sequence, owner in self._db.execute(sql, part):
                 found.setdefault(key_of(field, key), []).append((sequence, owner))
         return found
+
+    def find_rows(
+        self, sobject: str, columns: Sequence[str], sequences: Iterable[int]
+    ) -> dict[int, Row]:
+        """Return *columns* of the rows with those numbers, by number."""
+        names = ", ".join(f'"{c}"' for c in columns)
+        found: dict[int, Row] = {}
+        wanted = list(sequences)
+        for at in range(0, len(wanted), MAX_VARIABLES):
+            part = wanted[at : at + MAX_VARIABLES]
+            marks = ",".join("?" * len(part))
+            sql = f'SELECT Id, {names} FROM "{sobject}" WHERE Id IN ({marks})'  # noqa: S608 -- metadata
+            for sequence, *values in self._db.execute(sql, part):
+                found[sequence] = dict(zip(columns, values, strict=True))
+        return found
+
+    def find_row(self, sobject: str, sequence: int | None) -> tuple[int, bool] | None:
+        """Return (owner, deleted) of the row with that number, or None if there is none."""
+        sql = f'SELECT OwnerId, IsDeleted FROM "{sobject}" WHERE Id = ?'  # noqa: S608 -- metadata
+        row = self._db.execute(sql, (sequence,)).fetchone()
+        return None if row is None else (int(row[0]), bool(row[1]))
+
+    def purge(self, sobject: str, sequence: int) -> None:
+        """Remove the row with that number; the number is never given out again."""
+        self._db.execute(f'DELETE FROM "{sobject}" WHERE Id = ?', (sequence,))  # noqa: S608 -- metadata
 
     def next_sequence(self, sobject: str) -> int:
         """Return the number that the next row of *sobject* gets, inside a transaction."""
@@ -123,11 +180,12 @@ class Store:
             self._db.executemany(sql, group)
 
     def sync_users(self, users: Iterable[tuple[str, str]]) -> None:
-        """Make sure that each (username, permission set) exists."""
+        """Make sure that each (username, permission set) exists; the administrator keeps theirs."""
         with self.transaction():
             self._db.executemany(
                 "INSERT INTO users (username, permission_set) VALUES (?, ?)"
-                " ON CONFLICT (username) DO UPDATE SET permission_set = excluded.permission_set",
+                " ON CONFLICT (username) DO UPDATE SET permission_set = excluded.permission_set"
+                " WHERE permission_set IS NOT NULL",
                 users,
             )
 
@@ -135,6 +193,12 @@ class Store:
         """Return the user of that name."""
         sql = "SELECT sequence, username, permission_set FROM users WHERE username = ?"
         row = self._db.execute(sql, (username,)).fetchone()
+        return None if row is None else User(*row)
+
+    def user_of(self, sequence: int) -> User | None:
+        """Return the user with that number."""
+        sql = "SELECT sequence, username, permission_set FROM users WHERE sequence = ?"
+        row = self._db.execute(sql, (sequence,)).fetchone()
         return None if row is None else User(*row)
 
     def user_exists(self, sequence: int) -> bool:
@@ -169,17 +233,24 @@ class Store:
         """End a session; return whether there was one."""
         return self._db.execute("DELETE FROM sessions WHERE digest = ?", (digest,)).rowcount > 0
 
-    def add_usage(self, hour: int, calls: int) -> None:
-        """Count *calls* API calls in *hour*, hours since 1970."""
-        self._db.execute(
-            "INSERT INTO usage VALUES (?, ?)"
-            " ON CONFLICT (hour) DO UPDATE SET calls = calls + excluded.calls",
-            (hour, calls),
-        )
+    def close_sessions(self, app: str | None) -> int:
+        """End all sessions, or those of the app of that name; return how many there were."""
+        sql = "DELETE FROM sessions WHERE ?1 IS NULL OR app = ?1"
+        return self._db.execute(sql, (app,)).rowcount
 
-    def usage(self) -> dict[int, int]:
-        """Return the API calls counted, by hour."""
-        return dict(self._db.execute("SELECT hour, calls FROM usage"))
+    def add_usage(self, calls: Mapping[tuple[str, int], int]) -> None:
+        """Add API calls, by app and minute since 1970."""
+        with self.transaction():
+            self._db.executemany(
+                "INSERT INTO api_calls VALUES (?, ?, ?)"
+                " ON CONFLICT (app, minute) DO UPDATE SET calls = calls + excluded.calls",
+                ((app, minute, count) for (app, minute), count in calls.items()),
+            )
+
+    def usage(self, since: int) -> list[tuple[str, int, int]]:
+        """Return (app, minute, API calls) from the minute *since* on, and forget the earlier."""
+        self._db.execute("DELETE FROM api_calls WHERE minute < ?", (since,))
+        return self._db.execute("SELECT app, minute, calls FROM api_calls").fetchall()
 
 
 def key_of(field: Field, value: str | int) -> str | int:
@@ -195,6 +266,12 @@ def _by_columns(rows: Iterable[Row]) -> Iterable[tuple[tuple[str, ...], list[tup
     for row in rows:
         groups.setdefault(tuple(row), []).append(tuple(row.values()))
     return groups.items()
+
+
+def _compare_folded(a: str, b: str) -> int:
+    """Return -1, 0 or 1, as two texts of a field without case are ordered; see `key_of`."""
+    a, b = a.lower(), b.lower()
+    return (a > b) - (a < b)
 
 
 def _fold(text: str | float | None) -> str | float | None:

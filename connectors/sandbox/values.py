@@ -120,6 +120,7 @@ def _text(field: Field) -> Coerce:
 
 def _picklist(field: Field) -> Coerce:
     label, name, values = field.label, field.name, frozenset(field.values)
+    takes_any, is_restricted = _text(field), field.is_restricted
 
     def coerce(value: object) -> Stored:
         if value is None or value == "":
@@ -127,6 +128,8 @@ def _picklist(field: Field) -> Coerce:
         if not isinstance(value, str):
             raise _wrong_json(value, "string")
         if value not in values:
+            if not is_restricted:
+                return takes_any(value)
             text = f"{label}: bad value for restricted picklist field: {value}"
             raise InvalidValueError(
                 Problem("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", text, (name,))

@@ -6,18 +6,16 @@ import secrets
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, NoReturn
 
 import orjson
 from aiohttp import web
 
-from connectors.sandbox.access import User, View
-from connectors.sandbox.errors import ApiError, not_found, parse_error, refuse
+from connectors.sandbox.call import Answer, Call, Handler
+from connectors.sandbox.errors import ApiError, not_found, refuse
+from connectors.sandbox.fault_acts import FAULT_KEY, Work, act
 from connectors.sandbox.org import Org, Session
 
 ORG: web.AppKey[Org] = web.AppKey("org", Org)
@@ -27,54 +25,6 @@ COMPRESS_FROM = 1000  # bytes; below it gzip costs more than it saves
 MAX_URI = 16_384  # bytes; Salesforce's limit
 APP_KEY = "homeport.app"  # where a request keeps the app it came through, for the log
 _SHOWN = frozenset({"version", "sobject", "field", "slash"})  # parts of a path that name metadata
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One authenticated call."""
-
-    org: Org
-    session: Session
-    version: str
-    request: web.Request
-
-    @property
-    def user(self) -> User:
-        """Who is calling."""
-        return self.session.user
-
-    def part(self, name: str) -> str:
-        """Return a part of the path."""
-        return self.request.match_info[name]
-
-    def view(self) -> View:
-        """Return the object named in the path, as the caller sees it."""
-        return self.org.views.get(self.user, self.part("sobject"))
-
-    async def body(self) -> str:
-        """Return the request's body as text.
-
-        Raises:
-            ApiError: 400, it is not UTF-8.
-
-        """
-        try:
-            return (await self.request.read()).decode("utf-8")
-        except UnicodeDecodeError as exc:
-            text = f"Invalid UTF-8 at [line:1, column:{exc.start + 1}]"
-            raise parse_error(text) from exc
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a handler answers; without a document there is no body."""
-
-    document: Any = None
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-Handler = Callable[[Call], Awaitable[Answer]]
 
 
 class AccessLog:
@@ -97,6 +47,7 @@ class AccessLog:
             "path": _shown_path(request),
             "status": status,
             "app": request.get(APP_KEY, "-"),
+            "fault": request.get(FAULT_KEY),
             "ms": round((time.monotonic() - started) * 1000, 1),
         }
         self._out.write(json.dumps(line) + "\n")
@@ -113,55 +64,82 @@ async def middleware(
             raise refuse(414, "URI_TOO_LONG", "Maximum length for URI exceeded")  # noqa: TRY301
         response = await handler(request)
     except ApiError as exc:
-        response = _respond(request, Answer(exc.body(), exc.status))
+        response = _whole(request, Answer(exc.body(), exc.status))
     except web.HTTPMethodNotAllowed as exc:
         allowed = ",".join(sorted(exc.allowed_methods - {"HEAD"}))
         text = f"HTTP Method '{exc.method}' not allowed. Allowed are {allowed}"
         refused = refuse(405, "METHOD_NOT_ALLOWED", text)
-        response = _respond(request, Answer(refused.body(), 405))
+        response = _whole(request, Answer(refused.body(), 405))
     except web.HTTPNotFound:
-        response = _respond(request, Answer(not_found().body(), 404))
+        response = _whole(request, Answer(not_found().body(), 404))
     except web.HTTPRequestEntityTooLarge:
         refused = refuse(413, "REQUEST_TOO_LARGE", "The request body is too large")
-        response = _respond(request, Answer(refused.body(), 413))
+        response = _whole(request, Answer(refused.body(), 413))
     except web.HTTPException as exc:
         refused = refuse(exc.status, "INVALID_INPUT", exc.reason)
-        response = _respond(request, Answer(refused.body(), exc.status))
+        response = _whole(request, Answer(refused.body(), exc.status))
     except Exception as exc:  # noqa: BLE001 -- the outermost loop: the server must go on
-        response = _respond(request, Answer(_unexpected(exc).body(), 500))
+        response = _whole(request, _unexpected(exc))
     request.app[LOG].add(request, response.status, started)
     return response
 
 
-def api(handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
+def api(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """Return *handler* behind the version, session and limit checks of a REST resource."""
 
-    async def answer(request: web.Request) -> web.Response:
+    async def answer(request: web.Request) -> web.StreamResponse:
         org = request.app[ORG]
-        version = _version(request)
+        version = check_version(request.match_info["version"])
         session = authenticate(request)
-        if not org.usage.count():
-            raise refuse(403, "REQUEST_LIMIT_EXCEEDED", _LIMIT_TEXT)
-        usage = org.usage.header()
-        try:
-            result = await handler(Call(org, session, version, request))
-        except ApiError as exc:
-            result = Answer(exc.body(), exc.status)
-        result.headers["Sforce-Limit-Info"] = usage
-        return _respond(request, result)
+        is_within = org.usage.count(session.app, session.daily_calls)
+        usage = org.usage.header(session.app, session.daily_calls)
+
+        async def carry_out() -> Answer:
+            try:
+                if not is_within:
+                    raise refuse(403, "REQUEST_LIMIT_EXCEEDED", _LIMIT_TEXT)
+                result = await handler(Call(org, session, version, request))
+            except ApiError as exc:
+                result = Answer(exc.body(), exc.status)
+            result.headers["Sforce-Limit-Info"] = usage
+            return result
+
+        return await _under_the_plan(request, carry_out, lambda: org.end(session))
 
     return answer
 
 
 def open_to_all(
-    handler: Callable[[web.Request], Awaitable[Answer]],
-) -> Callable[[web.Request], Awaitable[web.Response]]:
+    handler: Callable[[web.Request], Awaitable[Answer]], *, has_faults: bool = False
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """Return *handler* without any check: logins and the list of versions."""
 
-    async def answer(request: web.Request) -> web.Response:
-        return _respond(request, await handler(request))
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if has_faults:
+            return await _under_the_plan(request, lambda: handler(request), lambda: None)
+        return await _respond(request, await handler(request))
 
     return answer
+
+
+async def _under_the_plan(
+    request: web.Request, carry_out: Callable[[], Awaitable[Answer]], end: Callable[[], object]
+) -> web.StreamResponse:
+    """Return the answer that *carry_out* gives, unless a fault of the plan comes between."""
+
+    async def safely() -> Answer:
+        try:
+            return await carry_out()
+        except Exception as exc:  # noqa: BLE001 -- a request that is late has no other loop
+            return _unexpected(exc)
+
+    async def respond(answer: Answer) -> web.StreamResponse:
+        return await _respond(request, answer)
+
+    faults = request.app[ORG].faults
+    if faults is None:
+        return await respond(await carry_out())
+    return await act(faults, request, Work(safely, respond, end))
 
 
 def authenticate(request: web.Request) -> Session:
@@ -182,53 +160,16 @@ def authenticate(request: web.Request) -> Session:
     return session
 
 
-def parse_json(body: str) -> Any:  # noqa: ANN401 -- whatever JSON holds
-    """Return the document in *body*; numbers with a point are `Decimal`.
-
-    Raises:
-        ApiError: 400 JSON_PARSER_ERROR.
-
-    """
-    try:
-        return json.loads(body, parse_float=Decimal, parse_constant=_no_constant)
-    except json.JSONDecodeError as exc:
-        text = f"{exc.msg} at [line:{exc.lineno}, column:{exc.colno}]"
-        raise parse_error(text) from exc
-    except (ValueError, ArithmeticError, RecursionError) as exc:
-        text = "The body holds a number or a nesting that cannot be read"
-        raise parse_error(text) from exc
-
-
-def parse_record(body: str) -> dict[str, Any]:
-    """Return the one JSON object in *body*.
-
-    Raises:
-        ApiError: 400 JSON_PARSER_ERROR.
-
-    """
-    document = parse_json(body)
-    if not isinstance(document, dict):
-        text = "The request body must be one JSON object at [line:1, column:1]"
-        raise parse_error(text)
-    return document
-
-
 _LIMIT_TEXT = "TotalRequests Limit exceeded."
 
 
-def _no_constant(name: str) -> NoReturn:
-    msg = f"{name} is not JSON"
-    raise ValueError(msg)
-
-
-def _version(request: web.Request) -> str:
-    """Return the API version in the path, such as ``62.0``.
+def check_version(version: str) -> str:
+    """Return the API version of a path, such as ``62.0``, if there is such a one.
 
     Raises:
         ApiError: 410 for a retired one, 404 for one that does not exist yet.
 
     """
-    version = request.match_info["version"]
     number = int(version.partition(".")[0])
     if number < FIRST_VERSION:
         text = f"The requested API version {version} has been retired"
@@ -238,18 +179,37 @@ def _version(request: web.Request) -> str:
     return version
 
 
-def _respond(request: web.Request, answer: Answer) -> web.Response:
+async def _respond(request: web.Request, answer: Answer) -> web.StreamResponse:
+    if answer.lines is not None:
+        return await _stream(request, answer.lines, answer.headers)
+    return _whole(request, answer)
+
+
+def _whole(request: web.Request, answer: Answer) -> web.Response:
     headers = {"Cache-Control": "no-cache,must-revalidate,max-age=0,no-store,private"}
     headers |= answer.headers
     if answer.document is None:
         return web.Response(status=answer.status, headers=headers)
     is_pretty = request.headers.get("X-PrettyPrint", "").lower() in {"1", "true"}
     body = orjson.dumps(answer.document, option=orjson.OPT_INDENT_2 if is_pretty else None)
-    headers["Content-Type"] = "application/json;charset=UTF-8"
+    headers.setdefault("Content-Type", "application/json;charset=UTF-8")
     if len(body) >= COMPRESS_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
         body = gzip.compress(body, compresslevel=1, mtime=0)
         headers["Content-Encoding"] = "gzip"
     return web.Response(status=answer.status, headers=headers, body=body)
+
+
+async def _stream(
+    request: web.Request, lines: AsyncIterator[bytes], headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """Send an answer piece by piece: a job's results may be larger than memory should hold."""
+    response = web.StreamResponse(headers={"Content-Type": "text/csv; charset=UTF-8", **headers})
+    response.enable_compression()
+    await response.prepare(request)
+    async for piece in lines:
+        await response.write(piece)
+    await response.write_eof()
+    return response
 
 
 def _shown_path(request: web.Request) -> str:
@@ -261,14 +221,20 @@ def _shown_path(request: web.Request) -> str:
     return str(resource.url_for(**parts)) if parts else resource.canonical
 
 
-def _unexpected(exc: Exception) -> ApiError:
-    """Return the 500, and say on stderr where it came from; the exception's text may hold data."""
+def report(exc: Exception) -> str:
+    """Say on stderr where *exc* came from and return the text that the caller gets.
+
+    The exception's own text may hold data and goes nowhere.
+    """
     number = f"{secrets.randbelow(10**10)}-{secrets.randbelow(10**6)}"
     frame = traceback.extract_tb(exc.__traceback__)[-1]
     where = f"{Path(frame.filename).name}:{frame.lineno}"
     print(f"sandbox: error {number}: {type(exc).__name__} at {where}", file=sys.stderr)  # noqa: T201
-    text = (
+    return (
         "An unexpected error occurred. Please include this ErrorId if you contact support:"
         f" {number}"
     )
-    return refuse(500, "UNKNOWN_EXCEPTION", text)
+
+
+def _unexpected(exc: Exception) -> Answer:
+    return Answer(refuse(500, "UNKNOWN_EXCEPTION", report(exc)).body(), 500)

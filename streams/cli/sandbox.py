@@ -12,6 +12,7 @@ import click
 
 from streams.cli import EXIT_INTERRUPTED
 from streams.cli.options import home_option, json_option
+from streams.cli.sandbox_app import app
 
 DEFAULT_PORT = 7120
 
@@ -38,6 +39,12 @@ DEFAULT_PORT = 7120
     help="Refuse a whole collections request for one record that does not parse. The real org's "
     "documentation leaves open which it does; a client should survive both.",
 )
+@click.option(
+    "--faults",
+    is_flag=True,
+    help="Open the control path, by which faults can be asked for: resets, time-outs, late "
+    "commits, locks, ... (docs/sandbox-faults.md).",
+)
 @home_option
 @json_option
 @click.pass_context
@@ -48,6 +55,7 @@ def sandbox(  # noqa: PLR0913 -- one parameter per option
     plain: bool,
     api_calls: int,
     strict_json: bool,
+    faults: bool,
     home: Path,
     as_json: bool,
 ) -> None:
@@ -62,6 +70,15 @@ def sandbox(  # noqa: PLR0913 -- one parameter per option
       homeport sandbox --port 7120 --plain
       homeport sandbox token --port 7120 --user admin --json
       curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:7120/services/data/v62.0/limits
+
+    With --faults, whoever may read HOME may have calls fail as they do in production. To reset
+    the connection of every third write after it was committed:
+
+    \b
+      homeport sandbox --port 7120 --plain --faults
+      curl -H "X-Sandbox-Control: $(cat .homeport/sandbox/control)" \\
+        http://127.0.0.1:7120/__sandbox__/faults \\
+        -d '{"faults": [{"kind": "reset-after", "on": "collections", "every": 3}]}'
 
     With --json, one line on stdout says that it is ready: instance_url, port and ca_file (the
     certificate authority to trust, null with --plain).
@@ -81,10 +98,13 @@ def sandbox(  # noqa: PLR0913 -- one parameter per option
             sys.stdout.flush()
         click.echo(f"test org ready at {facts['instance_url']}", err=True)
 
-    options = OrgOptions(daily_api_calls=api_calls, refuses_whole=strict_json)
+    options = OrgOptions(daily_api_calls=api_calls, refuses_whole=strict_json, faults=faults)
     stopped_by = asyncio.run(serve(home, port, options, is_plain=plain, on_ready=on_ready))
     if stopped_by is signal.SIGINT:
         ctx.exit(EXIT_INTERRUPTED)
+
+
+sandbox.add_command(app)
 
 
 @sandbox.command()

@@ -89,12 +89,17 @@ def test_kill_9_of_border_and_egress_under_load_loses_and_doubles_nothing(
     assert counts.results.get("rejected", 0) == 0
 
 
-def test_status_says_how_far_behind_the_border_is(home: Path) -> None:
+def test_status_says_how_far_behind_the_border_is_and_how_much_egress_has_parked(
+    home: Path,
+) -> None:
     processes = status_once_all_run(home)
 
     lag = {row["name"]: row["lag"] for row in processes}
     assert lag[f"{REGION}-border"] >= 0
     assert {name for name, n in lag.items() if n is not None} == {f"{REGION}-border"}
+    parked = {row["name"]: (row["parked"], row["parked_since"]) for row in processes}
+    assert parked.pop(f"{REGION}-egress") == (0, None)
+    assert set(parked.values()) == {(None, None)}
 
 
 def status_once_all_run(home: Path) -> list[dict[str, Any]]:

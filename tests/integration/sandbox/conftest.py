@@ -5,17 +5,23 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 import requests
 from simple_salesforce import Salesforce
 
+from connectors.embedded.pki import App, ensure_app, write_apps
+from connectors.sandbox.remote import Control, control
+
 ROOT = Path(__file__).parents[3]
 START_S = 60
 VERSION = "62.0"
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 class RunningOrg:
@@ -66,6 +72,26 @@ class RunningOrg:
         answer = json.loads(done.stdout)
         assert answer["instance_url"] == self.url
         return Client(self, answer["access_token"])
+
+    def post_token(
+        self, form: dict[str, str], headers: dict[str, str] | None = None
+    ) -> requests.Response:
+        """Send a request to the token endpoint."""
+        with requests.Session() as session:
+            session.trust_env, session.verify = False, self.ready["ca_file"] or True
+            url = f"{self.url}/services/oauth2/token"
+            return session.post(url, data=form, headers=headers, timeout=30)
+
+    def by_assertion(self, app: App) -> requests.Response:
+        """Log *app* in by JWT bearer."""
+        now = int(time.time())
+        claims = {"iss": app.consumer_key, "sub": app.username, "aud": self.url, "exp": now + 180}
+        signed = jwt.encode(claims, app.private_key_file.read_text(), algorithm="RS256")
+        return self.post_token({"grant_type": JWT_BEARER, "assertion": signed})
+
+    def client(self, answer: requests.Response) -> "Client":
+        """Return a client that goes on with a successful login."""
+        return Client(self, answer.json()["access_token"])
 
 
 class Client:
@@ -130,6 +156,36 @@ def admin(org: RunningOrg) -> Client:
     return org.login()
 
 
+@pytest.fixture(scope="module")
+def module_org(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrg]:
+    """Start an org for one module, which counts its rows or changes what is registered."""
+    running = RunningOrg(tmp_path_factory.mktemp("module-org") / "home")
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrg]:
+    """Start an org with a control path that the tests of faults share."""
+    running = RunningOrg(tmp_path_factory.mktemp("faulty") / "home", "--plain", "--faults")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def plan(faulty: RunningOrg) -> Iterator[Control]:
+    """Open the control path; afterwards no fault is left."""
+    opened = control(faulty.home, faulty.port)
+    yield opened
+    opened.clear()
+
+
+@pytest.fixture
+def client(faulty: RunningOrg) -> Client:
+    """Open a session in the org whose calls can fail."""
+    return faulty.login()
+
+
 @pytest.fixture
 def start_org(tmp_path: Path) -> Iterator[Any]:
     """Start orgs of the test's own; they are stopped afterwards."""
@@ -143,3 +199,22 @@ def start_org(tmp_path: Path) -> Iterator[Any]:
     for running in started:
         if running.process.poll() is None:
             running.stop()
+
+
+def register(org: RunningOrg) -> RunningOrg:
+    """Return *org*, which now knows the EU's app and the UK's as new, and no others."""
+    (org.home / "sandbox/apps.json").unlink(missing_ok=True)
+    write_apps(org.home, [ensure_app(org.home, "eu"), ensure_app(org.home, "uk")])
+    return org
+
+
+@pytest.fixture
+def running(module_org: RunningOrg) -> RunningOrg:
+    """Take the module's org, with two apps as new."""
+    return register(module_org)
+
+
+@pytest.fixture
+def fresh(start_org: Any) -> RunningOrg:
+    """Start an org of the test's own with two apps, which has counted no call yet."""
+    return register(start_org("--plain"))

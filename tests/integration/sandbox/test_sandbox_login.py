@@ -12,6 +12,8 @@ import jwt
 import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
+from simple_salesforce.exceptions import SalesforceAuthenticationFailed
+from simple_salesforce.login import soap_login
 
 from connectors.embedded.pki import App, ensure_app, write_apps
 
@@ -122,12 +124,43 @@ def test_only_rs256_is_taken(org: Any, eu: App) -> None:
     assert [a.json()["error_description"] for a in answers] == ["invalid assertion"] * 2
 
 
-@pytest.mark.parametrize("grant", ["password", ""])
+@pytest.mark.parametrize("grant", ["refresh_token", ""])
 def test_other_grants_are_unsupported(org: Any, grant: str) -> None:
     answer = post_token(org, {"grant_type": grant})
 
     assert answer.status_code == 400
     assert answer.json()["error"] == "unsupported_grant_type"
+
+
+def test_a_username_and_password_open_nothing(org: Any, eu: App) -> None:
+    answer = post_token(
+        org,
+        {
+            "grant_type": "password",
+            "client_id": eu.consumer_key,
+            "client_secret": "x",
+            "username": eu.username,
+            "password": "x",
+        },
+    )
+
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "error": "invalid_grant",
+        "error_description": "authentication failure",
+    }
+
+
+@pytest.mark.parametrize("api", ["u/59.0", "c/59.0", "u/65.0"])
+def test_soap_login_is_disabled_in_words_that_clients_can_read(org: Any, api: str) -> None:
+    session = requests.Session()
+    session.trust_env, session.verify = False, org.ready["ca_file"]
+
+    with session, pytest.raises(SalesforceAuthenticationFailed) as refusal:
+        soap_login(f"{org.url}/services/Soap/{api}", "<login/>", {}, None, session)
+
+    assert refusal.value.code == "INVALID_OPERATION"
+    assert "SOAP API login() is disabled by default in this org." in str(refusal.value)
 
 
 def test_without_a_session_every_resource_is_401_and_the_versions_are_open(org: Any) -> None:

@@ -15,6 +15,17 @@ CASE, CUSTOMER, ORDER = "Commerce_Case__c", "Commerce_Customer__c", "Commerce_Or
 
 
 @pytest.fixture(scope="module")
+def org(module_org: Any) -> Any:
+    """Take an org of the module's own: it counts all cases there are."""
+    return module_org
+
+
+@pytest.fixture(scope="module")
+def admin(org: Any) -> Any:
+    return org.login()
+
+
+@pytest.fixture(scope="module")
 def sf(admin: Any) -> Salesforce:
     return admin.simple()
 

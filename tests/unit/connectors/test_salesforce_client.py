@@ -1,6 +1,7 @@
 """A call ends in time, logs in again once, and lets none of the org's texts out."""
 
 import json
+import time
 import traceback
 from collections.abc import Iterator
 from decimal import Decimal
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
+from connectors.salesforce.access import Access
 from connectors.salesforce.client import CallRetry, OrgClient
 from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.errors import (
@@ -40,12 +42,15 @@ class Script(HTTPAdapter):
         self.seen: list[requests.PreparedRequest] = []
         self.options: list[dict[str, Any]] = []
         self.logins = 0
+        self.headers: dict[str, str] = {}  # of every answer
 
     def send(self, request: requests.PreparedRequest, *_: Any, **kwargs: Any) -> requests.Response:
         assert request.url is not None
         if request.url.endswith("/services/oauth2/token"):
             self.logins += 1
             return self.answer(request, 200, {"access_token": f"00D!{self.logins}"})
+        if request.url.endswith("/limits"):
+            return self.answer(request, 200, {})
         self.seen.append(request)
         self.options.append(kwargs)
         answer = self.answers.pop(0)
@@ -57,7 +62,9 @@ class Script(HTTPAdapter):
         self, request: requests.PreparedRequest, status: int, body: object
     ) -> requests.Response:
         content = (body if isinstance(body, str) else json.dumps(body)).encode()
-        headers = {"Location": "https://elsewhere.example/"} if 300 <= status < 400 else {}
+        headers = dict(self.headers)
+        if 300 <= status < 400:
+            headers["Location"] = "https://elsewhere.example/"
         raw = HTTPResponse(BytesIO(content), headers, status, preload_content=False)
         return self.build_response(request, raw)
 
@@ -101,7 +108,9 @@ def test_an_upsert_is_one_collections_request_that_names_its_region(
     assert request.headers["Authorization"] == "Bearer 00D!1"
     assert request.headers["Content-Type"] == "application/json"
     assert "X-PrettyPrint" not in request.headers
-    assert script.options[0]["timeout"] == (5.0, 60.0)
+    connect_s, read_s = script.options[0]["timeout"]
+    assert connect_s == 5
+    assert 29 < read_s <= 30  # no longer than the call may take in all
 
 
 def test_a_dead_session_is_renewed_once_and_the_new_one_is_kept(config: SalesforceConfig) -> None:
@@ -121,12 +130,12 @@ def test_a_dead_session_is_renewed_once_and_the_new_one_is_kept(config: Salesfor
 def test_a_session_refused_as_soon_as_it_opens_halts(
     config: SalesforceConfig, answer: tuple[int, Any]
 ) -> None:
-    script = Script(answer, answer)
+    script = Script(*[answer] * 6)
 
     with pytest.raises(SessionRefusedError, match="a session it has just opened"):
         open_client(config, script).upsert(ORDER, KEY, [ROW])
 
-    assert script.logins == 2
+    assert script.logins == 4, "the first, and three that were refused"
 
 
 @pytest.mark.parametrize(
@@ -157,9 +166,7 @@ PASSING = [
     (503, [{"errorCode": "SERVER_UNAVAILABLE", "message": "Server too busy"}]),
     (429, ""),
     (420, ""),
-    (403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests"}]),
-    (400, [{"errorCode": "REQUEST_RUNNING_TOO_LONG", "message": ""}]),
-    (400, [{"errorCode": "UNABLE_TO_LOCK_ROW", "message": "tok_canary"}]),
+    (403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "ConcurrentRequests"}]),
     (200, "[{"),
     (200, "7"),
     (200, []),
@@ -190,6 +197,8 @@ REFUSED = [
     (302, "UNKNOWN", RequestRefusedError, "HTTP 302 UNKNOWN"),
     (307, "UNKNOWN", RequestRefusedError, "HTTP 307 UNKNOWN"),
     (400, "JSON_PARSER_ERROR", BodyRefusedError, "JSON_PARSER_ERROR"),
+    (400, "REQUEST_RUNNING_TOO_LONG", BodyRefusedError, "REQUEST_RUNNING"),  # fewer may be quick
+    (400, "UNABLE_TO_LOCK_ROW", BodyRefusedError, "UNABLE_TO_LOCK_ROW"),
     (413, "UNKNOWN", BodyRefusedError, "UNKNOWN"),
 ]
 
@@ -342,3 +351,53 @@ def test_preflight_takes_no_other_refusal_for_a_missing_object(config: Salesforc
 
     with pytest.raises(RequestRefusedError, match="API_DISABLED_FOR_ORG"):
         list(problems(config, answer))
+
+
+SPENT = (403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}])
+
+
+def test_when_the_days_calls_are_used_up_none_is_made_for_a_while(
+    config: SalesforceConfig,
+) -> None:
+    script = Script(SPENT, DONE)
+    client = open_client(config, script, deadline_s=0.5)
+
+    with pytest.raises(OrgUnavailableError, match="share of the org's API calls"):
+        client.upsert(ORDER, KEY, [ROW])
+
+    assert len(script.seen) == 1
+
+
+def test_an_org_that_is_out_is_left_alone_until_the_breaker_closes(
+    config: SalesforceConfig,
+) -> None:
+    script = Script(*[(503, "<html>")] * 8, DONE)
+    client = open_client(config, script, deadline_s=0.5)
+
+    with pytest.raises(OrgUnavailableError, match="did not answer 8 calls in a row"):
+        client.upsert(ORDER, KEY, [ROW])
+
+    assert len(script.seen) == 8
+
+
+def test_the_org_may_say_how_long_to_wait(config: SalesforceConfig) -> None:
+    script = Script((429, "<html>"), DONE)
+    script.headers = {"Retry-After": "1"}
+    began = time.monotonic()
+
+    (result,) = open_client(config, script).upsert(ORDER, KEY, [ROW])
+
+    assert result.success
+    assert time.monotonic() - began >= 1
+
+
+def test_clients_that_share_their_access_log_in_once(config: SalesforceConfig) -> None:
+    script = Script(DONE, DONE)
+    session = requests.Session()
+    session.mount("https://", script)
+    access = Access(config, session=session)
+
+    for client in [OrgClient(config, "eu", access=access) for _ in range(2)]:
+        client.upsert(ORDER, KEY, [ROW])
+
+    assert script.logins == 1

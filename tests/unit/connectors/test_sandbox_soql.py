@@ -2,7 +2,7 @@
 
 # ruff: noqa: S608 -- SOQL of our own making
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,7 @@ from connectors.sandbox.query import QueryEngine
 from connectors.sandbox.soql import parse
 from connectors.sandbox.store import Store
 
+Ask = Callable[[str], dict[str, Any]]
 ADMIN = User(1, "admin", None)
 CUSTOMER = "Commerce_Customer__c"
 ROWS: list[dict[str, Any]] = [
@@ -29,7 +30,7 @@ ROWS: list[dict[str, Any]] = [
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryEngine]:
+def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     store = Store(tmp_path_factory.mktemp("org") / "org.sqlite")
     metadata = load_metadata()
     views = Views(metadata, store.deploy(metadata))
@@ -39,13 +40,14 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryEngine]:
     }  # fmt: skip
     with store.transaction():
         store.insert(CUSTOMER, [{"Id": n, **system, **row} for n, row in enumerate(ROWS, 1)])
-    yield QueryEngine(store, views)
+    engine = QueryEngine(views)
+    yield lambda soql: engine.run(store, soql, ADMIN, "62.0", batch=2000, with_deleted=False)
     store.close()
 
 
-def keys(engine: QueryEngine, where: str) -> list[str]:
+def keys(ask: Ask, where: str) -> list[str]:
     soql = f"SELECT External_Id__c FROM {CUSTOMER} WHERE {where} ORDER BY Id"
-    answer = engine.run(soql, ADMIN, "62.0", batch=2000, with_deleted=False)
+    answer = ask(soql)
     return [r["External_Id__c"] for r in answer["records"]]
 
 
@@ -79,8 +81,8 @@ def keys(engine: QueryEngine, where: str) -> list[str]:
         ("CreatedDate > 1970-01-01T00:00:00+01:00 AND External_Id__c = 'a'", ["a"]),
     ],
 )
-def test_where(engine: QueryEngine, where: str, expected: list[str]) -> None:
-    assert keys(engine, where) == expected
+def test_where(ask: Ask, where: str, expected: list[str]) -> None:
+    assert keys(ask, where) == expected
 
 
 @pytest.mark.parametrize(
@@ -91,10 +93,10 @@ def test_where(engine: QueryEngine, where: str, expected: list[str]) -> None:
         ("Id LIMIT 2 OFFSET 1", ["B", "c%"]),
     ],
 )
-def test_order_limit_and_offset(engine: QueryEngine, order: str, expected: list[str]) -> None:
+def test_order_limit_and_offset(ask: Ask, order: str, expected: list[str]) -> None:
     soql = f"SELECT External_Id__c FROM {CUSTOMER} ORDER BY {order}"
 
-    answer = engine.run(soql, ADMIN, "62.0", batch=2000, with_deleted=False)
+    answer = ask(soql)
 
     assert [r["External_Id__c"] for r in answer["records"]] == expected
 
@@ -113,9 +115,9 @@ def test_order_limit_and_offset(engine: QueryEngine, order: str, expected: list[
         "",
     ],
 )
-def test_what_salesforce_does_not_parse_is_malformed(engine: QueryEngine, soql: str) -> None:
+def test_what_salesforce_does_not_parse_is_malformed(ask: Ask, soql: str) -> None:
     with pytest.raises(ApiError) as caught:
-        engine.run(soql, ADMIN, "62.0", batch=2000, with_deleted=False)
+        ask(soql)
 
     assert caught.value.problems[0].code == "MALFORMED_QUERY"
 

@@ -1,0 +1,159 @@
+"""One call of the REST API: what a handler is given and what it answers."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, NoReturn, TypeVar
+
+from aiohttp import web
+
+from connectors.sandbox.access import User, View
+from connectors.sandbox.errors import parse_error
+from connectors.sandbox.org import Org, Session
+from connectors.sandbox.store import Store
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """A composite's subrequest: stands where the request's own parts would.
+
+    Attributes:
+        parts: Of the subrequest's path.
+        query: Of its URL.
+        headers: Its ``httpHeaders``, by lower-case name.
+        document: Its ``body``.
+        store: The store whose transaction the whole composite runs in; None if each subrequest
+            has one of its own.
+
+    """
+
+    parts: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    document: Any
+    store: Store | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One authenticated call, or one subrequest of it."""
+
+    org: Org
+    session: Session
+    version: str
+    request: web.Request
+    inner: Inner | None = None
+
+    @property
+    def user(self) -> User:
+        """Who is calling."""
+        return self.session.user
+
+    def part(self, name: str) -> str:
+        """Return a part of the path."""
+        return self.request.match_info[name] if self.inner is None else self.inner.parts[name]
+
+    def param(self, name: str, default: str = "") -> str:
+        """Return a parameter of the URL."""
+        query = self.request.query if self.inner is None else self.inner.query
+        return query.get(name, default)
+
+    def header(self, name: str) -> str:
+        """Return a request header, empty if there is none."""
+        if self.inner is None:
+            return self.request.headers.get(name, "")
+        return self.inner.headers.get(name.lower(), "")
+
+    def view(self) -> View:
+        """Return the object named in the path, as the caller sees it."""
+        return self.org.views.get(self.user, self.part("sobject"))
+
+    async def body(self) -> str:
+        """Return the request's body as text; a subrequest's is the whole composite's.
+
+        Raises:
+            ApiError: 400, it is not UTF-8.
+
+        """
+        try:
+            return (await self.request.read()).decode("utf-8")
+        except UnicodeDecodeError as exc:
+            text = f"Invalid UTF-8 at [line:1, column:{exc.start + 1}]"
+            raise parse_error(text) from exc
+
+    def document(self, body: str) -> Any:  # noqa: ANN401 -- whatever JSON holds
+        """Return the JSON document in *body*, or the subrequest's part of it.
+
+        Raises:
+            ApiError: 400 JSON_PARSER_ERROR.
+
+        """
+        return parse_json(body) if self.inner is None else self.inner.document
+
+    def record(self, body: str) -> dict[str, Any]:
+        """Return the document in *body* if it is one JSON object.
+
+        Raises:
+            ApiError: 400 JSON_PARSER_ERROR.
+
+        """
+        document = self.document(body)
+        if not isinstance(document, dict):
+            text = "The request body must be one JSON object at [line:1, column:1]"
+            raise parse_error(text)
+        return document
+
+    async def write(self, work: Callable[[Store], T]) -> T:
+        """Run *work* on the writer's thread; within an all-or-none composite it runs there."""
+        if self.inner is not None and self.inner.store is not None:
+            return work(self.inner.store)
+        return await self.org.write(work)
+
+    async def read(self, work: Callable[[Store], T]) -> T:
+        """Run *work* on the reader's thread; within an all-or-none composite see its writes."""
+        if self.inner is not None and self.inner.store is not None:
+            return work(self.inner.store)
+        return await self.org.read(work)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a handler answers; without a document or lines there is no body.
+
+    Attributes:
+        lines: The body of an answer that is CSV, in pieces.
+
+    """
+
+    document: Any = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    lines: AsyncIterator[bytes] | None = None
+
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+def parse_json(body: str) -> Any:  # noqa: ANN401 -- whatever JSON holds
+    """Return the document in *body*; numbers with a point are `Decimal`.
+
+    Raises:
+        ApiError: 400 JSON_PARSER_ERROR.
+
+    """
+    try:
+        return json.loads(body, parse_float=Decimal, parse_constant=_no_constant)
+    except json.JSONDecodeError as exc:
+        text = f"{exc.msg} at [line:{exc.lineno}, column:{exc.colno}]"
+        raise parse_error(text) from exc
+    except (ValueError, ArithmeticError, RecursionError) as exc:
+        text = "The body holds a number or a nesting that cannot be read"
+        raise parse_error(text) from exc
+
+
+def _no_constant(name: str) -> NoReturn:
+    msg = f"{name} is not JSON"
+    raise ValueError(msg)

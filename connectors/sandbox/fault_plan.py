@@ -1,0 +1,281 @@
+"""What shall go wrong, and when: the plan that a test posts, checked member by member. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+E = TypeVar("E", bound=StrEnum)
+MAX_FAULTS = 100  # per plan
+MAX_WAIT_S = 3600.0
+DEFAULT_SECONDS = 5.0
+DEFAULT_SHARE = 0.5
+LOCK_WAIT_S = 10.0  # how long the real org waits for a row that another transaction holds
+
+
+class Trait(StrEnum):
+    """What a call must be for a fault to make sense on it."""
+
+    HTTP = "http"  # a request, and not a job's own work
+    WRITE = "write"  # a request that may change something
+    ROWS = "rows"  # work on rows: a request's or a job's
+    UPSERTS = "upserts"  # rows that are written rather than deleted
+    CHARSET = "charset"  # an answer whose charset matters
+    RESULTS = "results"  # a download of a job's results
+    JOB = "job"  # a job that starts
+
+
+class Kind(StrEnum):
+    """What goes wrong; docs/sandbox-faults.md says each at length."""
+
+    UNAUTHORISED = "unauthorised"
+    EXPIRED_SESSION = "expired-session"
+    REQUEST_LIMIT = "request-limit"
+    TOO_MANY_REQUESTS = "too-many-requests"
+    ERROR_500 = "error-500"
+    ERROR_502 = "error-502"
+    ERROR_503 = "error-503"
+    ERROR_500_JSON = "error-500-json"
+    SLOW = "slow"
+    RESET_BEFORE = "reset-before"
+    RESET_AFTER = "reset-after"
+    TIMEOUT_AFTER = "timeout-after"
+    LATE_COMMIT = "late-commit"
+    LOCK = "lock"
+    PARTIAL = "partial"
+    DUPLICATE_RACE = "duplicate-race"
+    TRUNCATED_RESULTS = "truncated-results"
+    NO_CHARSET = "no-charset"
+    JOB_STUCK = "job-stuck"
+    JOB_FAILED = "job-failed"
+
+
+class Surface(StrEnum):
+    """Which part of the API a fault is on."""
+
+    COLLECTIONS = "collections"
+    COMPOSITE = "composite"
+    BULK = "bulk"
+    QUERY = "query"
+    DELETE = "delete"
+    LOGIN = "login"
+    DESCRIBE = "describe"
+    ANY = "any"  # all but logins, single rows included
+
+
+class PlanError(ValueError):
+    """A plan, or another order on the control path, that cannot be followed; its text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """Which of the matching calls a fault hits; exactly one of the first three says it.
+
+    Attributes:
+        at: The n-th, from 1.
+        every: Every n-th.
+        probability: Each with this probability.
+        times: At most so often; None for no end.
+
+    """
+
+    at: int | None = None
+    every: int | None = None
+    probability: float | None = None
+    times: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that goes wrong.
+
+    Attributes:
+        seconds: How long the kinds that wait do.
+        share: Of the rows, for the kinds that choose some.
+        limit: Which limit ``request-limit`` names: ``daily`` or ``concurrent``.
+        said: The fault as it was posted.
+
+    """
+
+    kind: Kind
+    on: Surface
+    when: When
+    seconds: float
+    share: float
+    limit: str
+    said: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that shall go wrong.
+
+    Attributes:
+        seed: The same plan with the same seed hits the same calls and rows.
+        wait_s: How long a write waits for a row that is held, in seconds.
+
+    """
+
+    seed: int = 0
+    wait_s: float = LOCK_WAIT_S
+    faults: tuple[Fault, ...] = field(default=())
+
+
+NEEDS: Mapping[Kind, Trait] = {
+    Kind.LATE_COMMIT: Trait.WRITE,
+    Kind.LOCK: Trait.ROWS,
+    Kind.PARTIAL: Trait.ROWS,
+    Kind.DUPLICATE_RACE: Trait.UPSERTS,
+    Kind.TRUNCATED_RESULTS: Trait.RESULTS,
+    Kind.NO_CHARSET: Trait.CHARSET,
+    Kind.JOB_STUCK: Trait.JOB,
+    Kind.JOB_FAILED: Trait.JOB,
+}  # the others need a request
+
+_WRITES = frozenset({Surface.COLLECTIONS, Surface.COMPOSITE, Surface.BULK, Surface.ANY})
+_JOBS = frozenset({Surface.BULK, Surface.ANY})
+_SURFACES: Mapping[Trait, frozenset[Surface]] = {
+    Trait.WRITE: _WRITES | {Surface.DELETE},
+    Trait.ROWS: _WRITES | {Surface.DELETE},
+    Trait.UPSERTS: _WRITES,
+    Trait.RESULTS: _JOBS,
+    Trait.JOB: _JOBS,
+}
+_SESSION = frozenset({Kind.UNAUTHORISED, Kind.EXPIRED_SESSION, Kind.REQUEST_LIMIT})
+_WAITING = frozenset({Kind.SLOW, Kind.TIMEOUT_AFTER, Kind.LATE_COMMIT, Kind.JOB_STUCK})
+_CHOOSING = frozenset(
+    {Kind.LOCK, Kind.PARTIAL, Kind.DUPLICATE_RACE, Kind.TRUNCATED_RESULTS, Kind.JOB_FAILED}
+)
+_LIMITS = ("daily", "concurrent")
+_WHEN = ("once", "at", "every", "probability")
+_MEMBERS = ("kind", "on", *_WHEN, "times", "seconds", "rows", "limit")
+
+
+def read_plan(document: object) -> Plan:
+    """Return the plan in a JSON document.
+
+    Raises:
+        PlanError: It is none; the text names the member and what may stand there.
+
+    """
+    body = members(document, "the plan", ("seed", "wait_s", "faults"))
+    rows = body.get("faults", [])
+    if not isinstance(rows, list) or len(rows) > MAX_FAULTS:
+        msg = f"faults: must be a list of at most {MAX_FAULTS}"
+        raise PlanError(msg)
+    seed = body.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        msg = "seed: must be a whole number"
+        raise PlanError(msg)
+    wait_s = number(body, "wait_s", LOCK_WAIT_S, most=MAX_WAIT_S)
+    return Plan(seed, wait_s, tuple(_fault(row, f"faults[{n}]") for n, row in enumerate(rows)))
+
+
+def members(document: object, where: str, known: tuple[str, ...]) -> dict[str, Any]:
+    """Return *document*, a JSON object with members of those names only.
+
+    Raises:
+        PlanError: It is not.
+
+    """
+    if not isinstance(document, dict):
+        msg = f"{where}: must be a JSON object"
+        raise PlanError(msg)
+    unknown = sorted(document.keys() - set(known))
+    if unknown:
+        msg = f"{where}: has members that mean nothing: {unknown}; may have: {', '.join(known)}"
+        raise PlanError(msg)
+    return document
+
+
+def number(row: Mapping[str, Any], path: str, default: float, *, most: float) -> float:
+    """Return the member that *path* ends in, seconds or a share, *default* if it is absent.
+
+    Raises:
+        PlanError: It is no number of that range.
+
+    """
+    value = row.get(path.rpartition(".")[2], default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        msg = f"{path}: must be a number from 0 to {most:g}"
+        raise PlanError(msg)
+    return float(value)
+
+
+def _fault(document: object, where: str) -> Fault:
+    row = members(document, where, _MEMBERS)
+    kind = _choice(row, where, "kind", Kind)
+    on = _choice(row, where, "on", Surface)
+    allowed = _surfaces(kind)
+    if on not in allowed:
+        names = ", ".join(sorted(allowed))
+        msg = f"{where}.on: {kind} cannot happen there; it can on: {names}"
+        raise PlanError(msg)
+    _only_for(row, where, "seconds", kind, _WAITING)
+    _only_for(row, where, "rows", kind, _CHOOSING)
+    _only_for(row, where, "limit", kind, frozenset({Kind.REQUEST_LIMIT}))
+    limit = row.get("limit", _LIMITS[0])
+    if limit not in _LIMITS:
+        msg = f"{where}.limit: must be one of: {', '.join(_LIMITS)}"
+        raise PlanError(msg)
+    return Fault(
+        kind,
+        on,
+        _when(row, where),
+        seconds=number(row, f"{where}.seconds", DEFAULT_SECONDS, most=MAX_WAIT_S),
+        share=number(row, f"{where}.rows", DEFAULT_SHARE, most=1),
+        limit=limit,
+        said=dict(row),
+    )
+
+
+def _surfaces(kind: Kind) -> frozenset[Surface]:
+    """Return the surfaces that *kind* can be on."""
+    needed = _SURFACES.get(NEEDS.get(kind, Trait.HTTP), frozenset(Surface))
+    return needed - {Surface.LOGIN} if kind in _SESSION else needed
+
+
+def _when(row: Mapping[str, Any], where: str) -> When:
+    named = [name for name in _WHEN if name in row]
+    if len(named) != 1:
+        msg = f"{where}: must say when by exactly one of: {', '.join(_WHEN)}"
+        raise PlanError(msg)
+    times = _count(row, where, "times") if "times" in row else None
+    if named[0] == "once" and row["once"] is not True:
+        msg = f"{where}.once: must be true; leave it out to say when by another member"
+        raise PlanError(msg)
+    if named[0] in {"once", "at"}:
+        if times is not None:
+            msg = f"{where}.times: {named[0]} is one time already"
+            raise PlanError(msg)
+        return When(at=1 if named[0] == "once" else _count(row, where, "at"), times=1)
+    if named[0] == "every":
+        return When(every=_count(row, where, "every"), times=times)
+    share = number(row, f"{where}.probability", 0, most=1)
+    return When(probability=share, times=times)
+
+
+def _choice(row: Mapping[str, Any], where: str, name: str, kinds: type[E]) -> E:
+    try:
+        return kinds(row[name])
+    except (KeyError, ValueError) as exc:
+        names = ", ".join(kinds)
+        msg = f"{where}.{name}: must be one of: {names}"
+        raise PlanError(msg) from exc
+
+
+def _count(row: Mapping[str, Any], where: str, name: str) -> int:
+    value = row[name]
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        msg = f"{where}.{name}: must be a whole number from 1"
+        raise PlanError(msg)
+    return value
+
+
+def _only_for(
+    row: Mapping[str, Any], where: str, name: str, kind: Kind, kinds: frozenset[Kind]
+) -> None:
+    if name in row and kind not in kinds:
+        names = ", ".join(sorted(kinds))
+        msg = f"{where}.{name}: means nothing for {kind}, only for: {names}"
+        raise PlanError(msg)
