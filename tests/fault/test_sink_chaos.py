@@ -12,21 +12,22 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from confluent_kafka import Message, Producer
 from oracle import comparable, expected_rows, kill, org_rows
 
 from connectors.embedded.stack import Stack
-from connectors.postgres.egress_store import EgressStore
-from connectors.sandbox.control import Control
+from connectors.sandbox.remote import Control, control
 from residency import topics
 from residency.expected import field_hmacs
 from residency.keys import secret
-from residency.ledger.leaves import OutcomeLeaf, TransferLeaf, parse_leaf
+from residency.ledger.leaves import TransferLeaf, parse_leaf
+from residency.ledger.outcomes import OutcomeLeaf
 from residency.ledger.reader import Reader, open_head
 from residency.ledger.verify import verify
 from residency.normalise import normalise
@@ -80,7 +81,7 @@ FAULTS: Sequence[tuple[str, str, float, dict[str, Any]]] = (
 def running(home: Path) -> Iterator[Stack]:
     """Run one region's line without a gateway's help, with an org that takes fault plans."""
     stack = Stack(home, (REGION,))
-    stack.up(launch(home, with_faults=True))
+    stack.up(launch(home, org_options=["--faults"]))
     try:
         yield stack
     finally:
@@ -91,7 +92,16 @@ def hurried(home: Path) -> None:
     """Give egress a patience that fits a test; the product's waits fit an org far away."""
     path = home / REGION / "services" / "egress.json"
     settings = json.loads(path.read_text())
-    settings["salesforce"] |= {"connect_timeout_s": 1.0, "read_timeout_s": 2.0}
+    settings["salesforce"] |= {
+        "connect_timeout_s": 1.0,
+        "read_timeout_s": 2.0,
+        "limit_pause_s": 0.2,
+        "sink": {
+            "bulk_from": 500,
+            "fate_s": LATE_S + 1,
+            "retry": {"sizes": [200, 50, 1], "first_wait_s": 0.1, "max_wait_s": 0.5},
+        },
+    }
     path.write_text(json.dumps(settings))
     kill(home, f"{REGION}-egress")
 
@@ -126,13 +136,20 @@ def publish(home: Path, events: Sequence[Publication]) -> list[tuple[Publication
     return taken
 
 
-def fault_plan(rng: random.Random) -> dict[str, Any]:
-    """Return a plan with every fault in it, in an order of its own."""
+def path_of(home: Path) -> Control:
+    """Return the control path of the home's org."""
+    settings = load_settings(home, REGION, "egress")
+    assert settings.salesforce is not None
+    return control(home, int(settings.salesforce.instance_url.rsplit(":", 1)[1]))
+
+
+def fault_plan(rng: random.Random) -> list[dict[str, Any]]:
+    """Return every fault, in an order of its own: the first that strikes a call counts."""
     faults = [
         {"kind": kind, "on": on, "probability": share, **more} for kind, on, share, more in FAULTS
     ]
     rng.shuffle(faults)
-    return {"seed": rng.randrange(2**31), "faults": faults}
+    return faults
 
 
 @contextmanager
@@ -189,12 +206,11 @@ def kept_rows(home: Path) -> dict[tuple[str, str], dict[str, str]]:
     """Return the HMACs of the fields that egress expects the org to hold."""
     settings = load_settings(home, REGION, "egress")
     assert settings.postgres is not None
-    with closing(EgressStore(settings.postgres.dsn)) as store:
-        return {
-            (row.object, row.external_id): {k: v for k, v in row.fields.items() if v is not None}
-            for row in store.expected()
-            if not row.deleted
-        }
+    with psycopg.connect(settings.postgres.dsn) as connection:
+        rows = connection.execute(
+            "SELECT object, external_id, fields FROM expected_rows WHERE NOT deleted"
+        ).fetchall()
+    return {(row[0], row[1]): {k: v for k, v in row[2].items() if v is not None} for row in rows}
 
 
 def check(home: Path, taken: Sequence[tuple[Publication, str]], name: str) -> Counter[str]:
@@ -224,17 +240,17 @@ def test_an_org_that_does_everything_wrong_ends_up_right(
         home = new_home()
         with running(home):
             hurried(home)
-            control, observer = Control.of(home), Observer(home, REGION)
+            faults, observer = path_of(home), Observer(home, REGION)
             taken: list[tuple[Publication, str]] = []
             for number in range(first, min(first + RUNS_PER_HOME, runs)):
                 shop = Shop(random.Random(rng.random()), [REGION])
                 events = [e for e in shop.publications(RECORDS) if e.expect == "accepted"]
-                control.set_faults(fault_plan(rng))
+                faults.set(fault_plan(rng), seed=rng.randrange(2**31))
                 with killing(home, rng):
                     taken += publish(home, events)
                     settle(observer, len(taken))
-                fired.update(control.fired())
-                control.clear_faults()
+                fired.update(faults.fired())
+                faults.clear()
 
                 results = check(home, taken, f"run {number}, seed {seed}")
 
