@@ -19,9 +19,11 @@ from connectors.kafka import headers
 from connectors.kafka.errors import FatalWatch, named
 from connectors.kafka.record import read
 from connectors.kafka.topology import check_topic_ids, load_topics
+from connectors.postgres.bulk_jobs import BulkJobs
 from connectors.postgres.egress_store import EgressStore
 from connectors.salesforce.access import Access
 from connectors.salesforce.budget import Budget
+from connectors.salesforce.bulk.writer import BulkWriter
 from connectors.salesforce.client import OrgClient
 from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.preflight import preflight
@@ -94,9 +96,11 @@ class Egress:
         keys = ledger_keys(settings.folder / "keys", settings.region)
         seal = Seal(secret(settings.folder / "keys", EGRESS))
         producer, folder = self._producer(), settings.folder / "ledger"
+        options, clock = settings.salesforce.sink, Clock(sleep=partial(sleep, halt))
         with (
             closing(access),
             closing(EgressStore(settings.postgres.dsn)) as store,
+            closing(BulkJobs(settings.postgres.dsn)) as jobs,
             Ledger.open(folder, keys.origin, keys.seed, at_least=store.indexed) as ledger,
         ):
             parts = Parts(
@@ -105,8 +109,9 @@ class Egress:
                 store=store,
                 sink=SalesforceSink(
                     client,
-                    options=settings.salesforce.sink,
-                    clock=Clock(sleep=partial(sleep, halt)),
+                    bulk=BulkWriter(client, jobs, options.bulk, clock),
+                    options=options,
+                    clock=clock,
                     is_tight=lambda: access.budget.is_tight,
                     settled=ledger.size == 0,  # there was no earlier run
                 ),

@@ -5,19 +5,16 @@ The ledger files are the truth; this is what makes them quick to ask. The parked
 nowhere else once Kafka has forgotten them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, LiteralString
 
-import psycopg
-
 from connectors.postgres import expected_rows, parked
+from connectors.postgres.connection import Connection
 from connectors.postgres.expected_rows import ExpectedRow, Key
 from connectors.postgres.parked import ParkChange, Parked, Waiting
 from residency.expected import Held
-from schemas.errors import RetriableError
 from schemas.events import RecordId
 
 # The row without a name holds how many leaves are indexed. It lies in the index itself, so
@@ -78,37 +75,16 @@ class EgressStore:
 
     def __init__(self, dsn: str) -> None:
         """Remember where; the first call connects and creates what is missing."""
-        self._dsn = dsn
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connection = Connection(dsn, _TABLES + expected_rows.TABLE + parked.TABLE)
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-
-    @contextmanager
-    def _open(self) -> Iterator[psycopg.Connection[Any]]:
-        """Yield the connection, connecting if there is none that works.
-
-        Raises:
-            RetriableError: Postgres does not answer, or went away; call again.
-
-        """
-        try:
-            if self._connection is None or self._connection.closed:
-                self._connection = psycopg.connect(self._dsn, autocommit=True, connect_timeout=10)
-                self._connection.execute(_TABLES + expected_rows.TABLE + parked.TABLE)
-            yield self._connection
-        except psycopg.OperationalError as exc:
-            if self._connection is not None:
-                self._connection.close()
-            msg = f"Postgres: {type(exc).__name__}; is the database up? see `homeport status`"
-            raise RetriableError(msg) from None
+        self._connection.close()
 
     @property
     def indexed(self) -> int:
         """How many leaves of the ledger are indexed."""
-        with self._open() as connection:
+        with self._connection.open() as connection:
             row = connection.execute(
                 "SELECT transfer FROM ledger_index WHERE topic_id = '' AND record = ''"
             ).fetchone()
@@ -136,23 +112,23 @@ class EgressStore:
 
     def held(self, keys: Iterable[Key]) -> dict[Key, Held]:
         """Return what those rows (object, external id) hold that exist, or did."""
-        with self._open() as connection:
+        with self._connection.open() as connection:
             return expected_rows.held(connection, keys)
 
     def queued(self, keys: Iterable[Key]) -> dict[Key, set[RecordId]]:
         """Return the names of the parked records of those rows that have any."""
-        with self._open() as connection:
+        with self._connection.open() as connection:
             return parked.queued(connection, keys)
 
     def due(self, now: datetime, limit: int) -> list[Parked]:
         """Return at most *limit* parked records that may be tried again; see `parked.due`."""
-        with self._open() as connection:
+        with self._connection.open() as connection:
             return parked.due(connection, now, limit)
 
     @property
     def waiting(self) -> Waiting:
         """How many records are parked, and since when the oldest."""
-        with self._open() as connection:
+        with self._connection.open() as connection:
             return parked.waiting(connection)
 
     def save(self, size: int, entries: Iterable[Entry], changes: Changes) -> None:
@@ -165,7 +141,11 @@ class EgressStore:
             RetriableError: Postgres went away; nothing is saved.
 
         """
-        with self._open() as connection, connection.transaction(), connection.cursor() as cursor:
+        with (
+            self._connection.open() as connection,
+            connection.transaction(),
+            connection.cursor() as cursor,
+        ):
             cursor.executemany(_INDEX, [_index_row(entry) for entry in entries])
             expected_rows.apply(cursor, changes.rows)
             parked.change(cursor, changes.parked)
@@ -182,7 +162,7 @@ class EgressStore:
         return {row[0]: int(row[1]) for row in rows}
 
     def _rows(self, query: LiteralString, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        with self._open() as connection:
+        with self._connection.open() as connection:
             return connection.execute(query, values).fetchall()
 
 

@@ -42,6 +42,7 @@ HANDLING: Mapping[str, Handling] = {
     "UNKNOWN_EXCEPTION": Handling.AGAIN,
     "ENTITY_IS_LOCKED": Handling.PARK,  # in an approval process: hours or days
     "API_CURRENTLY_DISABLED": Handling.BUSY,
+    "EXCEEDEDQUOTA": Handling.BUSY,  # of the day's jobs
     "REQUEST_LIMIT_EXCEEDED": Handling.BUSY,
     "SERVER_UNAVAILABLE": Handling.BUSY,
     "STORAGE_LIMIT_EXCEEDED": Handling.BUSY,
@@ -67,7 +68,10 @@ BY_START: Mapping[str, Mapping[str, Handling]] = {
         "homeport:older-base-version": Handling.OLDER,
         "homeport:older-label-version": Handling.OLDER,
     },
-    "INVALID_FIELD": {"Foreign key external ID": Handling.PARK},  # the parent is not there yet
+    "INVALID_FIELD": {
+        "Foreign key external ID": Handling.PARK,  # the parent is not there yet
+        "Failed to deserialize field": Handling.REJECT,  # Bulk API: a value does not parse
+    },
 }
 
 # Triggers and flows pass on what stopped them; these a later try may not meet.
@@ -82,6 +86,8 @@ PASSING = (
 NEXT_STEP: Mapping[str, str] = {
     "API_DISABLED_FOR_ORG": "turn on API access for the org and API Enabled for the user",
     "DUPLICATE_VALUE": "make the external id field case-sensitive",
+    "FEATURENOTENABLED": "give the user the permission Bulk API Hard Delete",
+    "INVALIDJOB": "deploy the object and its external id field, or let us read them",
     "INVALID_FIELD": "deploy the field, or let the permission set read it",
     "INVALID_FIELD_FOR_INSERT_UPDATE": "let the permission set edit the field",
     "INVALID_TYPE": "deploy the object, or let the permission set read it",

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
+from connectors.salesforce.bulk.options import BulkOptions
 from connectors.salesforce.rows import MAX_BYTES, MAX_ROWS
 
 FATE_S = 600.0  # Salesforce ends a call after ten minutes; until then it may still commit
@@ -50,6 +51,7 @@ class SinkOptions:
             so long its rows are not deleted.
         max_bytes: Of one HTTP request's rows, encoded; a larger row goes alone.
         bulk_from: So many rows of one object at once go by Bulk API.
+        bulk: How its jobs are made and waited for.
         parent_field: Rows are sorted by what this field holds, where they have it, so that
             requests lock parents in the same order.
         retry: For rows that the org cannot take at once.
@@ -61,5 +63,6 @@ class SinkOptions:
     fate_s: NonNegativeFloat = FATE_S
     max_bytes: PositiveInt = MAX_BYTES
     bulk_from: PositiveInt = BULK_FROM
+    bulk: BulkOptions = field(default_factory=BulkOptions)
     parent_field: str = "Customer_Key__c"
     retry: RowRetry = field(default_factory=RowRetry)

@@ -124,21 +124,22 @@ def encode_rows(sobject: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def _encode(row: int, name: str, value: object) -> object:
-    problem = _problem(value)
+    problem = problem_of(value)
     if problem is not None:
         raise UnsendableValueError(row, name, problem)
     match value:
         case Decimal():
             return orjson.Fragment(format(value, "f"))
         case datetime():
-            return _utc(value)
+            return utc_text(value)
         case date():
             return value.isoformat()
         case _:
             return value
 
 
-def _problem(value: object) -> str | None:
+def problem_of(value: object) -> str | None:
+    """Return why the org could not store *value* as it is, without it; None if it could."""
     problem = None
     match value:
         case str() if not (value.isascii() or _is_unicode(value)):
@@ -166,7 +167,8 @@ def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def _utc(moment: datetime) -> str:
+def utc_text(moment: datetime) -> str:
+    """Return the moment in UTC to the millisecond; finer digits are cut."""
     utc = moment.astimezone(UTC).replace(tzinfo=None)
     return f"{utc.isoformat(timespec='milliseconds')}Z"
 

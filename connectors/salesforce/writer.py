@@ -10,6 +10,7 @@ from itertools import chain
 from math import ceil
 from typing import Any, Protocol
 
+from connectors.salesforce.bulk.table import carries
 from connectors.salesforce.composite import MAX_COLLECTIONS, Sender, Upserter, groups
 from connectors.salesforce.doubts import Doubts
 from connectors.salesforce.errors import UnsendableValueError
@@ -22,6 +23,10 @@ from schemas.events import RecordId
 
 class Bulk(Protocol):
     """What the sink needs of `BulkWriter`."""
+
+    def resume(self) -> None:
+        """See to it that no job of an earlier run, or of a call that failed, is under way."""
+        ...
 
     def upsert(
         self,
@@ -59,23 +64,29 @@ class Writer:
     def upsert(self, steps: Sequence[Step], max_rows: int) -> list[RowResult]:
         """Write each step's row, in requests of *max_rows* at most; return results in order.
 
-        No two steps are of one row. The requests over REST have ended when a Bulk job starts,
-        and the job has when this returns.
+        No two steps are of one row. Nothing of an earlier job is under way any more when this
+        starts to write, the requests over REST have ended when a Bulk job starts, and the job
+        has when this returns. What CSV cannot hold goes over REST in any case.
 
         Raises:
             RetriableError: Rows may be in the org; their keys are in doubt.
             HaltError: The org's set-up or ours is wrong.
 
         """
+        if self._bulk is not None:
+            self._bulk.resume()
         places: list[int] = []
         requests: list[Request] = []
         jobs: list[tuple[Bulk, list[int]]] = []
         for mine in self._by_object(steps):
+            by_rest = mine
             if self._bulk is not None and len(mine) >= self._options.bulk_from:
-                jobs.append((self._bulk, mine))
-            else:
-                places += mine
-                requests += self._pack([steps[place] for place in mine], max_rows)
+                by_job = [place for place in mine if carries(steps[place].fields)]
+                by_rest = [place for place in mine if not carries(steps[place].fields)]
+                jobs += [(self._bulk, by_job)] if by_job else []
+            if by_rest:
+                places += by_rest
+                requests += self._pack([steps[place] for place in by_rest], max_rows)
         results = dict(zip(places, self._send(requests), strict=True))
         for bulk, mine in jobs:
             written = self._by_job(bulk, [steps[place] for place in mine])

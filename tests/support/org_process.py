@@ -97,6 +97,11 @@ class FaultPlan:
             fault["fired"] for fault in self._session.get(self._url, timeout=10).json()["faults"]
         ]
 
+    def pending(self) -> int:
+        """Return how many requests are late and still to be carried out."""
+        state = self._session.get(self._url, timeout=10).json()
+        return int(state["late"]["pending"])
+
 
 def client_of(
     config: SalesforceConfig, network: HTTPAdapter | None = None, deadline_s: float = 20

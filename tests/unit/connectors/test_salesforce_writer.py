@@ -151,6 +151,11 @@ class FakeBulk:
         self.jobs: list[tuple[str, list[str], list[tuple[RecordId, ...]]]] = []
         self.rest_before: list[int] = []
         self.failure: Exception | None = None
+        self.unfinished: Exception | None = None
+
+    def resume(self) -> None:
+        if self.unfinished:
+            raise self.unfinished
 
     def upsert(
         self,
@@ -237,3 +242,42 @@ def test_a_value_that_no_job_can_carry_halts_by_record_and_field(
 
     with pytest.raises(HaltError, match=r"@7#0: Commerce_Order__c\.Text__c: CSV has no form"):
         bulk_sink(config, org, bulk).write(many(50))
+
+
+def test_what_csv_cannot_hold_goes_over_rest_before_the_job(config: SalesforceConfig) -> None:
+    org = FakeOrg()
+    bulk = FakeBulk(org)
+    batch = [*many(50), logged(90, ORDER, "o00007", F__c="#N/A")]
+
+    outcomes = bulk_sink(config, org, bulk).write(batch)
+
+    ((_, keys, ids),) = bulk.jobs
+    assert "o00007" not in keys
+    assert (len(keys), len(ids)) == (49, 49)
+    assert org.sent == [["o00007"]]
+    assert {o.result for o in outcomes} == {Result.ACCEPTED}
+
+
+def test_rows_that_all_go_over_rest_are_no_job(config: SalesforceConfig) -> None:
+    org = FakeOrg()
+    bulk = FakeBulk(org)
+
+    outcomes = bulk_sink(config, org, bulk).write(
+        [logged(n, ORDER, f"o{n:03}", F__c="#N/A") for n in range(50)]
+    )
+
+    assert (bulk.jobs, [len(keys) for keys in org.sent]) == ([], [50])
+    assert {o.result for o in outcomes} == {Result.ACCEPTED}
+
+
+def test_nothing_is_written_while_an_earlier_job_may_be_under_way(
+    config: SalesforceConfig,
+) -> None:
+    org = FakeOrg()
+    bulk = FakeBulk(org)
+    bulk.unfinished = RetriableError("the job has not ended")
+
+    with pytest.raises(RetriableError, match="has not ended"):
+        bulk_sink(config, org, bulk).write([logged(1, ORDER, "o1"), logged(2, ORDER, "o2")])
+
+    assert (org.sent, bulk.jobs) == ([], [])
