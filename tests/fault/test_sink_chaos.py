@@ -203,14 +203,24 @@ def outcomes(home: Path) -> Counter[str]:
 
 
 def kept_rows(home: Path) -> dict[tuple[str, str], dict[str, str]]:
-    """Return the HMACs of the fields that egress expects the org to hold."""
+    """Return the HMACs of the fields that egress expects the org to hold, less what is false.
+
+    An org has no empty checkbox: one that was never set and one that is off look alike.
+    """
+    key = secret(home / REGION / "keys", "expected")
     settings = load_settings(home, REGION, "egress")
     assert settings.postgres is not None
     with psycopg.connect(settings.postgres.dsn) as connection:
         rows = connection.execute(
             "SELECT object, external_id, fields FROM expected_rows WHERE NOT deleted"
         ).fetchall()
-    return {(row[0], row[1]): {k: v for k, v in row[2].items() if v is not None} for row in rows}
+    kept: dict[tuple[str, str], dict[str, str]] = {}
+    for sobject, external_id, fields in rows:
+        empty = field_hmacs(key, sobject, dict.fromkeys(fields, "false"))
+        kept[sobject, external_id] = {
+            name: mac for name, mac in fields.items() if mac not in (None, empty[name])
+        }
+    return kept
 
 
 def check(home: Path, taken: Sequence[tuple[Publication, str]], name: str) -> Counter[str]:
