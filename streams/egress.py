@@ -29,6 +29,8 @@ from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.preflight import preflight
 from connectors.salesforce.sink import Clock, SalesforceSink
 from residency import topics
+from residency.contracts.needs import region_needs
+from residency.contracts.read import load_contract
 from residency.gate.check import Gate
 from residency.keys import ledger_keys, secret
 from residency.ledger.files import Ledger
@@ -129,12 +131,10 @@ class Egress:
 
     def _preflight(self, client: OrgClient, halt: threading.Event) -> None:
         """Compare the org with what we write, before the first record is read."""
-        objects = {
-            schema.object: schema.columns for schema in load_registry() if schema.object is not None
-        }
-        problems = retrying(halt)(preflight, client, objects)
+        needs = region_needs(self._settings.region, load_contract(), load_registry())
+        problems = retrying(halt)(preflight, client, needs)
         if problems:
-            raise HaltError("the org cannot take our records: " + "; ".join(problems))
+            raise HaltError("the org cannot take our records: " + "; ".join(map(str, problems)))
 
     def _producer(self) -> Producer:
         return Producer(self._settings.kafka.librdkafka(enable_idempotence=True, linger_ms=5))

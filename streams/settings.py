@@ -85,3 +85,29 @@ def load_settings(home: Path, region: str, service: str) -> Settings:
     except json.JSONDecodeError:
         msg = f"{path}: not JSON; run `homeport up` to write it again"
         raise SetupError(msg) from None
+
+
+def load_org(path: Path) -> SalesforceConfig:
+    """Return the way into an org that a file holds, alone or as ``salesforce`` of a service's.
+
+    Raises:
+        SetupError: The file is missing, readable by others, or has a key we do not know.
+
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_mode & 0o077:
+            msg = f"{path}: others can read these credentials; run `chmod 600` on it"
+            raise SetupError(msg)
+        way_in = raw.get("salesforce", raw) if isinstance(raw, dict) else raw
+        return TypeAdapter(SalesforceConfig).validate_python(way_in)
+    except OSError as exc:
+        msg = f"{path}: cannot be read ({type(exc).__name__}); see docs/salesforce-org.md"
+        raise SetupError(msg) from exc
+    except ValidationError as exc:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+        msg = f"{path}: {faults}"
+        raise SetupError(msg) from None  # the cause quotes what it refused
+    except ValueError:
+        msg = f"{path}: not JSON; see docs/salesforce-org.md"
+        raise SetupError(msg) from None

@@ -4,7 +4,6 @@ Faults of the network are played between client and org, so that the org really 
 really does not, before the answer is lost.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,6 @@ from org_process import (
     CUSTOMER,
     KEY,
     ORDER,
-    ROOT,
     client_of,
     deletion,
     logged,
@@ -34,7 +32,6 @@ from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.errors import LoginRefusedError
 from connectors.salesforce.options import SinkOptions
 from connectors.salesforce.outcome import Outcome, Result
-from connectors.salesforce.preflight import preflight
 from connectors.salesforce.sink import SalesforceSink
 from schemas.errors import HaltError, RetriableError
 from schemas.events import LoggedRecord
@@ -111,23 +108,6 @@ def assert_rows_are_the_last_of(batch: list[LoggedRecord], client: OrgClient, pr
 
 def results(outcomes: list[Outcome]) -> set[Result]:
     return {outcome.result for outcome in outcomes}
-
-
-def test_the_org_has_every_field_of_the_minimal_schemas(org: SalesforceConfig) -> None:
-    objects: dict[str, list[str]] = {}
-    for file in (ROOT / "schemas/avro/minimal").glob("*.avsc"):
-        schema = json.loads(file.read_bytes())
-        names = [field["name"] for field in schema["fields"]]
-        objects[schema["homeport.object"]] = [name for name in names if name.endswith("__c")]
-
-    assert len(objects) == 3
-    assert preflight(client_of(org), objects) == []
-
-
-def test_preflight_finds_what_the_org_lacks(org: SalesforceConfig) -> None:
-    problems = preflight(client_of(org), {ORDER: ["No_Such__c"], "Nothing__c": []})
-
-    assert [problem.split(":")[0] for problem in problems] == [f"{ORDER}.No_Such__c", "Nothing__c"]
 
 
 def test_values_come_back_as_they_were_sent(org: SalesforceConfig) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import requests
-from tests.integration.sandbox.bulk import (
+from ingest_jobs import (
     KEY,
     ORDER,
     begin,

@@ -14,7 +14,6 @@ import requests
 
 from connectors.sandbox.remote import Control, control
 from schemas.errors import SetupError
-from tests.integration.sandbox.conftest import RunningOrg
 
 KEY, ORDER = "External_Id__c", "Commerce_Order__c"
 COLLECTIONS = f"composite/sobjects/{ORDER}/{KEY}"
@@ -40,7 +39,7 @@ def soon(is_so: Callable[[], bool], within_s: float = 5) -> None:
         time.sleep(0.02)
 
 
-def test_without_the_option_there_is_no_control_path(org: RunningOrg) -> None:
+def test_without_the_option_there_is_no_control_path(org: Any) -> None:
     url = f"{org.url}/__sandbox__/faults"
 
     answer = requests.get(url, verify=org.ready["ca_file"], timeout=10)
@@ -53,7 +52,7 @@ def test_without_the_option_there_is_no_control_path(org: RunningOrg) -> None:
 @pytest.mark.parametrize("name", ["faults", "locks", "expire-sessions"])
 @pytest.mark.parametrize("token", [None, "", "wrong"])
 def test_without_the_token_the_control_path_is_as_one_that_does_not_exist(
-    faulty: RunningOrg, client: Any, name: str, token: str | None
+    faulty: Any, client: Any, name: str, token: str | None
 ) -> None:
     headers = {} if token is None else {"X-Sandbox-Control": token}
 
@@ -67,7 +66,7 @@ def test_without_the_token_the_control_path_is_as_one_that_does_not_exist(
     assert client.call("GET", "limits").status_code == 200  # the sessions live
 
 
-def test_the_token_is_for_the_owner_alone(faulty: RunningOrg) -> None:
+def test_the_token_is_for_the_owner_alone(faulty: Any) -> None:
     file = faulty.home / "sandbox/control"
 
     mode = stat.S_IMODE(file.stat().st_mode)
@@ -123,7 +122,7 @@ def test_the_edge_refuses_in_html(plan: Control, client: Any, kind: str) -> None
     assert value(client, f"edge-{kind}", "Id") is None
 
 
-def test_an_expired_session_stays_expired(plan: Control, faulty: RunningOrg, client: Any) -> None:
+def test_an_expired_session_stays_expired(plan: Control, faulty: Any, client: Any) -> None:
     plan.set([{"kind": "expired-session", "on": "any", "once": True}])
 
     first, second = client.call("GET", "limits"), client.call("GET", "limits")

@@ -3,7 +3,6 @@
 import json
 import time
 import traceback
-from collections.abc import Iterator
 from decimal import Decimal
 from io import BytesIO
 from typing import Any
@@ -24,7 +23,6 @@ from connectors.salesforce.errors import (
     RequestRefusedError,
     SessionRefusedError,
 )
-from connectors.salesforce.preflight import preflight
 from schemas.errors import HaltError
 
 ORDER, KEY = "Commerce_Order__c", "External_Id__c"
@@ -293,64 +291,6 @@ def test_a_refused_query_halts_without_showing_it(config: SalesforceConfig) -> N
     text = "query rows: Salesforce refuses with MALFORMED_QUERY; the query is ours to mend"
     assert str(caught.value) == text
     assert caught.value.__context__ is None
-
-
-def described(**changes: Any) -> dict[str, Any]:
-    traits = {"createable": True, "updateable": True}
-    key = traits | {"name": KEY, "externalId": True, "unique": True, "caseSensitive": True}
-    fields = [key | changes, traits | {"name": "Sku__c"}]
-    return {"name": ORDER, "fields": fields} | traits
-
-
-def problems(config: SalesforceConfig, *answers: Any) -> Iterator[str]:
-    objects = {ORDER: ["Sku__c"]}
-    yield from preflight(open_client(config, Script(*answers)), objects)
-
-
-def test_preflight_is_silent_when_the_org_has_what_we_write_to(config: SalesforceConfig) -> None:
-    assert list(problems(config, (200, described()))) == []
-
-
-@pytest.mark.parametrize(
-    ("answer", "problem"),
-    [
-        (
-            (404, [{"errorCode": "NOT_FOUND", "message": "The requested resource does not exist"}]),
-            "Commerce_Order__c: not there; deploy it, or let the permission set read it",
-        ),
-        (
-            (200, described() | {"createable": False}),
-            "Commerce_Order__c: read-only; let the permission set create and edit it",
-        ),
-        (
-            (200, described(name="Other__c")),
-            f"{ORDER}.{KEY}: not there; deploy it, or let the permission set read it",
-        ),
-        (
-            (200, described(updateable=False)),
-            "Commerce_Order__c.External_Id__c: read-only; let the permission set edit it",
-        ),
-        (
-            (200, described(unique=False, caseSensitive=False)),
-            "Commerce_Order__c.External_Id__c: make it unique, case-sensitive",
-        ),
-        (
-            (200, described(externalId=False)),
-            "Commerce_Order__c.External_Id__c: make it an external id",
-        ),
-    ],
-)
-def test_preflight_names_what_the_org_lacks(
-    config: SalesforceConfig, answer: tuple[int, Any], problem: str
-) -> None:
-    assert list(problems(config, answer)) == [problem]
-
-
-def test_preflight_takes_no_other_refusal_for_a_missing_object(config: SalesforceConfig) -> None:
-    answer = (403, [{"errorCode": "API_DISABLED_FOR_ORG", "message": ""}])
-
-    with pytest.raises(RequestRefusedError, match="API_DISABLED_FOR_ORG"):
-        list(problems(config, answer))
 
 
 SPENT = (403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}])

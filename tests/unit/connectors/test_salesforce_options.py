@@ -21,12 +21,14 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_a_service_file_can_say_how_rows_are_written(values: dict[str, Any]) -> None:
     sink = {"hard_delete": ["Commerce_Customer__c"], "bulk_from": 500, "retry": {"sizes": [10, 1]}}
+    sink["bulk"] = {"max_rows": 9}
 
     config = LOAD({**values, "sink": sink})
 
     assert config.sink.hard_delete == {"Commerce_Customer__c"}
     assert config.sink.bulk_from == 500
     assert config.sink.retry.sizes == (10, 1)
+    assert config.sink.bulk.max_rows == 9
     assert LOAD(values).sink == SinkOptions()
 
 
@@ -40,6 +42,8 @@ def test_a_service_file_can_say_how_rows_are_written(values: dict[str, Any]) -> 
         ({"retry": {"sizes": [0]}}, "sink.retry.sizes"),
         ({"retry": {"sizes": []}}, "sink.retry.sizes"),
         ({"retry": {"sizes": [201]}}, "sink.retry.sizes"),
+        ({"bulk": {"max_bytes": 100_000_001}}, "sink.bulk.max_bytes"),
+        ({"bulk": {"max_row": 1}}, "sink.bulk.max_row"),
     ],
 )
 def test_what_it_cannot_mean_is_named(
