@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oracle import comparable, expected_rows, org_rows
+from oracle import comparable, expected_rows, kill, org_rows
 
 from connectors.embedded.stack import Stack
 from residency.ledger.verify import verify
@@ -42,13 +41,6 @@ def home(new_home: Callable[[], Path]) -> Iterator[Path]:
     stack.up(launch(place))
     yield place
     stack.down()
-
-
-def kill(home: Path, service: str) -> None:
-    name = f"{REGION}-{service}"
-    pid = next((p.pid for p in Stack(home).status() if p.name == name), None)
-    if pid is not None:
-        os.kill(pid, signal.SIGKILL)
 
 
 def settle(observer: Observer, wanted: int) -> None:
@@ -80,7 +72,7 @@ def test_kill_9_of_border_and_egress_under_load_loses_and_doubles_nothing(
         sender.start()
         for service in rng.sample(["border", "egress"], 2) + rng.choices(["border", "egress"]):
             time.sleep(rng.uniform(0, 1.5))
-            kill(home, service)
+            kill(home, f"{REGION}-{service}")
         sender.join()
         taken += answered[0].taken
         settle(observer, len(taken))

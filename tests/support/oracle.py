@@ -1,12 +1,15 @@
 """What the org should hold after a run, by the definition, and what it holds, comparable."""
 
+import os
 import re
+import signal
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from connectors.embedded.stack import Stack
 from connectors.kafka.topology import load_topics
 from connectors.sandbox.running import issue_token
 from residency.expected import canonical
@@ -93,3 +96,10 @@ def _text(value: Any) -> str:
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+\+0000", value):
         return canonical(datetime.fromisoformat(value))
     return canonical(value)
+
+
+def kill(home: Path, name: str) -> None:
+    """End a process of the stack as a power cut would; the supervisor starts it again."""
+    pid = next((p.pid for p in Stack(home).status() if p.name == name), None)
+    if pid is not None:
+        os.kill(pid, signal.SIGKILL)
