@@ -86,7 +86,10 @@ def comparable(row: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: _text(value)
         for name, value in row.items()
-        if value not in (None, "", False) and name not in SYSTEM and not AUDIT.fullmatch(name)
+        if value not in (None, "")
+        and value is not False
+        and name not in SYSTEM
+        and not AUDIT.fullmatch(name)
     }
 
 
