@@ -7,8 +7,10 @@ a `MinimalRecord`, and only `strip` makes those. No ``repr`` shows a payload.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Literal, Self
 
+VersionKind = Literal["base", "labels"]
+LABEL_VERSION: Final = "Label_Version__c"
 _RECORD_ID = re.compile(r"^([^\[\]@#]+)\[(\d+)\]@(\d+)#(\d+)(?:\+(\d+))?$")
 
 
@@ -166,6 +168,11 @@ class LoggedRecord:
     leaf: int
     fields: Mapping[str, Any] = field(repr=False)
 
+    @property
+    def kind(self) -> VersionKind:
+        """Which of its row's two versions it raises."""
+        return version_kind(self.fields)
+
 
 GENERATION_STEP = 10**12  # offsets per topic generation; keeps versions under 2**53
 
@@ -176,3 +183,13 @@ def row_version(generation: int, offset: int) -> int:
     Salesforce stores numbers as IEEE doubles, exact to 2**53.
     """
     return generation * GENERATION_STEP + offset
+
+
+def version_kind(fields: Mapping[str, Any]) -> VersionKind:
+    """Return which of its row's two versions a record with these *fields* raises.
+
+    A row is written by two roads of one raw topic: what the event says, and labels that a
+    model gave its text, which come later. Each has a version of its own, so that neither hides
+    the other; a record carries the field of its kind.
+    """
+    return "labels" if LABEL_VERSION in fields else "base"

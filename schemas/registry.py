@@ -92,12 +92,6 @@ class EventSchema:
         return leaves(self.avro)
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """Return the names of a minimal record's fields that are fields of the row."""
-        names = (field["name"] for field in self.avro["fields"])
-        return tuple(name for name in names if name not in {CLEARED, DELETED})
-
-    @property
     def object(self) -> str | None:
         """Return the Salesforce object of a minimal record, else None."""
         name: str | None = self.avro.get(OBJECT)

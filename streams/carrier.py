@@ -5,89 +5,46 @@ lost in a crash is only what the next start can find out again:
 
 * no leaf: gate, leaf, send;
 * a leaf without an outcome: send the same bytes again;
+* a leaf without an outcome, and parked: it waits for its turn, see `Carrier.retry`;
 * a leaf and an outcome: nothing to send, apply the expected row once more;
 * a leaf that commits to other bytes: halt.
+
+A record is parked in the transaction that saves what became of the rest of its batch, after the
+outcome leaves and before the offsets are committed. So a crash finds it parked, or in doubt like
+the whole batch; and it leaves its place only together with its expected row, once its outcome
+leaf is durable.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Final, Protocol
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, TypeVar
 
-from connectors.postgres.egress_store import EgressStore, Entry, ExpectedRow
-from connectors.salesforce.outcome import Outcome, Result
+from connectors.postgres.egress_store import Changes, Entry
+from connectors.postgres.expected_rows import ExpectedRow
+from connectors.postgres.parked import ParkChange, Parked, Waiting
+from connectors.salesforce.outcome import BEHIND, Outcome, Result
 from residency.expected import field_hmacs
-from residency.gate.check import Gate
-from residency.keys import LedgerKeys
-from residency.ledger.files import Ledger
-from residency.ledger.leaves import OutcomeLeaf, TransferLeaf, month_of, parse_leaf, quantise
-from residency.ledger.leaves import Result as LeafResult
+from residency.ledger.leaves import TransferLeaf, month_of, parse_leaf, quantise
 from residency.ledger.log import Draft, log_outcomes, log_transfers, resume
-from schemas.errors import HaltError, QuarantineError, Reason
-from schemas.events import LoggedRecord, MinimalRecord, RecordId
-from streams.limit import LimitPolicy, QuarantineLimit
+from residency.ledger.outcomes import MAX_FIELDS, OutcomeLeaf, SentWith
+from residency.ledger.outcomes import Result as LeafResult
+from schemas.errors import HaltError, Reason
+from schemas.events import LoggedRecord, RecordId
+from streams.crossing import Arrival, Parts, Refused, key_of
+from streams.limit import QuarantineLimit
+from streams.parking import parked
+from streams.sorting import GATE_REFUSED, Sorted, sort
+from streams.turns import write
 
-GATE_REFUSED: Final = "gate-refused"
 _RESULTS: Final[Mapping[Result, LeafResult]] = {
     Result.ACCEPTED: "accepted",
     Result.SUPERSEDED: "superseded",
     Result.REJECTED: "rejected",
 }
-CATCH_UP = 5_000  # leaves indexed per database transaction
-# Clean records have no hits at all (docs/measurements.md): so many are a fault of ours.
-SCANNER_LIMIT: Final = LimitPolicy(window=5_000, share=0.02, at_least=50)
-
-
-class Sink(Protocol):
-    """Writes logged records to the destination."""
-
-    def write(self, batch: Sequence[LoggedRecord]) -> list[Outcome]:
-        """Return one outcome per record, in order, or raise: then nothing is known."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A minimal record as it came from Kafka, with what its border claims of it."""
-
-    record: MinimalRecord
-    basis: tuple[str, ...]
-    release: str
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A record that stays: why, and where in it."""
-
-    record: MinimalRecord
-    reason: Reason
-    path: str | None
-
-
-@dataclass(slots=True)
-class Sorted:
-    """A batch by what the ledger knows of each record."""
-
-    fresh: list[Draft] = field(default_factory=list)
-    unsettled: list[tuple[Draft, Entry]] = field(default_factory=list)
-    settled: list[tuple[Draft, Entry]] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a carrier works with; each knows nothing of the others."""
-
-    gate: Gate
-    ledger: Ledger
-    store: EgressStore
-    sink: Sink
-    keys: LedgerKeys
-    expected_key: bytes = field(repr=False)
-    quarantine: Callable[[Sequence[Refused]], None]
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    limit: LimitPolicy = SCANNER_LIMIT
+GROUP = 5_000  # leaves per append to the ledger, and per database transaction
+RETRIES = 1_000  # parked records that are tried again together
+T = TypeVar("T")
 
 
 class Carrier:
@@ -98,17 +55,35 @@ class Carrier:
         self._parts = parts
         self._limit = QuarantineLimit(parts.limit)
         self._noted: list[RecordId] = []
+        self._doubts: set[RecordId] = set()
 
     def catch_up(self) -> None:
-        """Make the index say what the ledger's signed head says.
+        """Make the index say what the ledger's signed head says, and see what is in doubt.
 
         The index is written after the head, so it can lag behind and never be ahead; a
         ledger that is shorter than its index was put back, and `Ledger.open` refuses it.
         """
-        self._index([])
+        self._index()
+        self._doubts = set(self._parts.store.in_doubt())
+
+    @property
+    def in_doubt(self) -> Collection[RecordId]:
+        """Records that an earlier run announced and may have sent, and that are not here yet.
+
+        Carry them in one batch: the sink then makes one row of those of one id, as that run
+        did, and none of them comes after what it may have sent later.
+        """
+        return frozenset(self._doubts)
+
+    @property
+    def waiting(self) -> Waiting:
+        """How many records are parked, and since when the oldest."""
+        return self._parts.store.waiting
 
     def carry(self, batch: Sequence[Arrival]) -> Mapping[str, int]:
-        """Return how many records of *batch* had each result, once all of it is settled.
+        """Return how many records of *batch* had each result, once all of it is safe.
+
+        Safe is settled, or parked: then it counts as ``parked``, and `retry` settles it.
 
         Raises:
             RetriableError: The org or the database does not answer. Call again with the
@@ -117,69 +92,99 @@ class Carrier:
                 personal data; nothing of the batch is logged or sent then.
 
         """
-        parts = self._parts
-        self._index([])  # leaves that an earlier try of this batch logged
-        found = self._sort(batch)
+        self._index()  # leaves that an earlier try of this batch logged
+        queues = self._parts.store.queued({key_of(arrival.record) for arrival in batch})
+        there = {name for names in queues.values() for name in names}
+        found = self._sort(batch, there)
         self._note(batch, found.refused)
-        logged = log_transfers(parts.ledger, found.fresh, now=parts.clock(), root=parts.keys.root)
-        logged += [self._resumed(draft, entry) for draft, entry in found.unsettled]
+        logged = self._logged(batch, found)
+        behind = [one for one in logged if key_of(one.record) in queues]
+        free = [one for one in logged if key_of(one.record) not in queues]
+        outcomes = [Outcome(one, Result.PARKED, BEHIND, created=False) for one in behind]
+        return self._settle(found, [*self._write(free), *outcomes], {})
+
+    def retry(self) -> Mapping[str, int]:
+        """Try parked records again that are due; return how many had each result.
+
+        The same way: gate, the leaf they have, sink. Some may stay parked, with a later time.
+
+        Raises:
+            RetriableError: As `carry`; call again.
+            HaltError: As `carry`.
+
+        """
+        due = self._parts.store.due(self._parts.clock(), RETRIES)
+        if not due:
+            return {}
+        self._index()
+        batch = [Arrival(one.record, one.basis, one.release) for one in due]
+        found = self._sort(batch, frozenset())
+        outcomes = self._write(self._logged(batch, found))
+        return self._settle(found, outcomes, {one.record.id: one for one in due})
+
+    def _logged(self, batch: Sequence[Arrival], found: Sorted) -> list[LoggedRecord]:
+        """Return what may be sent, in the order of *batch*, each with its durable leaf."""
+        parts, logged = self._parts, [self._resumed(d, entry) for d, entry in found.unsettled]
+        doubtful = [one.record for one in logged if one.record.id in self._doubts]
+        if doubtful:
+            parts.sink.doubt({key_of(record) for record in doubtful})
+            self._doubts.difference_update(record.id for record in doubtful)
+        for group in _groups(found.fresh):
+            logged += log_transfers(parts.ledger, group, now=parts.clock(), root=parts.keys.root)
         place = {arrival.record.id: n for n, arrival in enumerate(batch)}
-        logged.sort(key=lambda one: place[one.record.id])
-        outcomes = self._write(logged)
-        rejected = [_rejected(o) for o in outcomes if o.result is Result.REJECTED]
+        return sorted(logged, key=lambda one: place[one.record.id])
+
+    def _write(self, logged: Sequence[LoggedRecord]) -> list[Outcome]:
+        held = self._parts.store.held({key_of(one.record) for one in logged}) if logged else {}
+        return write(self._parts.sink, logged, held)
+
+    def _settle(
+        self, found: Sorted, outcomes: Sequence[Outcome], before: Mapping[RecordId, Parked]
+    ) -> Mapping[str, int]:
+        """Log what became of the records, keep what must stay, and only then save it all."""
+        parts = self._parts
+        ended = [one for one in outcomes if one.result is not Result.PARKED]
+        kept = [one for one in outcomes if one.result is Result.PARKED]
+        rejected = [_rejected(one) for one in ended if one.result is Result.REJECTED]
         if found.refused or rejected:
             parts.quarantine([*found.refused, *rejected])
-        leaves = self._outcome_leaves(outcomes, found.refused)
-        log_outcomes(parts.ledger, leaves)
+        leaves = self._outcome_leaves(ended, found.refused)
+        for group in _groups(leaves):
+            log_outcomes(parts.ledger, group)
         again = [self._resumed(d, e) for d, e in found.settled if e.result == Result.ACCEPTED]
-        accepted = [o.record for o in outcomes if o.result is Result.ACCEPTED]
-        self._index([self._row(one) for one in (*again, *accepted)])
-        return Counter(leaf.result for leaf in leaves)
+        accepted = [one.record for one in ended if one.result is Result.ACCEPTED]
+        drafts, now = found.drafts(), parts.clock()
+        put = [
+            parked(one, drafts[one.record.record.id], before, now, parts.parking) for one in kept
+        ]
+        gone = before.keys() - {one.record.record.id for one in kept}
+        rows = [self._row(one) for one in (*again, *accepted)]
+        self._index(Changes(rows, ParkChange(put, sorted(gone))))
+        counts: Counter[str] = Counter(leaf.result for leaf in leaves)
+        if kept and not before:
+            counts["parked"] = len(kept)
+        return counts
 
-    def _index(self, rows: Sequence[ExpectedRow]) -> None:
-        """Index the leaves since the last time and apply *rows*; the ledger is the truth."""
+    def _index(self, changes: Changes | None = None) -> None:
+        """Index the leaves since the last time and apply *changes*; the ledger is the truth."""
         ledger, store = self._parts.ledger, self._parts.store
         start = store.indexed
-        while start < ledger.size or rows:
-            stop = min(start + CATCH_UP, ledger.size)
-            leaves = enumerate(ledger.read(start, stop), start)
-            entries = [_entry(index, parse_leaf(data)) for index, data in leaves]
-            store.save(stop, entries, rows if stop == ledger.size else [])
-            start, rows = stop, [] if stop == ledger.size else rows
+        while start < ledger.size or changes is not None:
+            stop = min(start + GROUP, ledger.size)
+            entries: dict[RecordId, Entry] = {}
+            for index, data in enumerate(ledger.read(start, stop), start):
+                leaf = parse_leaf(data)
+                entries[leaf.record] = _entry(entries.get(leaf.record), index, leaf)
+            is_last = stop == ledger.size
+            last = changes if is_last and changes is not None else Changes()
+            store.save(stop, entries.values(), last)
+            start, changes = stop, None if is_last else changes
 
-    def _sort(self, batch: Sequence[Arrival]) -> Sorted:
+    def _sort(self, batch: Sequence[Arrival], there: Collection[RecordId]) -> Sorted:
         known = self._parts.store.look_up([arrival.record.id for arrival in batch])
-        found = Sorted()
-        seen: dict[RecordId, bytes] = {}
-        for arrival in batch:
-            if arrival.record.id in seen:
-                if seen[arrival.record.id] != arrival.record.value:
-                    msg = f"{arrival.record.id}: twice on the minimal topic, with other bytes"
-                    raise HaltError(msg)
-                continue
-            seen[arrival.record.id] = arrival.record.value
-            entry = known.get(arrival.record.id)
-            if entry is not None and entry.result == GATE_REFUSED:
-                continue
-            try:
-                fields = self._parts.gate.check(arrival.record)
-            except QuarantineError as error:
-                if entry is None:
-                    found.refused.append(Refused(arrival.record, error.reason, error.path))
-                elif entry.outcome is None:  # an earlier release let it pass, and may have sent it
-                    msg = (
-                        f"{entry.id}: leaf {entry.transfer} announced it, and now the gate refuses"
-                        " it: ask the org whether it has the row, then settle it by hand"
-                    )
-                    raise HaltError(msg) from None
-                continue
-            draft = Draft(arrival.record, fields, arrival.basis, arrival.release)
-            if entry is None:
-                found.fresh.append(draft)
-            elif entry.outcome is None:
-                found.unsettled.append((draft, entry))
-            else:
-                found.settled.append((draft, entry))
+        found = sort(self._parts.gate, batch, known, there)
+        for draft, entry in found.parked:
+            self._resumed(draft, entry)  # halts if these are other bytes
         return found
 
     def _note(self, batch: Sequence[Arrival], refused: Sequence[Refused]) -> None:
@@ -201,29 +206,20 @@ class Carrier:
             root=self._parts.keys.root,
         )
 
-    def _write(self, logged: Sequence[LoggedRecord]) -> list[Outcome]:
-        """Send what is not older than what the org already accepted of its row."""
-        if not logged:
-            return []
-        keys = {(one.record.object, one.record.external_id) for one in logged}
-        newest = self._parts.store.versions(keys)
-        send: list[LoggedRecord] = []
-        outcomes: list[Outcome] = []
-        for one in logged:
-            key = one.record.object, one.record.external_id
-            if one.record.version < newest.get(key, 0):
-                outcomes.append(Outcome(one, Result.SUPERSEDED, None, created=False))
-            else:
-                newest[key] = one.record.version
-                send.append(one)
-        return outcomes + (self._parts.sink.write(send) if send else [])
-
     def _outcome_leaves(
         self, outcomes: Sequence[Outcome], refused: Sequence[Refused]
     ) -> list[OutcomeLeaf]:
         time = quantise(self._parts.clock())
         sent = [
-            OutcomeLeaf(time, o.record.record.id, o.record.leaf, _RESULTS[o.result], o.code)
+            OutcomeLeaf(
+                time,
+                o.record.record.id,
+                o.record.leaf,
+                _RESULTS[o.result],
+                o.code,
+                tuple(sorted(set(o.fields)))[:MAX_FIELDS] if o.result is Result.REJECTED else (),
+                SentWith.of(o.sent_with),
+            )
             for o in outcomes
         ]
         kept = [OutcomeLeaf(time, r.record.id, None, GATE_REFUSED, r.reason) for r in refused]
@@ -235,6 +231,7 @@ class Carrier:
         return ExpectedRow(
             record.object,
             record.external_id,
+            logged.kind,
             record.version,
             field_hmacs(self._parts.expected_key, record.object, kept),
             str(record.id),
@@ -242,11 +239,17 @@ class Carrier:
         )
 
 
-def _entry(index: int, leaf: TransferLeaf | OutcomeLeaf) -> Entry:
+def _entry(before: Entry | None, index: int, leaf: TransferLeaf | OutcomeLeaf) -> Entry:
+    entry = before or Entry(leaf.record)
     if isinstance(leaf, TransferLeaf):
-        return Entry(leaf.record, index, leaf.commitment, month_of(leaf.time))
-    return Entry(leaf.record, outcome=index, result=leaf.result)
+        return replace(entry, transfer=index, commitment=leaf.commitment, month=month_of(leaf.time))
+    return replace(entry, outcome=index, result=leaf.result)
 
 
 def _rejected(outcome: Outcome) -> Refused:
-    return Refused(outcome.record.record, Reason.REJECTED, None)
+    record = outcome.record.record
+    return Refused(record, Reason.REJECTED, None, outcome.code, outcome.fields[:MAX_FIELDS])
+
+
+def _groups(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + GROUP] for start in range(0, len(items), GROUP))

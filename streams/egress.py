@@ -9,29 +9,28 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_when_event_set,
-    wait_exponential_jitter,
-)
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from connectors.kafka import headers
 from connectors.kafka.errors import FatalWatch, named
-from connectors.kafka.inbound import own_headers
-from connectors.kafka.record import Record, read
+from connectors.kafka.record import read
 from connectors.kafka.topology import check_topic_ids, load_topics
+from connectors.postgres.bulk_jobs import BulkJobs
 from connectors.postgres.egress_store import EgressStore
+from connectors.salesforce.access import Access
+from connectors.salesforce.budget import Budget
+from connectors.salesforce.bulk.writer import BulkWriter
 from connectors.salesforce.client import OrgClient
+from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.preflight import preflight
-from connectors.salesforce.sink import SalesforceSink
+from connectors.salesforce.sink import Clock, SalesforceSink
 from residency import topics
+from residency.contracts.needs import region_needs
+from residency.contracts.read import load_contract
 from residency.gate.check import Gate
 from residency.keys import ledger_keys, secret
 from residency.ledger.files import Ledger
@@ -41,14 +40,19 @@ from residency.telemetry.setup import Telemetry, telemetry
 from residency.telemetry.trace import link_from
 from schemas.errors import HaltError, RetriableError
 from schemas.registry import load_registry
-from streams.carrier import Arrival, Carrier, Parts, Refused
+from streams.arrivals import arrival_of, name_of
+from streams.backlog import collect, waiting
+from streams.carrier import Carrier
+from streams.crossing import Parts
+from streams.parkwatch import LOOK_S, ParkWatch
+from streams.patience import retrying, sleep
+from streams.quarantining import Quarantine
 from streams.settings import Settings
 
 LOG = logging.getLogger("homeport.egress")
-BATCH = 1_000  # records: five full collections requests
-POLL_S = 0.1
 API_TIMEOUT_S = 30.0
-FIRST_WAIT_S, MAX_WAIT_S = 0.5, 30.0
+FETCH_QUEUE_KIB = 16_384  # fetched ahead of the batch in hand
+DOUBT_S = 30.0  # for Kafka to bring back what an earlier run had in hand
 MAX_LINKS = 128
 COMMIT_AGAIN_S = 3_600.0
 
@@ -64,12 +68,13 @@ class Egress:
         self._counts: dict[str, int] = {}
         self._watch = FatalWatch()
         self._is_ready = False
-        self._positions: dict[int, int] = {}  # partition -> next offset
-        self._commit_again_at = 0.0
+        self._positions: dict[tuple[str, int], int] = {}  # topic, partition -> next offset
+        self._commit_again_at = self._look_at = 0.0
+        self._parked = ParkWatch(signals.recorder, settings.parked_alarm_s)
 
     def health(self) -> Mapping[str, Any]:
-        """Return the results since start."""
-        return {"ready": self._is_ready, **self._counts}
+        """Return the results since start, and what is parked now."""
+        return {"ready": self._is_ready, **self._counts, **self._parked.health()}
 
     def run(self, halt: threading.Event) -> None:
         """Carry records out until *halt*."""
@@ -87,35 +92,49 @@ class Egress:
             raise HaltError(msg)
         known = load_topics(settings.home, settings.region)
         check_topic_ids(settings.kafka.librdkafka(), {self._topic: known[self._topic]})
-        client = OrgClient(settings.salesforce, settings.region)
+        access = self._access(settings.salesforce)
+        client = OrgClient(settings.salesforce, settings.region, access=access)
         self._preflight(client, halt)
         keys = ledger_keys(settings.folder / "keys", settings.region)
+        seal = Seal(secret(settings.folder / "keys", EGRESS))
         producer, folder = self._producer(), settings.folder / "ledger"
+        options, clock = settings.salesforce.sink, Clock(sleep=partial(sleep, halt))
         with (
+            closing(access),
             closing(EgressStore(settings.postgres.dsn)) as store,
+            closing(BulkJobs(settings.postgres.dsn)) as jobs,
             Ledger.open(folder, keys.origin, keys.seed, at_least=store.indexed) as ledger,
         ):
             parts = Parts(
                 gate=Gate.load(settings.region, APPROVED_FILE),
                 ledger=ledger,
                 store=store,
-                sink=SalesforceSink(client),
+                sink=SalesforceSink(
+                    client,
+                    bulk=BulkWriter(client, jobs, options.bulk, clock),
+                    options=options,
+                    clock=clock,
+                    is_tight=lambda: access.budget.is_tight,
+                    settled=ledger.size == 0,  # there was no earlier run
+                ),
                 keys=keys,
                 expected_key=secret(settings.folder / "keys", "expected"),
-                quarantine=partial(
-                    self._quarantine, producer, Seal(secret(settings.folder / "keys", EGRESS))
-                ),
+                quarantine=Quarantine(producer, seal, settings.region).put,
             )
             self._consume(Carrier(parts), known[self._topic].partitions, halt)
 
+    def _access(self, config: SalesforceConfig) -> Access:
+        """Return the way into the org; its count of calls outlives this process."""
+        file = self._settings.folder / "salesforce-calls.json"
+        budget = Budget(config.api_share, file, config.limit_pause_s)
+        return Access(config, budget=budget, recorder=self._signals.recorder)
+
     def _preflight(self, client: OrgClient, halt: threading.Event) -> None:
         """Compare the org with what we write, before the first record is read."""
-        objects = {
-            schema.object: schema.columns for schema in load_registry() if schema.object is not None
-        }
-        problems = self._retrying(halt)(preflight, client, objects)
+        needs = region_needs(self._settings.region, load_contract(), load_registry())
+        problems = retrying(halt)(preflight, client, needs)
         if problems:
-            raise HaltError("the org cannot take our records: " + "; ".join(problems))
+            raise HaltError("the org cannot take our records: " + "; ".join(map(str, problems)))
 
     def _producer(self) -> Producer:
         return Producer(self._settings.kafka.librdkafka(enable_idempotence=True, linger_ms=5))
@@ -127,6 +146,7 @@ class Egress:
                 enable_auto_commit=False,
                 auto_offset_reset="error",
                 isolation_level="read_committed",
+                queued_max_messages_kbytes=FETCH_QUEUE_KIB,
                 error_cb=self._watch,
             )
         )
@@ -134,18 +154,52 @@ class Egress:
             carrier.catch_up()
             start = self._committed(consumer, partitions)
             consumer.assign(start)
-            self._positions = {p.partition: p.offset for p in start}
+            self._positions = {(p.topic, p.partition): p.offset for p in start}
             self._commit(consumer)
             self._is_ready = True
+            self._carry(carrier, consumer, self._doubtful(carrier, consumer, halt), halt)
             while not halt.is_set():
-                messages = consumer.consume(BATCH, POLL_S)
+                lag = waiting(consumer, self._positions)
+                messages = collect(consumer, self._settings.egress_batch, lag)
                 self._watch.check()
-                if messages:
-                    self._carry(carrier, consumer, messages, halt)
-                elif time.monotonic() > self._commit_again_at:
+                self._carry(carrier, consumer, messages, halt)
+                if not messages and time.monotonic() > self._commit_again_at:
                     self._commit(consumer)
+                self._retry(carrier, halt)
+        except RetriableError as error:
+            if not halt.is_set():
+                raise
+            # Told to stop while the org or the database is away: as safe as a crash is.
+            LOG.warning("stopped in the middle of a batch: %s", error)
         finally:
             consumer.close()
+
+    def _doubtful(
+        self, carrier: Carrier, consumer: Consumer, halt: threading.Event
+    ) -> list[Message]:
+        """Return the next records up to the last that an earlier run may have sent.
+
+        See `Carrier.in_doubt`. They lie behind the committed offsets, so they come first.
+        """
+        policy, found = self._settings.egress_batch, list[Message]()
+        missing = {(one.topic_id, str(one)) for one in carrier.in_doubt}
+        deadline = time.monotonic() + DOUBT_S
+        while missing and len(found) < policy.most and time.monotonic() < deadline:
+            if halt.is_set():
+                return []
+            part = collect(consumer, policy, policy.backlog)
+            self._watch.check()
+            found += part
+            missing -= {name_of(message) for message in part}
+        if missing:
+            self._signals.recorder.add("homeport.alerts", len(missing), kind="in-doubt")
+            LOG.warning(
+                "%d records that were announced are neither settled, nor parked, nor next on %s; "
+                "`homeport ledger show --kind transfer` names them",
+                len(missing),
+                self._topic,
+            )
+        return found
 
     def _committed(self, consumer: Consumer, partitions: int) -> list[TopicPartition]:
         wanted = [TopicPartition(self._topic, n) for n in range(partitions)]
@@ -164,15 +218,17 @@ class Egress:
         halt: threading.Event,
     ) -> None:
         """Settle a batch, however long the org takes, then commit its offsets."""
+        if not messages:
+            return
         started = time.monotonic()
         records = [read(message) for message in messages]
-        arrivals = [_arrival(record) for record in records]
+        arrivals = [arrival_of(record) for record in records]
         # The border's batches, each once: many records of ours come from one of its spans.
         sources = {dict(r.headers).get(headers.TRACEPARENT): r for r in records}
         found = [link_from(record.headers) for record in list(sources.values())[:MAX_LINKS]]
         with self._signals.span("egress.batch", [link for link in found if link]):
-            results = self._retrying(halt)(carrier.carry, arrivals)
-        self._positions |= {r.at.partition: r.at.offset + 1 for r in records}
+            results = retrying(halt)(carrier.carry, arrivals)
+        self._positions |= {(r.at.topic, r.at.partition): r.at.offset + 1 for r in records}
         self._commit(consumer)
         self._measure(results, len(messages), time.monotonic() - started)
 
@@ -182,67 +238,30 @@ class Egress:
         A group that assigns its partitions itself never has members, and Kafka forgets what
         such a group has not committed for a while (7 days, unless told otherwise).
         """
-        offsets = [TopicPartition(self._topic, p, o) for p, o in self._positions.items()]
+        offsets = [TopicPartition(*place, offset) for place, offset in self._positions.items()]
         consumer.commit(offsets=offsets, asynchronous=False)
         self._commit_again_at = time.monotonic() + COMMIT_AGAIN_S
 
-    def _retrying(self, halt: threading.Event) -> Retrying:
-        """Return what calls again while the org or the database does not answer."""
-        return Retrying(
-            retry=retry_if_exception_type(RetriableError),
-            wait=wait_exponential_jitter(FIRST_WAIT_S, MAX_WAIT_S),
-            stop=stop_when_event_set(halt),
-            sleep=sleep_using_event(halt),
-            before_sleep=_say,
-            reraise=True,
-        )
-
-    def _quarantine(self, producer: Producer, seal: Seal, refused: Sequence[Refused]) -> None:
-        """Put records, sealed, into the region's quarantine; returns once Kafka has them all."""
-        failed: list[str] = []
-
-        def delivered(error: KafkaError | None, _message: Message) -> None:
-            if error is not None:
-                failed.append(error.name())
-
-        for one in refused:
-            name = str(one.record.id)
-            producer.produce(
-                topics.quarantine(self._settings.region),
-                seal.close(name, one.reason, one.record.value),
-                name.encode(),
-                headers=headers.for_quarantine(
-                    name,
-                    one.record.id.topic_id,
-                    one.reason,
-                    one.path,
-                    one.record.plan,
-                ),
-                on_delivery=delivered,
-            )
-        if producer.flush(API_TIMEOUT_S) or failed:
-            msg = f"quarantine: Kafka {failed[0] if failed else 'did not acknowledge'}"
-            raise RetriableError(msg)
+    def _retry(self, carrier: Carrier, halt: threading.Event) -> None:
+        """Try parked records again that are due, and see how many are left."""
+        if time.monotonic() < self._look_at or halt.is_set():
+            return
+        results = retrying(halt)(carrier.retry)
+        self._count(results)
+        self._parked.look(carrier.waiting, datetime.now(UTC))
+        self._look_at = time.monotonic() + (0 if results else LOOK_S)
 
     def _measure(self, results: Mapping[str, int], records: int, seconds: float) -> None:
         recorder = self._signals.recorder
         recorder.record("homeport.batch.duration", seconds, stage="egress")
         recorder.record("homeport.batch.records", records, stage="egress")
+        self._count(results)
+
+    def _count(self, results: Mapping[str, int]) -> None:
         for result, n in results.items():
-            recorder.add("homeport.records", n, stage="egress", outcome=result)
-            self._counts[result] = self._counts.get(result, 0) + n
-
-
-def _arrival(record: Record) -> Arrival:
-    found = own_headers(record.headers, str(record.at))
-    minimal = headers.minimal_record(found, record.key, record.value, str(record.at))
-    basis = tuple(filter(None, found[headers.BASIS].split(",")))
-    return Arrival(minimal, basis, found[headers.RELEASE])
-
-
-def _say(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    LOG.warning("waiting: %s", error)  # our own RetriableError: its text names no value
+            self._signals.recorder.add("homeport.records", n, stage="egress", outcome=result)
+            if result != "parked":  # how many are so now, the health page says
+                self._counts[result] = self._counts.get(result, 0) + n
 
 
 def build(settings: Settings) -> Egress:

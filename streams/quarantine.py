@@ -7,7 +7,7 @@ A retry that settles it writes a second record under the same key; see `streams.
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Top
 
 from connectors.kafka import headers
 from connectors.kafka.errors import named
+from connectors.kafka.headers import Rejection
 from connectors.kafka.record import read
 from connectors.kafka.topology import load_topics
 from residency import topics
@@ -50,6 +51,7 @@ class Entry:
         lies_at: Where in the quarantine topic.
         sealed: Its payload in an envelope; empty where it was too large to carry.
         settled: How a retry settled it, ``sent`` or ``nothing``; None while it is open.
+        rejection: What the org said of it, where it was the org that refused.
 
     """
 
@@ -62,6 +64,7 @@ class Entry:
     lies_at: Coordinates
     sealed: bytes = field(repr=False)
     settled: str | None = None
+    rejection: Rejection | None = None
 
     @property
     def minimal(self) -> RecordId | None:
@@ -86,6 +89,7 @@ class Entry:
             "lies_at": str(self.lies_at),
             "sealed_bytes": len(self.sealed),
             "settled": self.settled,
+            **(asdict(self.rejection) if self.rejection else {}),
         }
 
 
@@ -109,7 +113,7 @@ def entries(settings: Settings) -> dict[str, Entry]:
             continue
         if (settled := told.get(headers.SETTLED)) is not None:
             if name in found:
-                found[name] = _settled(found[name], settled)
+                found[name] = replace(found[name], settled=settled)
             continue
         found[name] = Entry(
             record=name,
@@ -120,15 +124,9 @@ def entries(settings: Settings) -> dict[str, Entry]:
             since=datetime.fromtimestamp(message.timestamp()[1] / MS, UTC),
             lies_at=record.at,
             sealed=record.value,
+            rejection=headers.rejection(told),
         )
     return dict(sorted(found.items(), key=lambda item: (item[1].since, item[0])))
-
-
-def _settled(entry: Entry, how: str) -> Entry:
-    return Entry(
-        entry.record, entry.reason, entry.path, entry.plan, entry.topic_id, entry.since,
-        entry.lies_at, entry.sealed, how,
-    )  # fmt: skip
 
 
 def _everything(settings: Settings, topic: str) -> Iterator[Message]:

@@ -64,40 +64,19 @@ class Again:
     records: tuple[tuple[RecordId, MinimalRecord, Stamp], ...] = field(repr=False)
 
 
-class Retry:
-    """One run of retries in a region, with the operator's credentials."""
+class Decider:
+    """Decides entries again; sends nothing and settles nothing."""
 
     def __init__(self, settings: Settings) -> None:
-        """Fence every other retry of the region, then look what is in quarantine.
-
-        In this order: what an earlier run committed is seen, and what it has not it never will.
-        """
+        """Take today's plans, and the keys of the operator's region."""
         self._settings = settings
         self._topics = load_topics(settings.home, settings.region)
         keys = token_keys(settings.folder / "keys", settings.region)
         self._book = PlanBook.load(settings.region, keys, datetime.now(UTC).date())
         self._release = release_digest()
-        client = settings.kafka.librdkafka(log_level=0)
-        name = topics.transactional_prefix("quarantine") + settings.region
-        silent = Listeners(lambda _statistics: None, lambda _error: None)
-        with named("retry", AGAIN):
-            self._producer: Producer = transactional_producer(client, name, silent)
-        self.open = {n: e for n, e in entries(settings).items() if e.settled is None}
 
-    def run(self, chosen: Sequence[Entry]) -> Iterator[Outcome]:
-        """Yield how each of *chosen* ended; what was yielded is committed.
-
-        Raises:
-            RetriableError: Kafka does not answer, or another retry took over.
-
-        """
-        with closing(reader(self._settings)) as consumer, named("retry", AGAIN):
-            for start in range(0, len(chosen), BATCH):
-                decided = [self._decide(consumer, e) for e in chosen[start : start + BATCH]]
-                self._commit([one for one in decided if isinstance(one, Again)])
-                yield from (_outcome(one) for one in decided)
-
-    def _decide(self, consumer: Consumer, entry: Entry) -> Again | Outcome:
+    def decide(self, consumer: Consumer, entry: Entry) -> Again | Outcome:
+        """Return what *entry* becomes today, or why it stays."""
         try:
             value = None if entry.minimal else payload(self._settings, entry)
         except SealError as error:
@@ -137,6 +116,37 @@ class Retry:
             rows.append((RecordId(entry.raw, number, resend, entry.topic_id), record, stamp))
         return Again(entry, plan.digest, tuple(rows))
 
+
+class Retry:
+    """One run of retries in a region, with the operator's credentials."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Fence every other retry of the region, then look what is in quarantine.
+
+        In this order: what an earlier run committed is seen, and what it has not it never will.
+        """
+        self._settings = settings
+        self._decider = Decider(settings)
+        client = settings.kafka.librdkafka(log_level=0)
+        name = topics.transactional_prefix("quarantine") + settings.region
+        silent = Listeners(lambda _statistics: None, lambda _error: None)
+        with named("retry", AGAIN):
+            self._producer: Producer = transactional_producer(client, name, silent)
+        self.open = still_open(settings)
+
+    def run(self, chosen: Sequence[Entry]) -> Iterator[Outcome]:
+        """Yield how each of *chosen* ended; what was yielded is committed.
+
+        Raises:
+            RetriableError: Kafka does not answer, or another retry took over.
+
+        """
+        with closing(reader(self._settings)) as consumer, named("retry", AGAIN):
+            for start in range(0, len(chosen), BATCH):
+                decided = [self._decider.decide(consumer, e) for e in chosen[start:][:BATCH]]
+                self._commit([one for one in decided if isinstance(one, Again)])
+                yield from (_outcome(one) for one in decided)
+
     def _commit(self, batch: Sequence[Again]) -> None:
         """Send minimal records and settle their entries, as one."""
         if not batch:
@@ -159,6 +169,29 @@ class Retry:
             if exc.args[0].txn_requires_abort():
                 producer.abort_transaction(API_TIMEOUT_S)
             raise
+
+
+def preview(settings: Settings, chosen: Sequence[Entry]) -> Iterator[Outcome]:
+    """Yield how a retry of each of *chosen* would end now; nothing is sent, nobody fenced.
+
+    Raises:
+        RetriableError: Kafka does not answer.
+
+    """
+    decider = Decider(settings)
+    with closing(reader(settings)) as consumer, named("retry", AGAIN):
+        for entry in chosen:
+            yield _outcome(decider.decide(consumer, entry))
+
+
+def still_open(settings: Settings) -> dict[str, Entry]:
+    """Return what is in quarantine and not settled, by record, oldest first.
+
+    Raises:
+        RetriableError: Kafka does not answer.
+
+    """
+    return {name: entry for name, entry in entries(settings).items() if entry.settled is None}
 
 
 def _how(one: Again) -> str:

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from connectors.kafka.config import KafkaConfig
 from connectors.salesforce.config import SalesforceConfig
 from schemas.errors import SetupError
+from streams.backlog import BatchPolicy
 from streams.limit import LimitPolicy
 
 _STRICT = ConfigDict(extra="forbid")
@@ -34,6 +35,8 @@ class Settings:
         slot: Which of several workers of this service; each has its own from 0.
         gateways: Public gateway URLs by region; the gateway alone knows them.
         quarantine_limit: How much quarantine stops border and egress.
+        egress_batch: How many records egress settles together.
+        parked_alarm_s: How long a record may be parked before egress raises an alert.
 
     """
 
@@ -49,6 +52,8 @@ class Settings:
     http_host: str = "127.0.0.1"
     gateways: Mapping[str, str] | None = None
     quarantine_limit: LimitPolicy = field(default_factory=LimitPolicy)
+    egress_batch: BatchPolicy = field(default_factory=BatchPolicy)
+    parked_alarm_s: float = 3_600.0
 
     @property
     def folder(self) -> Path:
@@ -79,4 +84,30 @@ def load_settings(home: Path, region: str, service: str) -> Settings:
         raise SetupError(msg) from None  # the cause quotes what it refused
     except json.JSONDecodeError:
         msg = f"{path}: not JSON; run `homeport up` to write it again"
+        raise SetupError(msg) from None
+
+
+def load_org(path: Path) -> SalesforceConfig:
+    """Return the way into an org that a file holds, alone or as ``salesforce`` of a service's.
+
+    Raises:
+        SetupError: The file is missing, readable by others, or has a key we do not know.
+
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_mode & 0o077:
+            msg = f"{path}: others can read these credentials; run `chmod 600` on it"
+            raise SetupError(msg)
+        way_in = raw.get("salesforce", raw) if isinstance(raw, dict) else raw
+        return TypeAdapter(SalesforceConfig).validate_python(way_in)
+    except OSError as exc:
+        msg = f"{path}: cannot be read ({type(exc).__name__}); see docs/salesforce-org.md"
+        raise SetupError(msg) from exc
+    except ValidationError as exc:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+        msg = f"{path}: {faults}"
+        raise SetupError(msg) from None  # the cause quotes what it refused
+    except ValueError:
+        msg = f"{path}: not JSON; see docs/salesforce-org.md"
         raise SetupError(msg) from None

@@ -4,7 +4,7 @@ A minimal record's coordinates travel as headers, so that its value holds only w
 CRM gets. Anything else that stands in a header is never read and never passed on.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from schemas.errors import HaltError
@@ -17,6 +17,7 @@ VERSION, PLAN, KEYS = "homeport-version", "homeport-plan", "homeport-keys"
 DELETES = "homeport-deletes"  # there only on a record that deletes its row
 BASIS, RELEASE = "homeport-basis", "homeport-release"
 REASON, PATH, SETTLED = "homeport-reason", "homeport-path", "homeport-settled"
+CODE, FIELDS = "homeport-code", "homeport-fields"  # there only on what the org rejected
 TRACEPARENT = "traceparent"
 
 
@@ -63,12 +64,47 @@ def of_minimal(record: str, version: int, stamped: Headers) -> Headers:
     return [(RECORD, record), (VERSION, str(version)), *stamped]
 
 
-def for_quarantine(
-    record: str, topic_id: str, reason: str, path: str | None, plan: str | None
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """What the headers of a quarantined record say of the org's refusal: no text of the org.
+
+    Attributes:
+        object: Salesforce object.
+        code: Salesforce's error code.
+        fields: Names of fields that its error names, of those we sent; maybe none.
+
+    """
+
+    object: str
+    code: str
+    fields: tuple[str, ...] = ()
+
+
+def for_quarantine(  # noqa: PLR0913, PLR0917, one argument per header
+    record: str,
+    topic_id: str,
+    reason: str,
+    path: str | None,
+    plan: str | None,
+    rejection: Rejection | None = None,
 ) -> Headers:
     """Return the headers of a quarantined record: why, where from, under which plan."""
     texts = {RECORD: record, TOPIC_ID: topic_id, REASON: reason, PATH: path or "", PLAN: plan or ""}
+    if rejection is not None:
+        texts |= {
+            OBJECT: rejection.object,
+            CODE: rejection.code,
+            FIELDS: ",".join(rejection.fields),
+        }
     return _encoded(texts)
+
+
+def rejection(found: Mapping[str, str]) -> Rejection | None:
+    """Return what a quarantined record's headers say of the org's refusal, if it was one."""
+    if CODE not in found:
+        return None
+    fields = tuple(filter(None, found.get(FIELDS, "").split(",")))
+    return Rejection(found.get(OBJECT, ""), found[CODE], fields)
 
 
 def for_settled(record: str, topic_id: str, plan: str, how: str) -> Headers:

@@ -1,18 +1,20 @@
-"""What egress keeps in its region's Postgres: the ledger's index and the expected rows.
+"""What egress keeps in its region's Postgres: ledger index, expected rows, parked records.
 
-Both can be rebuilt: the index from the ledger's entries, the expected rows by replay. The
-ledger files are the truth; this is what makes them quick to ask.
+The first two can be rebuilt: the index from the ledger's entries, the expected rows by replay.
+The ledger files are the truth; this is what makes them quick to ask. The parked records lie
+nowhere else once Kafka has forgotten them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, LiteralString
 
-import psycopg
-from psycopg.types.json import Jsonb
-
-from schemas.errors import RetriableError
+from connectors.postgres import expected_rows, parked
+from connectors.postgres.connection import Connection
+from connectors.postgres.expected_rows import ExpectedRow, Key
+from connectors.postgres.parked import ParkChange, Parked, Waiting
+from residency.expected import Held
 from schemas.events import RecordId
 
 # The row without a name holds how many leaves are indexed. It lies in the index itself, so
@@ -28,16 +30,8 @@ CREATE TABLE IF NOT EXISTS ledger_index (
   result text,
   PRIMARY KEY (topic_id, record)
 );
+CREATE INDEX IF NOT EXISTS ledger_open ON ledger_index (topic_id, record) WHERE outcome IS NULL;
 INSERT INTO ledger_index (topic_id, record, transfer) VALUES ('', '', 0) ON CONFLICT DO NOTHING;
-CREATE TABLE IF NOT EXISTS expected_rows (
-  object text NOT NULL,
-  external_id text NOT NULL,
-  version bigint NOT NULL,
-  fields jsonb NOT NULL,
-  record text NOT NULL,
-  deleted boolean NOT NULL,
-  PRIMARY KEY (object, external_id)
-);
 """
 
 
@@ -63,23 +57,17 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectedRow:
-    """What the org should hold of one row, as far as one record set it.
+class Changes:
+    """What a settled batch changes, besides the index.
 
     Attributes:
-        fields: Field name to the HMAC, hex, of the value last accepted; None: emptied.
-        record: The record that wrote last.
-        deleted: The row is not to be in the org: *fields* is empty, and what was known of
-            it before counts no more.
+        rows: Rows that the org accepted, in the order of their records.
+        parked: Which records wait, and which do so no more.
 
     """
 
-    object: str
-    external_id: str
-    version: int
-    fields: Mapping[str, str | None]
-    record: str
-    deleted: bool = False
+    rows: Sequence[ExpectedRow] = ()
+    parked: ParkChange = field(default_factory=ParkChange)
 
 
 class EgressStore:
@@ -87,37 +75,16 @@ class EgressStore:
 
     def __init__(self, dsn: str) -> None:
         """Remember where; the first call connects and creates what is missing."""
-        self._dsn = dsn
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connection = Connection(dsn, _TABLES + expected_rows.TABLE + parked.TABLE)
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-
-    @contextmanager
-    def _open(self) -> Iterator[psycopg.Connection[Any]]:
-        """Yield the connection, connecting if there is none that works.
-
-        Raises:
-            RetriableError: Postgres does not answer, or went away; call again.
-
-        """
-        try:
-            if self._connection is None or self._connection.closed:
-                self._connection = psycopg.connect(self._dsn, autocommit=True, connect_timeout=10)
-                self._connection.execute(_TABLES)
-            yield self._connection
-        except psycopg.OperationalError as exc:
-            if self._connection is not None:
-                self._connection.close()
-            msg = f"Postgres: {type(exc).__name__}; is the database up? see `homeport status`"
-            raise RetriableError(msg) from None
+        self._connection.close()
 
     @property
     def indexed(self) -> int:
         """How many leaves of the ledger are indexed."""
-        with self._open() as connection:
+        with self._connection.open() as connection:
             row = connection.execute(
                 "SELECT transfer FROM ledger_index WHERE topic_id = '' AND record = ''"
             ).fetchone()
@@ -134,29 +101,54 @@ class EgressStore:
         found = (Entry(RecordId.parse(row[1], row[0]), *row[2:]) for row in rows)
         return {entry.id: entry for entry in found}
 
-    def versions(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
-        """Return the accepted version of those rows (object, external id) that exist."""
-        wanted = list(keys)
+    def in_doubt(self) -> list[RecordId]:
+        """Return the records that were announced and are neither settled nor parked."""
         rows = self._rows(
-            "SELECT e.object, e.external_id, version FROM expected_rows e"
-            " JOIN unnest(%s::text[], %s::text[]) AS w(object, external_id)"
-            " ON e.object = w.object AND e.external_id = w.external_id",
-            ([k[0] for k in wanted], [k[1] for k in wanted]),
+            "SELECT i.topic_id, i.record FROM ledger_index i"
+            " LEFT JOIN parked_records p ON p.topic_id = i.topic_id AND p.record = i.record"
+            " WHERE i.outcome IS NULL AND i.record <> '' AND p.record IS NULL"
         )
-        return {(row[0], row[1]): int(row[2]) for row in rows}
+        return [RecordId.parse(row[1], row[0]) for row in rows]
 
-    def save(self, size: int, entries: Sequence[Entry], rows: Sequence[ExpectedRow]) -> None:
-        """Index *entries*, apply the accepted *rows*, move the cursor to *size*: all or none.
+    def held(self, keys: Iterable[Key]) -> dict[Key, Held]:
+        """Return what those rows (object, external id) hold that exist, or did."""
+        with self._connection.open() as connection:
+            return expected_rows.held(connection, keys)
 
-        Applying a row again changes nothing: an older or equal version is passed over.
+    def queued(self, keys: Iterable[Key]) -> dict[Key, set[RecordId]]:
+        """Return the names of the parked records of those rows that have any."""
+        with self._connection.open() as connection:
+            return parked.queued(connection, keys)
+
+    def due(self, now: datetime, limit: int) -> list[Parked]:
+        """Return at most *limit* parked records that may be tried again; see `parked.due`."""
+        with self._connection.open() as connection:
+            return parked.due(connection, now, limit)
+
+    @property
+    def waiting(self) -> Waiting:
+        """How many records are parked, and since when the oldest."""
+        with self._connection.open() as connection:
+            return parked.waiting(connection)
+
+    def save(self, size: int, entries: Iterable[Entry], changes: Changes) -> None:
+        """Index *entries*, apply *changes*, move the cursor to *size*: all or none.
+
+        Applying them again changes nothing: an older or equal version is passed over, a
+        record that is parked stays where it is.
 
         Raises:
             RetriableError: Postgres went away; nothing is saved.
 
         """
-        with self._open() as connection, connection.transaction(), connection.cursor() as cursor:
+        with (
+            self._connection.open() as connection,
+            connection.transaction(),
+            connection.cursor() as cursor,
+        ):
             cursor.executemany(_INDEX, [_index_row(entry) for entry in entries])
-            cursor.executemany(_EXPECT, [_expect_row(row) for row in rows])
+            expected_rows.apply(cursor, changes.rows)
+            parked.change(cursor, changes.parked)
             cursor.execute(
                 "UPDATE ledger_index SET transfer = %s WHERE topic_id = '' AND transfer < %s",
                 (size, size),
@@ -170,7 +162,7 @@ class EgressStore:
         return {row[0]: int(row[1]) for row in rows}
 
     def _rows(self, query: LiteralString, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        with self._open() as connection:
+        with self._connection.open() as connection:
             return connection.execute(query, values).fetchall()
 
 
@@ -185,18 +177,6 @@ ON CONFLICT (topic_id, record) DO UPDATE SET
   result = coalesce(excluded.result, ledger_index.result)
 """
 
-_EXPECT = """
-INSERT INTO expected_rows (object, external_id, version, fields, record, deleted)
-VALUES (%s, %s, %s, %s, %s, %s)
-ON CONFLICT (object, external_id) DO UPDATE SET
-  version = excluded.version,
-  fields = CASE WHEN expected_rows.deleted OR excluded.deleted THEN excluded.fields
-    ELSE expected_rows.fields || excluded.fields END,
-  record = excluded.record,
-  deleted = excluded.deleted
-WHERE expected_rows.version < excluded.version
-"""
-
 
 def _index_row(entry: Entry) -> tuple[Any, ...]:
     return (
@@ -208,8 +188,3 @@ def _index_row(entry: Entry) -> tuple[Any, ...]:
         entry.outcome,
         entry.result,
     )
-
-
-def _expect_row(row: ExpectedRow) -> tuple[Any, ...]:
-    fields = Jsonb(dict(row.fields))
-    return row.object, row.external_id, row.version, fields, row.record, row.deleted

@@ -1,74 +1,22 @@
-"""Logging in by JWT bearer, with one token shared until the org calls it dead.
+"""Logging in: one token shared until the org calls it dead, by the first app that lets us in."""
 
-Source: Salesforce help, "OAuth 2.0 JWT Bearer Flow" and "OAuth 2.0 Authorization Errors";
-RFC 7523.
-"""
-
-import re
+import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-import jwt
 import requests
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from connectors.salesforce.config import SalesforceConfig
+from connectors.salesforce.config import App, SalesforceConfig
 from connectors.salesforce.errors import LoginRefusedError, OrgUnavailableError
+from connectors.salesforce.flows import TOKEN_PATH, Token, login, read_token
+from connectors.salesforce.network import network_failure, within
 from schemas.errors import HaltError, HomeportError
 
-TOKEN_PATH = "/services/oauth2/token"  # noqa: S105  a path, not a secret
-GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-ASSERTION_LIFE_S = 180  # the documented window; longer ones are refused
-MIN_KEY_BITS = 2048  # RFC 7518 section 3.3
-OK, TOO_MANY_REQUESTS, SERVER_ERROR = 200, 429, 500
-_VISIBLE = re.compile(r"[!-~]+")  # what may stand in an Authorization header
-
-NEXT_STEP: Mapping[str, str] = {
-    "app_not_found": "instance_url must be the My Domain of the org that has the app",
-    "inactive_org": "the org is locked or gone",
-    "invalid_app_access": "pre-authorise the user for the app with its permission set",
-    "invalid_client": "check consumer_key against the app",
-    "invalid_client_id": "check consumer_key against the app",
-    "invalid_grant": (
-        "check that the user is active and pre-authorised for the app, that the app holds the "
-        "certificate of private_key_file, the IP ranges and this machine's clock"
-    ),
-    "invalid_request": "turn on the JWT bearer flow in the app: give it a certificate",
-    "unsupported_grant_type": "turn on the JWT bearer flow in the app: give it a certificate",
-}
-DEFAULT_STEP = "see the user's Login History in the org's Setup"
-LATER = frozenset({"rate_limit_exceeded", "server_error", "temporarily_unavailable"})
-# Descriptions are the org's text; only those known to hold no value are repeated.
-DESCRIPTIONS = frozenset(
-    {
-        "Audience validation failed",
-        "audience is invalid",
-        "authentication failure",
-        "client identifier invalid",
-        "expired access/refresh token",
-        "expired authorization code",
-        "grant type not supported",
-        "inactive user",
-        "invalid assertion",
-        "invalid client credentials",
-        "ip restricted",
-        "user hasn't approved this consumer",
-        "user is not admin approved to access this app",
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A session id and how many logins came before it."""
-
-    value: str = field(repr=False)
-    generation: int
+LOG = logging.getLogger("homeport.salesforce")
 
 
 def open_session(config: SalesforceConfig) -> requests.Session:
@@ -91,29 +39,40 @@ class Tokens:
         config: SalesforceConfig,
         session: requests.Session,
         now: Callable[[], float] = time.time,
+        lost: Callable[[], None] = lambda: None,
     ) -> None:
-        """Take the session to log in with and a clock that gives Unix seconds."""
+        """Take the session to log in with.
+
+        Args:
+            config: Where and as whom.
+            session: Connections to log in over.
+            now: A clock that gives Unix seconds.
+            lost: Called when a login gets no answer.
+
+        """
         self._config = config
         self._session = session
         self._now = now
+        self._lost = lost
         self._lock = threading.Lock()
         self._token: Token | None = None
+        self._working = 0  # the place of the app that let us in last
 
-    def current(self) -> Token:
-        """Return the cached token, logging in if there is none yet.
+    def current(self, ends: float = math.inf) -> Token:
+        """Return the cached token, logging in until *ends* (`time.monotonic`) if there is none.
 
         Raises:
             LoginRefusedError: The org refuses; the text says which setting to look at.
             OrgUnavailableError: The org could not be reached or is not ready.
 
         """
-        with self._lock:
+        with self._waiting(ends):
             if self._token is None:
-                self._token = self._login(generation=0)
+                self._token = self._login(0, ends)
             return self._token
 
-    def refresh(self, if_generation: int) -> Token:
-        """Return a token newer than *if_generation*.
+    def refresh(self, if_generation: int, ends: float = math.inf) -> Token:
+        """Return a token newer than *if_generation*, logging in until *ends* if there is none.
 
         Callers whose requests failed together with the same dead token cause one login.
 
@@ -122,84 +81,64 @@ class Tokens:
             OrgUnavailableError: As `current`.
 
         """
-        with self._lock:
+        with self._waiting(ends):
             if self._token is None or self._token.generation <= if_generation:
-                self._token = self._login(generation=if_generation + 1)
+                self._token = self._login(if_generation + 1, ends)
             return self._token
 
-    def _login(self, generation: int) -> Token:
-        form = {"grant_type": GRANT_TYPE, "assertion": assertion(self._config, self._now())}
+    @contextmanager
+    def _waiting(self, ends: float) -> Iterator[None]:
+        """Hold the lock: another thread that logs in may take long, but not longer than we."""
+        left_s = min(max(0.0, ends - time.monotonic()), threading.TIMEOUT_MAX)
+        if not self._lock.acquire(timeout=left_s):
+            msg = "log in: another call's login got no answer in time"
+            raise OrgUnavailableError(msg)
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _login(self, generation: int, ends: float) -> Token:
+        """Log in by the app that worked last, or by the next one that the org takes."""
+        apps = self._config.apps
+        first: HaltError | None = None
+        for step in range(len(apps)):
+            place = (self._working + step) % len(apps)
+            try:
+                token = self._by(apps[place], generation, ends)
+            except HaltError as exc:
+                first = first or exc
+                continue
+            if place != self._working:
+                text = "log in: app %d of %d lets us in; number %d does not: %s"
+                LOG.warning(text, place + 1, len(apps), self._working + 1, first)
+                self._working = place
+            return token
+        if len(apps) == 1 and first is not None:
+            raise first
+        msg = f"none of {len(apps)} apps lets us in; of number {self._working + 1}: {first}"
+        raise LoginRefusedError(msg)
+
+    def _by(self, app: App, generation: int, ends: float) -> Token:
+        asked = login(self._config, app, self._now())
         url = self._config.instance_url + TOKEN_PATH
         failure: HomeportError
         try:
             response = self._session.post(
-                url, data=form, timeout=self._config.timeout_s, allow_redirects=False
+                url,
+                data=asked.form,
+                auth=asked.basic,
+                timeout=within(self._config.timeout_s, ends - time.monotonic()),
+                allow_redirects=False,
             )
         except OSError as exc:  # every error of requests is one
             failure = network_failure("log in", exc)
+            if isinstance(failure, OrgUnavailableError):
+                failure.fate_unknown = False  # what the login was for was not sent
+            self._lost()
         else:
             return read_token(response.status_code, _json(response), generation)
         raise failure  # here, so that the caught error does not ride along with its texts
-
-
-def assertion(config: SalesforceConfig, now_s: float) -> str:
-    """Return the signed JWT that asks for a session at *now_s* (Unix seconds).
-
-    Raises:
-        HaltError: private_key_file does not hold an RSA key of at least 2,048 bits.
-
-    """
-    key: object = None
-    with suppress(OSError, TypeError, ValueError):  # said below, without the parser's text
-        key = load_pem_private_key(config.private_key_file.read_bytes(), password=None)
-    if not isinstance(key, RSAPrivateKey) or key.key_size < MIN_KEY_BITS:
-        msg = (
-            f"private_key_file {config.private_key_file} is no readable PEM of an RSA key of "
-            f"{MIN_KEY_BITS} bits or more, without a password"
-        )
-        raise HaltError(msg)
-    claims = {
-        "iss": config.consumer_key,
-        "sub": config.username,
-        "aud": config.instance_url,
-        "exp": int(now_s) + ASSERTION_LIFE_S,
-    }
-    return jwt.encode(claims, key, algorithm="RS256")
-
-
-def read_token(status: int, body: Mapping[str, Any], generation: int) -> Token:
-    """Return the token in the token endpoint's answer.
-
-    Raises:
-        LoginRefusedError: The org says why it refuses; that code and the next step.
-        OrgUnavailableError: The answer is not one, or asks to come back later.
-
-    """
-    value = body.get("access_token")
-    if status == OK and isinstance(value, str) and _VISIBLE.fullmatch(value):
-        return Token(value, generation)
-    error = str(body.get("error", ""))
-    late = status in {OK, TOO_MANY_REQUESTS} or status >= SERVER_ERROR or error in LATER
-    if late:
-        msg = f"log in: Salesforce answered HTTP {status} without a token"
-        raise OrgUnavailableError(msg)
-    code = error if error in NEXT_STEP else f"HTTP {status}"
-    description = str(body.get("error_description", ""))
-    detail = f" ({description})" if description in DESCRIPTIONS else ""
-    msg = f"Salesforce refuses the login: {code}{detail}; {NEXT_STEP.get(error, DEFAULT_STEP)}"
-    raise LoginRefusedError(msg)
-
-
-def network_failure(what: str, exc: OSError) -> HomeportError:
-    """Return the error to raise for a call that got no answer. Never *exc*'s text: it has URLs."""
-    if not isinstance(exc, requests.RequestException):
-        return HaltError(f"{what}: the file ca_file names cannot be read")
-    if "CERTIFICATE_VERIFY_FAILED" in str(exc):
-        return HaltError(
-            f"{what}: the org's certificate is not signed by an authority in ca_file, "
-            "or is for another host than instance_url's"
-        )
-    return OrgUnavailableError(f"{what}: no answer from Salesforce ({type(exc).__name__})")
 
 
 def _json(response: requests.Response) -> Mapping[str, Any]:

@@ -1,37 +1,35 @@
-"""One region's client of the org: upsert, delete, query, describe, each within a deadline.
+"""One region's client of the org: any call, queries and describes, each within a deadline."""
 
-Built on ``Salesforce.restful`` alone. simple-salesforce's own object calls recurse without end
-on a dead session, have no time-outs and drop headers after a login; see its issues 148 and 804.
-"""
-
-import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
-from http import HTTPStatus
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import requests
-from simple_salesforce.api import Salesforce
-from simple_salesforce.exceptions import SalesforceError
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_before_delay,
+    wait_random_exponential,
+)
 
-from connectors.salesforce.auth import Token, Tokens, network_failure, open_session
-from connectors.salesforce.codes import Handling
+from connectors.salesforce.access import Access
+from connectors.salesforce.budget import Budget
 from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.errors import (
+    OrgRestedError,
     OrgUnavailableError,
-    RequestRefusedError,
     SessionRefusedError,
 )
-from connectors.salesforce.refusals import Call, refusal
+from connectors.salesforce.refusals import Answer, Call, api_name
 from connectors.salesforce.rows import MAX_ROWS, RowResult, encode_rows, read_results
-from schemas.errors import HaltError, HomeportError, RetriableError
+from connectors.salesforce.transport import Transport
+from schemas.errors import RetriableError
 
 T = TypeVar("T")
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+SESSIONS = 3  # refused in turn, each as soon as it was open: that lasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,7 @@ class OrgClient:
         region: str,
         *,
         session: requests.Session | None = None,
+        access: Access | None = None,
         retry: CallRetry = CallRetry(),
     ) -> None:
         """Prepare; the first call logs in.
@@ -64,15 +63,19 @@ class OrgClient:
             config: Where and as whom.
             region: Our region's id; the org's logs show it as the client's name.
             session: Connections to use, or None for ones that follow *config*.
+            access: What to share with other clients of the same org; it has a session.
             retry: Deadline and waits of each call.
 
         """
         self._config = config
-        self._session = session or open_session(config)
-        self._tokens = Tokens(config, self._session)
+        self._access = access or Access(config, session=session)
         self._retry = retry
-        self._headers = {"Sforce-Call-Options": f"client=homeport-{region}"}
-        self._org: tuple[int, Salesforce] | None = None
+        self._transport = Transport(config, region, self._access)
+
+    @property
+    def budget(self) -> Budget:
+        """Return the region's share of the org's API calls: whether to save them, what is left."""
+        return self._access.budget
 
     def upsert(
         self, sobject: str, key_field: str, rows: Sequence[Mapping[str, Any]]
@@ -94,41 +97,34 @@ class OrgClient:
         if len(rows) > MAX_ROWS:
             msg = f"{len(rows)} rows in one request; Salesforce takes {MAX_ROWS}"
             raise ValueError(msg)
-        path = f"composite/sobjects/{_named(sobject)}/{_named(key_field)}"
+        path = f"composite/sobjects/{api_name(sobject)}/{api_name(key_field)}"
         sent = frozenset(name for row in rows for name in row)
         body = encode_rows(sobject, rows)
         call = Call("upsert", sobject, "PATCH", path, body=body, sent=sent, key_field=key_field)
         return self._call(call, lambda answer: read_results(answer, rows, key_field))
 
-    def delete(self, sobject: str, key_field: str, key: str) -> RowResult:
-        """Delete the row with an external id; a row that is not there counts as deleted.
+    @property
+    def data_path(self) -> str:
+        """Return the path of the org's resources, ``/services/data/v62.0``."""
+        return f"/services/data/v{self._config.api_version}"
+
+    def send(self, call: Call) -> Answer:
+        """Make a call, again while the org gives no answer, and return its answer.
 
         Raises:
-            OrgUnavailableError: No answer within the deadline; the row may be gone.
+            OrgUnavailableError: No answer within the deadline; says whether something may come.
+            BodyRefusedError: The org refuses the request because of some row; none is written.
             HaltError: The org's set-up or ours is wrong; the text says what.
 
         """
-        path = f"sobjects/{_named(sobject)}/{_named(key_field)}/{quote(key, safe='')}"
-        call = Call("delete", sobject, "DELETE", path, key_field=key_field)
-        try:
-            self._call(call, _read_nothing)
-        except RequestRefusedError as exc:
-            if exc.status == HTTPStatus.NOT_FOUND:
-                # No such row; or an object or a field that we may not see, which is no deletion.
-                names = {field["name"] for field in self.describe(sobject)["fields"]}
-                if key_field not in names:
-                    raise
-            elif exc.error.handling is Handling.HALT:
-                raise
-            else:
-                return RowResult.refused(exc.error)
-        return RowResult(success=True, created=False)
+        answer, unknown = self._tries(call, _as_it_is)
+        return replace(answer, fate_unknown=unknown)
 
-    def query_all(self, soql: str) -> Iterator[dict[str, Any]]:
+    def query_all(self, soql: str, *, with_deleted: bool = False) -> Iterator[dict[str, Any]]:
         """Yield every row of a query, page by page; fractions come as Decimal.
 
         The mere ``attributes`` of each row is left out. A query is at most about 16,000
-        characters once URL-encoded: ask in pieces.
+        characters once URL-encoded: ask in pieces. *with_deleted*: also rows in the recycle bin.
 
         Raises:
             OrgUnavailableError: The org did not answer in time, or forgot the cursor: start over.
@@ -136,13 +132,15 @@ class OrgClient:
 
         """
         home = f"/services/data/v{self._config.api_version}/"
-        call: Call | None = Call("query", "rows", "GET", "query", params={"q": soql})
+        call: Call | None = Call(
+            "query", "rows", "GET", "queryAll" if with_deleted else "query", params={"q": soql}
+        )
         while call is not None:
             page = self._call(call, _read_page)
             yield from page.rows
             if page.next_url is None:
                 call = None
-            elif page.next_url.startswith(f"{home}query/"):
+            elif page.next_url.startswith((f"{home}query/", f"{home}queryAll/")):
                 call = Call("query", "rows", "GET", page.next_url.removeprefix(home))
             else:
                 msg = "query rows: Salesforce names a next page outside its query resource"
@@ -156,65 +154,51 @@ class OrgClient:
             OrgUnavailableError: The org did not answer in time.
 
         """
-        call = Call("describe", sobject, "GET", f"sobjects/{_named(sobject)}/describe")
+        call = Call("describe", sobject, "GET", f"sobjects/{api_name(sobject)}/describe")
         return self._call(call, _read_object)
 
     def _call(self, call: Call, read: Callable[[Any], T]) -> T:
-        retrying = Retrying(
-            retry=retry_if_exception_type(RetriableError),
-            stop=stop_after_delay(self._retry.deadline_s),
-            wait=wait_random_exponential(
-                multiplier=self._retry.first_wait_s, max=self._retry.max_wait_s
-            ),
-            reraise=True,
-        )
-        answer: T = retrying(self._try, call, read)
+        answer: T = self._tries(call, lambda one: read(one.content))[0]
         return answer
 
-    def _try(self, call: Call, read: Callable[[Any], T]) -> T:
-        token = self._tokens.current()
-        try:
-            return read(self._send(token, call))
-        except SessionRefusedError as exc:
-            if not exc.may_refresh:
+    def _tries(self, call: Call, read: Callable[[Answer], T]) -> tuple[T, bool]:
+        """Return what *read* makes of the answer, and whether a try before it may still count."""
+        packed, unknown = self._transport.packed(call), False
+        ends = time.monotonic() + self._retry.deadline_s
+
+        def once() -> T:
+            nonlocal unknown
+            try:
+                return self._transport.attempt(packed, read, ends)
+            except OrgUnavailableError as exc:
+                unknown = exc.fate_unknown = unknown or exc.fate_unknown
                 raise
-        token = self._tokens.refresh(if_generation=token.generation)
-        return read(self._send(token, call))
 
-    def _send(self, token: Token, call: Call) -> Any:  # noqa: ANN401  decoded JSON
-        failure: HomeportError
-        try:
-            return self._salesforce(token).restful(
-                call.path,
-                params=dict(call.params) if call.params else None,
-                method=call.method,
-                data=call.body,
-                headers=self._headers,
-                timeout=self._config.timeout_s,
-                allow_redirects=False,  # a redirect could carry the rows to another host
-            )
-        except SalesforceError as exc:
-            failure = refusal(call, exc.status, exc.content)
-        except OSError as exc:  # every error of requests is one
-            failure = network_failure(str(call), exc)
-        except (KeyError, TypeError, ValueError):  # simple-salesforce on an unexpected body
-            failure = OrgUnavailableError(f"{call}: Salesforce's answer cannot be read")
-        raise failure  # here, so that the caught error does not ride along with its texts
+        made: T = self._retrying()(once)
+        return made, unknown
 
-    def _salesforce(self, token: Token) -> Salesforce:
-        """Return the library's client for *token*: a fresh one each, as it caches the old one."""
-        if self._org is None or self._org[0] != token.generation:
-            org = Salesforce(
-                session_id=token.value,
-                instance_url=self._config.instance_url,
-                version=self._config.api_version,
-                session=self._session,
-                parse_float=Decimal,
-                object_pairs_hook=dict,
-            )
-            org.headers.pop("X-PrettyPrint", None)
-            self._org = (token.generation, org)
-        return self._org[1]
+    def _retrying(self) -> Retrying:
+        usual = wait_random_exponential(
+            multiplier=self._retry.first_wait_s, max=self._retry.max_wait_s
+        )
+        sessions = 0
+
+        def is_passing(exc: BaseException) -> bool:
+            nonlocal sessions
+            if isinstance(exc, SessionRefusedError):  # a burst of refusals, or one that lasts?
+                sessions += 1
+                return exc.may_refresh and sessions < SESSIONS
+            return isinstance(exc, RetriableError) and not isinstance(exc, OrgRestedError)
+
+        def wait(state: RetryCallState) -> float:
+            return max(usual(state), self._access.wait_s)
+
+        return Retrying(
+            retry=retry_if_exception(is_passing),
+            stop=stop_before_delay(self._retry.deadline_s),
+            wait=wait,
+            reraise=True,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +220,8 @@ def _read_page(answer: object) -> _Page:
     return _Page(plain, next_url)
 
 
-def _read_nothing(_answer: object) -> None:
-    """Pass over the empty answer of a deletion."""
+def _as_it_is(answer: Answer) -> Answer:
+    return answer
 
 
 def _read_object(answer: object) -> dict[str, Any]:
@@ -245,10 +229,3 @@ def _read_object(answer: object) -> dict[str, Any]:
         msg = "describe: Salesforce's answer holds no fields"
         raise OrgUnavailableError(msg)
     return answer
-
-
-def _named(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        msg = "an object or field name with other characters than letters, digits and _"
-        raise HaltError(msg)
-    return name

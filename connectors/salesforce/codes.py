@@ -21,8 +21,11 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 class Handling(StrEnum):
     """What to do with an error, mildest first."""
 
+    OLDER = "older"  # the row in the org is newer: the record is superseded
     RACE = "race"  # send the row again a few times, then call it rejected
-    BUSY = "busy"  # send the row again a few times, then hand the batch back
+    AGAIN = "again"  # send the row again a few times, then park it
+    PARK = "park"  # nothing is wrong with the row: park it at once, it may pass much later
+    BUSY = "busy"  # the whole org: send the row again a few times, then hand the batch back
     REJECT = "reject"  # the row's data will never pass
     HALT = "halt"  # the org's set-up or ours is wrong: every row would fail like this
 
@@ -31,28 +34,60 @@ _ORDER = tuple(Handling)
 
 # A code that is not listed concerns its row alone: the row is rejected, and accounted for.
 HANDLING: Mapping[str, Handling] = {
-    "UNKNOWN_EXCEPTION": Handling.RACE,
     "ENTITY_IS_DELETED": Handling.RACE,  # deleted under our hands: the next try creates it
-    "UNABLE_TO_LOCK_ROW": Handling.BUSY,
-    "ALL_OR_NONE_OPERATION_ROLLED_BACK": Handling.BUSY,
+    "ALL_OR_NONE_OPERATION_ROLLED_BACK": Handling.AGAIN,  # by another row of its request
+    "QUERY_TIMEOUT": Handling.AGAIN,  # a trigger's query; a smaller request may be quick enough
+    "REQUEST_RUNNING_TOO_LONG": Handling.AGAIN,
+    "UNABLE_TO_LOCK_ROW": Handling.AGAIN,
+    "UNKNOWN_EXCEPTION": Handling.AGAIN,
+    "ENTITY_IS_LOCKED": Handling.PARK,  # in an approval process: hours or days
     "API_CURRENTLY_DISABLED": Handling.BUSY,
-    "QUERY_TIMEOUT": Handling.BUSY,
+    "EXCEEDEDQUOTA": Handling.BUSY,  # of the day's jobs
     "REQUEST_LIMIT_EXCEEDED": Handling.BUSY,
-    "REQUEST_RUNNING_TOO_LONG": Handling.BUSY,
     "SERVER_UNAVAILABLE": Handling.BUSY,
     "STORAGE_LIMIT_EXCEEDED": Handling.BUSY,
     "API_DISABLED_FOR_ORG": Handling.HALT,
     "INSUFFICIENT_ACCESS": Handling.HALT,
     "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY": Handling.HALT,
     "INSUFFICIENT_ACCESS_OR_READONLY": Handling.HALT,
+    "INVALID_FIELD": Handling.HALT,
     "INVALID_FIELD_FOR_INSERT_UPDATE": Handling.HALT,
     "INVALID_TYPE": Handling.HALT,
     "NOT_FOUND": Handling.HALT,
 }
 
+# Codes that mean several things, told apart by how the text starts.
+BY_START: Mapping[str, Mapping[str, Handling]] = {
+    "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY": {"entity type cannot be ": Handling.HALT},  # no access
+    "DUPLICATE_VALUE": {
+        # We never send an id twice, so the org compares them without case.
+        "Duplicate external id specified": Handling.HALT,
+    },
+    "FIELD_CUSTOM_VALIDATION_EXCEPTION": {
+        # The validation rules that `homeport salesforce deploy` brings refuse what comes late.
+        "homeport:older-base-version": Handling.OLDER,
+        "homeport:older-label-version": Handling.OLDER,
+    },
+    "INVALID_FIELD": {
+        "Foreign key external ID": Handling.PARK,  # the parent is not there yet
+        "Failed to deserialize field": Handling.REJECT,  # Bulk API: a value does not parse
+    },
+}
+
+# Triggers and flows pass on what stopped them; these a later try may not meet.
+WRAPPERS = frozenset({"CANNOT_EXECUTE_FLOW_TRIGGER", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"})
+PASSING = (
+    "UNABLE_TO_LOCK_ROW",
+    "unable to obtain exclusive access",
+    "QUERY_TIMEOUT",
+    "Your query request was running for too long",
+)
+
 NEXT_STEP: Mapping[str, str] = {
     "API_DISABLED_FOR_ORG": "turn on API access for the org and API Enabled for the user",
     "DUPLICATE_VALUE": "make the external id field case-sensitive",
+    "FEATURENOTENABLED": "give the user the permission Bulk API Hard Delete",
+    "INVALIDJOB": "deploy the object and its external id field, or let us read them",
     "INVALID_FIELD": "deploy the field, or let the permission set read it",
     "INVALID_FIELD_FOR_INSERT_UPDATE": "let the permission set edit the field",
     "INVALID_TYPE": "deploy the object, or let the permission set read it",
@@ -119,17 +154,11 @@ def _one(entry: Mapping[str, Any], sent: Collection[str], key_field: str) -> Org
 
 
 def _handle(code: str, message: str, key_field: str) -> Handling:
-    match code:
-        case "INVALID_FIELD":  # also a parent's external id that is not there: the row's data
-            parent = message.startswith("Foreign key external ID")
-            return Handling.REJECT if parent else Handling.HALT
-        case "DUPLICATE_VALUE" if message.startswith("Duplicate external id specified"):
-            return Handling.HALT  # we never send an id twice, so the org compares them loosely
-        case "DUPLICATE_VALUE":  # another request is about to commit the same new row
-            race = f"duplicate value found: {key_field} " in message
-            return Handling.RACE if race else Handling.REJECT
-        case "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY" | "CANNOT_EXECUTE_FLOW_TRIGGER":
-            wrapped = "UNABLE_TO_LOCK_ROW" in message or "QUERY_TIMEOUT" in message
-            return Handling.BUSY if wrapped else Handling.REJECT
-        case _:
-            return HANDLING.get(code, Handling.REJECT)
+    for start, handling in BY_START.get(code, {}).items():
+        if message.startswith(start):
+            return handling
+    if code == "DUPLICATE_VALUE" and f"duplicate value found: {key_field} " in message:
+        return Handling.RACE  # another request is about to commit the same new row
+    if code in WRAPPERS and any(text in message for text in PASSING):
+        return Handling.AGAIN
+    return HANDLING.get(code, Handling.REJECT)

@@ -5,7 +5,31 @@ from schemas.errors import HaltError, RetriableError
 
 
 class OrgUnavailableError(RetriableError):
-    """The org gave no usable answer; what it did with the request is not known."""
+    """The org gave no usable answer; what it did with the request is not known.
+
+    Attributes:
+        fate_unknown: The request may have arrived, and may still be carried out.
+
+    """
+
+    def __init__(self, text: str, *, fate_unknown: bool = False) -> None:
+        """Keep whether something may still come of the request."""
+        super().__init__(text)
+        self.fate_unknown = fate_unknown
+
+
+class OrgRestedError(OrgUnavailableError):
+    """A call was kept back: the org does not answer, or our calls of the day are used up.
+
+    Attributes:
+        again_in_s: When a call will be let through, in seconds.
+
+    """
+
+    def __init__(self, text: str, *, again_in_s: float) -> None:
+        """Keep when to come back; nothing was sent."""
+        super().__init__(text)
+        self.again_in_s = again_in_s
 
 
 class SessionRefusedError(HaltError):

@@ -1,8 +1,8 @@
 """Rows as the sObject Collections resource takes them, and its verdict on each."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import MAXYEAR, MINYEAR, UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Self
@@ -13,6 +13,7 @@ from connectors.salesforce.codes import Handling, OrgError, read_error
 from connectors.salesforce.errors import OrgUnavailableError, UnsendableValueError
 
 MAX_ROWS = 200  # rows per request; Salesforce's sObject Collections limit
+MAX_BYTES = 1_000_000  # of rows per request, ours: what a slow line carries well in time
 INT_RANGE = range(-(2**63), 2**64)  # what orjson writes
 
 
@@ -47,6 +48,59 @@ class RowResult:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Rows of one object, encoded, that one collections request can hold."""
+
+    sobject: str
+    key_field: str
+    rows: Sequence[Mapping[str, Any]] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    def halves(self) -> tuple["Request", "Request"]:
+        """Return its rows in two requests; there must be more than one row."""
+        middle = len(self.rows) // 2
+        parts = self.rows[:middle], self.rows[middle:]
+        first, second = (
+            Request(self.sobject, self.key_field, rows, encode_rows(self.sobject, rows))
+            for rows in parts
+        )
+        return first, second
+
+
+def pack(
+    sobject: str,
+    key_field: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    max_rows: int = MAX_ROWS,
+    max_bytes: int = MAX_BYTES,
+) -> Iterator[Request]:
+    """Yield *rows* in requests, in order, none with more than *max_rows* rows.
+
+    None is larger than *max_bytes* either, but for a row that is so alone.
+
+    Raises:
+        UnsendableValueError: As `encode_rows`.
+
+    """
+    for start in range(0, len(rows), max_rows):
+        chunk = rows[start : start + max_rows]
+        try:
+            body = encode_rows(sobject, chunk)
+        except UnsendableValueError as exc:
+            raise UnsendableValueError(start + exc.row, exc.field, exc.problem) from None
+        yield from _fitting(Request(sobject, key_field, chunk, body), max_bytes)
+
+
+def _fitting(request: Request, max_bytes: int) -> Iterator[Request]:
+    if len(request.body) <= max_bytes or len(request.rows) == 1:
+        yield request
+        return
+    for half in request.halves():
+        yield from _fitting(half, max_bytes)
+
+
 def encode_rows(sobject: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Return the body of a collections upsert; each row stands alone (no all-or-none).
 
@@ -69,22 +123,23 @@ def encode_rows(sobject: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
     )
 
 
-def _encode(row: int, field: str, value: object) -> object:
-    problem = _problem(value)
+def _encode(row: int, name: str, value: object) -> object:
+    problem = problem_of(value)
     if problem is not None:
-        raise UnsendableValueError(row, field, problem)
+        raise UnsendableValueError(row, name, problem)
     match value:
         case Decimal():
             return orjson.Fragment(format(value, "f"))
         case datetime():
-            return _utc(value)
+            return utc_text(value)
         case date():
             return value.isoformat()
         case _:
             return value
 
 
-def _problem(value: object) -> str | None:
+def problem_of(value: object) -> str | None:
+    """Return why the org could not store *value* as it is, without it; None if it could."""
     problem = None
     match value:
         case str() if not (value.isascii() or _is_unicode(value)):
@@ -112,7 +167,8 @@ def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def _utc(moment: datetime) -> str:
+def utc_text(moment: datetime) -> str:
+    """Return the moment in UTC to the millisecond; finer digits are cut."""
     utc = moment.astimezone(UTC).replace(tzinfo=None)
     return f"{utc.isoformat(timespec='milliseconds')}Z"
 

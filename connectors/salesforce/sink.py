@@ -1,182 +1,170 @@
 """The sink: logged records become rows, or delete them, and every record gets an outcome.
 
-Records of one external id are written one after the other, in the batch's order; a later one
-starts when the earlier ones are settled. Records of different ids share requests freely.
+Records of one external id keep their order: those that stand together go out as one row, and
+nothing later of that id starts before it is settled. docs/salesforce-sink.md has the rules.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import SystemRandom
-from typing import Any, Protocol
 
 from connectors.salesforce.codes import Handling, OrgError
-from connectors.salesforce.errors import (
-    BodyRefusedError,
-    OrgUnavailableError,
-    UnsendableValueError,
-)
-from connectors.salesforce.outcome import Outcome, Result
+from connectors.salesforce.deletes import Deleter, Finder
+from connectors.salesforce.doubts import Doubts
+from connectors.salesforce.errors import OrgUnavailableError
+from connectors.salesforce.merge import Key, Step, merge
+from connectors.salesforce.options import SinkOptions
+from connectors.salesforce.outcome import FATE_UNKNOWN, Outcome, Result
 from connectors.salesforce.refusals import halt_text
-from connectors.salesforce.rows import MAX_ROWS, RowResult
-from schemas.errors import HaltError
+from connectors.salesforce.row_queue import WAITS, RowQueue
+from connectors.salesforce.rows import RowResult
+from connectors.salesforce.writer import Bulk, Writer
+from schemas.errors import HaltError, SetupError
 from schemas.events import LoggedRecord
 
-AGAIN = frozenset({Handling.RACE, Handling.BUSY})
-
-
-class RowWriter(Protocol):
-    """The calls of `OrgClient` that the sink needs."""
-
-    def upsert(
-        self, sobject: str, key_field: str, rows: Sequence[Mapping[str, Any]]
-    ) -> list[RowResult]:
-        """See `OrgClient.upsert`."""
-        ...
-
-    def delete(self, sobject: str, key_field: str, key: str) -> RowResult:
-        """See `OrgClient.delete`."""
-        ...
+_DEFAULTS = SinkOptions()
+AGAIN = frozenset({Handling.RACE, Handling.AGAIN, Handling.BUSY})
+_RESULTS = {
+    Handling.OLDER: Result.SUPERSEDED,
+    Handling.RACE: Result.REJECTED,
+    Handling.REJECT: Result.REJECTED,
+    Handling.AGAIN: Result.PARKED,
+    Handling.PARK: Result.PARKED,
+}
+_IN_DOUBT = RowResult.refused(OrgError(FATE_UNKNOWN, (), Handling.PARK))
 
 
 @dataclass(frozen=True, slots=True)
-class RowRetry:
-    """How often to send a locked row again, and the bounds of the waits between, in seconds."""
+class Clock:
+    """Time, in seconds: it never goes back."""
 
-    attempts: int = 5
-    first_wait_s: float = 1.0
-    max_wait_s: float = 30.0
-
-    def wait_s(self, attempt: int, chance: float) -> float:
-        """Return the wait after try number *attempt* (from 1); *chance* is in [0, 1).
-
-        Half of it is fixed, as a lock's holder needs time; half keeps rivals out of step.
-        """
-        bound: float = min(self.max_wait_s, self.first_wait_s * 2 ** (attempt - 1))
-        return bound / 2 + chance * bound / 2
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
 
 class SalesforceSink:
-    """Writes records of any objects as rows of the org."""
+    """Writes records of any objects as rows of the org. For one thread."""
 
     def __init__(
         self,
-        client: RowWriter,
-        external_id_field: str = "External_Id__c",
-        *,
-        retry: RowRetry = RowRetry(),
-        sleep: Callable[[float], None] = time.sleep,
+        *clients: Finder,
+        bulk: Bulk | None = None,
+        options: SinkOptions = _DEFAULTS,
+        clock: Clock = Clock(),
+        is_tight: Callable[[], bool] = lambda: False,
+        settled: bool = False,
     ) -> None:
-        """Take a client and the field, on every object, that is external id and unique."""
-        self._client = client
-        self._key_field = external_id_field
-        self._retry = retry
-        self._sleep = sleep
+        """Take the ways into one org.
+
+        Args:
+            clients: One for each request that may be under way at once: one, usually.
+            bulk: The Bulk API; without it, everything goes by REST.
+            options: What the region decides.
+            clock: Time.
+            is_tight: Says whether the org's daily allocation of calls is running low.
+            settled: No request of an earlier run can still be under way. Where that is not
+                known, no row is deleted in the first *fate_s* seconds: the records are parked.
+
+        Raises:
+            SetupError: Rows are to leave the recycle bin, and there is no Bulk API to do it by.
+
+        """
+        if options.hard_delete and bulk is None:
+            msg = "hard_delete needs the Bulk API: REST cannot empty the recycle bin"
+            raise SetupError(msg)
+        self._options = options
+        self._clock = clock
         self._chance = SystemRandom().random
+        self._doubts = Doubts(options.fate_s, clock.now, settled=settled)
+        self._writer = Writer(clients, bulk, options, self._doubts, is_tight)
+        self._deleter = Deleter(clients[0], options.external_id_field, bulk)
+
+    def doubt(self, keys: Iterable[Key]) -> None:
+        """Take it that requests for these rows (object, external id) may still be under way."""
+        self._doubts.note(keys)
 
     def write(self, batch: Sequence[LoggedRecord]) -> list[Outcome]:
         """Write *batch* and return an outcome per record, in its order.
 
-        Sending the same batch again is always safe: rows are upserted, and deleted, by a
-        unique id.
+        Sending the same batch again is always safe: rows are upserted, and found to be
+        deleted, by a unique id. Outcomes that are parked say that nothing of the record is in
+        the org, or that it may be: send it again later, before any later record of its row.
 
         Raises:
             RetriableError: Nothing is known of any record; send the same batch again.
             HaltError: The org's set-up or ours is wrong; names object, field and next step.
 
         """
-        keys = [(record.record.object, self._key(record)) for record in batch]
+        steps = merge(batch, self._options.external_id_field)
+        queues = [RowQueue(of_row) for of_row in steps.values()]
         outcomes: dict[int, Outcome] = {}
-        for wave in waves(keys):
-            for places in _requests(wave, [record.record.deletes for record in batch]):
-                records = [batch[place] for place in places]
-                results = self._settle(records)
-                outcomes |= {
-                    place: _outcome(record, result)
-                    for place, record, result in zip(places, records, results, strict=True)
-                }
+        while queues:
+            heads = [queue.head for queue in queues]
+            for queue, result in zip(queues, self._settle(heads), strict=True):
+                for step, end in queue.take(result):
+                    outcomes |= zip(step.places, _outcomes(step, end), strict=True)
+            queues = [queue for queue in queues if queue]
         return [outcomes[place] for place in range(len(batch))]
 
-    def _key(self, record: LoggedRecord) -> str:
-        key = record.fields.get(self._key_field)
-        if not isinstance(key, str) or not key:
-            msg = f"{record.record.id}: {record.record.object} has no {self._key_field}"
-            raise HaltError(msg)
-        return key
-
-    def _settle(self, records: Sequence[LoggedRecord]) -> list[RowResult]:
-        """Send rows of one object until each is accepted or rejected for good."""
-        results = self._send(records)
-        for attempt in range(1, self._retry.attempts):
-            again = [i for i, result in enumerate(results) if result.handling in AGAIN]
+    def _settle(self, steps: Sequence[Step]) -> list[RowResult]:
+        """Do each step, all of different rows, until its result is final; return these."""
+        results: dict[Key, RowResult] = {}
+        again = steps
+        retry = self._options.retry
+        for attempt, max_rows in enumerate(retry.sizes):
+            if attempt:
+                self._clock.sleep(retry.wait_s(attempt, self._chance()))
+            results |= self._try(again, max_rows)
+            again = [step for step in again if results[step.key].handling in AGAIN]
             if not again:
-                return results
-            self._sleep(self._retry.wait_s(attempt, self._chance()))
-            fresh = self._send([records[i] for i in again])
-            for i, result in zip(again, fresh, strict=True):
-                results[i] = result
-        for record, result in zip(records, results, strict=True):
-            if result.handling is Handling.BUSY:
-                msg = f"{record.record.id}: {record.record.object} is still {result.code}"
+                break
+        for step in again:
+            if results[step.key].handling is Handling.BUSY:
+                msg = f"{step.name()} is still {results[step.key].code}"
                 raise OrgUnavailableError(msg)
+        return [results[step.key] for step in steps]
+
+    def _try(self, steps: Sequence[Step], max_rows: int) -> dict[Key, RowResult]:
+        writes = [step for step in steps if not step.deletes]
+        written = self._writer.upsert(writes, max_rows)
+        results = {step.key: result for step, result in zip(writes, written, strict=True)}
+        deletes: dict[str, list[Step]] = {}
+        for step in steps:
+            if step.deletes and self._doubts.holds(step.key):
+                results[step.key] = _IN_DOUBT
+            elif step.deletes:
+                deletes.setdefault(step.key[0], []).append(step)
+        for sobject, mine in deletes.items():
+            hard = sobject in self._options.hard_delete
+            deleted = self._deleter.delete(sobject, [step.key[1] for step in mine], hard=hard)
+            results |= {step.key: result for step, result in zip(mine, deleted, strict=True)}
+        for step in steps:
+            _halt_on_setup(step, results[step.key])
         return results
 
-    def _send(self, records: Sequence[LoggedRecord]) -> list[RowResult]:
-        """Send rows in one request; halve it when the org refuses it whole because of a row."""
-        sobject = records[0].record.object
-        if records[0].record.deletes:
-            return [self._client.delete(sobject, self._key_field, self._key(r)) for r in records]
-        try:
-            results = self._client.upsert(sobject, self._key_field, [r.fields for r in records])
-        except UnsendableValueError as exc:
-            msg = f"{records[exc.row].record.id}: {sobject}.{exc.field}: {exc.problem}"
-            raise HaltError(msg) from None
-        except BodyRefusedError as exc:
-            if len(records) == 1:
-                return [RowResult.refused(exc.error)]
-        else:
-            _halt_on_setup(records, results)
-            return results
-        middle = len(records) // 2
-        return self._send(records[:middle]) + self._send(records[middle:])
+
+def _halt_on_setup(step: Step, result: RowResult) -> None:
+    if result.handling is Handling.HALT and result.code is not None:
+        error = OrgError(result.code, result.fields, result.handling)
+        raise HaltError(halt_text(step.name(*result.fields), error))
 
 
-def waves(keys: Sequence[tuple[str, str]]) -> list[list[int]]:
-    """Return the positions of *keys* (object, external id) in groups to send in turn.
-
-    A group is of one object and holds no key twice. The n-th record of a key is in the n-th
-    group of its object, so that a key's records keep their order; every position is in exactly
-    one group.
-    """
-    groups: dict[str, list[list[int]]] = {}
-    seen: dict[tuple[str, str], int] = {}
-    for place, key in enumerate(keys):
-        turn = seen[key] = seen.get(key, -1) + 1
-        turns = groups.setdefault(key[0], [])
-        if turn == len(turns):
-            turns.append([])
-        turns[turn].append(place)
-    return [wave for turns in groups.values() for wave in turns]
-
-
-def _requests(wave: Sequence[int], deletes: Sequence[bool]) -> list[list[int]]:
-    """Return a wave in pieces that one request can hold: rows to write, or rows to delete."""
-    kinds = ([p for p in wave if not deletes[p]], [p for p in wave if deletes[p]])
+def _outcomes(step: Step, result: RowResult) -> list[Outcome]:
+    """Return an outcome for each of the step's records; only the oldest can have created it."""
+    end = Result.ACCEPTED
+    if result.handling is not None:
+        end = _RESULTS[result.handling]
+    explained = end in {Result.REJECTED, Result.PARKED}
+    together = step.ids if len(step.records) > 1 and result is not WAITS else ()
     return [
-        places[start : start + MAX_ROWS]
-        for places in kinds
-        for start in range(0, len(places), MAX_ROWS)
+        Outcome(
+            record,
+            end,
+            result.code if explained else None,
+            created=result.created and number == 0,
+            fields=result.fields if explained else (),
+            sent_with=together,
+        )
+        for number, record in enumerate(step.records)
     ]
-
-
-def _halt_on_setup(records: Sequence[LoggedRecord], results: Sequence[RowResult]) -> None:
-    for record, result in zip(records, results, strict=True):
-        if result.handling is Handling.HALT and result.code is not None:
-            error = OrgError(result.code, result.fields, result.handling)
-            raise HaltError(halt_text(f"{record.record.id}: {record.record.object}", error))
-
-
-def _outcome(record: LoggedRecord, result: RowResult) -> Outcome:
-    if result.success:
-        return Outcome(record, Result.ACCEPTED, None, result.created)
-    return Outcome(record, Result.REJECTED, result.code, created=False)

@@ -1,7 +1,8 @@
 """The allow-grammar: what each field that may leave a region looks like.
 
-One reviewed file per region, written by hand and read by nobody but the gate. A field
-that it does not name cannot leave; a rule for a field that does not exist is refused.
+One reviewed file per region, written by hand. The gate alone decides by it; the org is shaped
+and checked by it. A field that it does not name cannot leave; a rule for a field that does not
+exist is refused.
 """
 
 import re

@@ -6,7 +6,7 @@ import re
 from residency.generalise.model import UNKNOWN, Context, Generaliser
 
 SCALE = 2  # of the decimals, raw and minimal
-UNIT = 100  # unscaled units in one
+UNIT: int = 10**SCALE  # unscaled units in one
 MAX_AMOUNT = 999_999_999_99  # unscaled: what the minimal schemas' amounts may reach
 BANDS = 100
 MAX_WIDTH = 1_000_000

@@ -4,17 +4,23 @@ A field that took any text would be a way out of the region for whatever is put 
 """
 
 import re
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
+
+import orjson
 
 from residency.ledger.errors import FormatError
+from residency.ledger.tiles import MAX_ENTRY_BYTES
 from schemas.events import RecordId
 
 MAX_INTEGER: Final = 2**53 - 1  # RFC 8785: an IEEE double holds no larger one exactly
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}Z")
 TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")  # Kafka's rule for topic names
 TOPIC_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # Kafka writes 22 characters of base64url
-OBJECT = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")  # Salesforce API name
+SHARED_FIELDS: Final = frozenset({"kind", "time", "record", "topic_id"})
+OBJECT = FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")  # Salesforce API names
 DIGEST = re.compile(r"[0-9a-f]{64}")
 RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+:_-]{0,127}")
 BASIS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:/#_-]{0,127}")  # such as eu-gdpr:A45-3
@@ -77,3 +83,17 @@ def parse_record(text: object, topic_id: object) -> RecordId:
         msg = "a leaf's 'record' must be like topic[partition]@offset#output, with a topic id"
         raise FormatError(msg)
     return record
+
+
+def canonical(row: Mapping[str, Any]) -> bytes:
+    """Return *row* as RFC 8785 writes it, at most an entry long."""
+    data = orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
+    check(len(data) <= MAX_ENTRY_BYTES, "entry", f"at most {MAX_ENTRY_BYTES} bytes")
+    return data
+
+
+def check_fields(
+    row: Mapping[str, Any], names: AbstractSet[str], optional: AbstractSet[str] = frozenset()
+) -> None:
+    """Refuse a JSON object that lacks one of *names* or has more than those and *optional*."""
+    check(row.keys() - optional == names, "kind", "followed by exactly its own fields")

@@ -4,7 +4,8 @@ from array import array
 from collections.abc import Iterator
 from hashlib import blake2b
 
-from residency.ledger.leaves import OutcomeLeaf, TransferLeaf
+from residency.ledger.leaves import TransferLeaf
+from residency.ledger.outcomes import OutcomeLeaf
 from schemas.events import RecordId
 
 # 120 bits tell records apart, and fit a 48-byte object where 128 bits would take 64.
@@ -40,6 +41,7 @@ class History:
                 yield from self._transfer(place, index, leaf.record)
             case OutcomeLeaf():
                 yield from self._outcome(place, index, leaf)
+                yield from self._company(leaf)
 
     def _transfer(self, place: int, index: int, record: RecordId) -> Iterator[str]:
         earlier = self._transfers[place]
@@ -65,15 +67,23 @@ class History:
                 "transfer of that record before it"
             )
 
+    def _company(self, leaf: OutcomeLeaf) -> Iterator[str]:
+        """Yield which records that a leaf says went out with its own were never announced."""
+        for record in leaf.sent_with.records if leaf.sent_with is not None else ():
+            place = self._places.get(_name(record))
+            if record != leaf.record and (place is None or self._transfers[place] == _NONE):
+                yield f"{leaf.record} was sent with {record}, which has no transfer before it"
+
     def _place(self, record: RecordId) -> int:
         """Return where the arrays hold *record*, which gets a place if it is new."""
-        # The topic id tells namesakes apart; no NUL is in either part.
-        name = f"{record.topic_id}\0{record}".encode()
-        place = self._places.setdefault(
-            blake2b(name, digest_size=_NAME_BYTES).digest(), len(self._places)
-        )
+        place = self._places.setdefault(_name(record), len(self._places))
         if place == len(self._refused):
             self._transfers.append(_NONE)
             self._outcomes.append(_NONE)
             self._refused.append(False)
         return place
+
+
+def _name(record: RecordId) -> bytes:
+    # The topic id tells namesakes apart; no NUL is in either part.
+    return blake2b(f"{record.topic_id}\0{record}".encode(), digest_size=_NAME_BYTES).digest()

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, ClassVar, Final, Literal, Self, get_args
+from typing import Any, ClassVar, Self
 
 import orjson
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -21,11 +21,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from residency.ledger import forms
 from residency.ledger.errors import FormatError, UnknownKindError
-from residency.ledger.tiles import MAX_ENTRY_BYTES
+from residency.ledger.outcomes import OutcomeLeaf
 from schemas.events import RecordId
 
-Result = Literal["accepted", "superseded", "rejected", "gate-refused"]
-RESULTS: Final = frozenset(get_args(Result))
 MONTH_KEY_BYTES = 32
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 _MONTH_INFO = b"homeport ledger commitment v1 "
@@ -137,7 +135,7 @@ class TransferLeaf:
 
     def to_bytes(self) -> bytes:
         """Return the entry; the inverse of `parse_leaf`."""
-        return _canonical(
+        return forms.canonical(
             {
                 "kind": self.kind,
                 "time": self.time,
@@ -157,7 +155,7 @@ class TransferLeaf:
     @classmethod
     def from_fields(cls, row: Mapping[str, Any]) -> Self:
         """Return the leaf whose JSON object is *row*."""
-        _check_fields(row, _TRANSFER_FIELDS)
+        forms.check_fields(row, _TRANSFER_FIELDS)
         forms.check(isinstance(row["basis"], list), "basis", "a list")
         return cls(
             time=row["time"],
@@ -173,81 +171,11 @@ class TransferLeaf:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class OutcomeLeaf:
-    """What became of a minimal record.
-
-    Attributes:
-        time: See `quantise`.
-        record: The record's name, topic id included.
-        transfer: Index of its transfer leaf; None exactly when the gate refused it.
-        result: How it ended.
-        code: The org's or the gate's error code, or None.
-
-    """
-
-    time: str
-    record: RecordId
-    transfer: int | None
-    result: Result
-    code: str | None
-
-    kind: ClassVar[str] = "outcome"
-
-    def __post_init__(self) -> None:
-        """Refuse what is not of the field's form.
-
-        Raises:
-            FormatError: Names the field, not its value.
-
-        """
-        forms.check_time(self.time)
-        forms.check_record(self.record)
-        forms.check(self.result in RESULTS, "result", "a known one")
-        if self.transfer is not None:
-            forms.check_integer("transfer", self.transfer)
-        is_refused = self.result == "gate-refused"
-        forms.check(
-            is_refused == (self.transfer is None), "transfer", "null exactly if gate-refused"
-        )
-        if self.code is not None:
-            forms.check_text("code", self.code, forms.CODE)
-
-    def to_bytes(self) -> bytes:
-        """Return the entry; the inverse of `parse_leaf`."""
-        return _canonical(
-            {
-                "kind": self.kind,
-                "time": self.time,
-                "record": str(self.record),
-                "topic_id": self.record.topic_id,
-                "transfer": self.transfer,
-                "result": self.result,
-                "code": self.code,
-            }
-        )
-
-    @classmethod
-    def from_fields(cls, row: Mapping[str, Any]) -> Self:
-        """Return the leaf whose JSON object is *row*."""
-        _check_fields(row, _OUTCOME_FIELDS)
-        return cls(
-            time=row["time"],
-            record=forms.parse_record(row["record"], row["topic_id"]),
-            transfer=row["transfer"],
-            result=row["result"],
-            code=row["code"],
-        )
-
-
 Leaf = TransferLeaf | OutcomeLeaf
 
-_SHARED_FIELDS = {"kind", "time", "record", "topic_id"}
-_TRANSFER_FIELDS = frozenset(
-    _SHARED_FIELDS
-    | {"object", "schema", "plan", "keys", "release", "basis", "deletes", "commitment"}
-)
-_OUTCOME_FIELDS = frozenset(_SHARED_FIELDS | {"transfer", "result", "code"})
+_TRANSFER_FIELDS = forms.SHARED_FIELDS | {
+    "object", "schema", "plan", "keys", "release", "basis", "deletes", "commitment",
+}  # fmt: skip
 
 
 def parse_leaf(data: bytes) -> Leaf:
@@ -274,14 +202,3 @@ def parse_leaf(data: bytes) -> Leaf:
         case _:
             msg = "a leaf of a kind that this release does not know; use a newer release"
             raise UnknownKindError(msg)
-
-
-def _canonical(row: Mapping[str, Any]) -> bytes:
-    """Return *row* as RFC 8785 writes it, at most an entry long."""
-    data = orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
-    forms.check(len(data) <= MAX_ENTRY_BYTES, "entry", f"at most {MAX_ENTRY_BYTES} bytes")
-    return data
-
-
-def _check_fields(row: Mapping[str, Any], names: frozenset[str]) -> None:
-    forms.check(row.keys() == names, "kind", "followed by exactly its own fields")

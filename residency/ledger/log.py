@@ -7,14 +7,8 @@ from typing import Any
 
 from residency.ledger.errors import LedgerError
 from residency.ledger.files import Ledger
-from residency.ledger.leaves import (
-    OutcomeLeaf,
-    TransferLeaf,
-    commitment,
-    month_key,
-    month_of,
-    quantise,
-)
+from residency.ledger.leaves import TransferLeaf, commitment, month_key, month_of, quantise
+from residency.ledger.outcomes import OutcomeLeaf
 from schemas.events import LoggedRecord, MinimalRecord
 
 

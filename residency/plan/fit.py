@@ -17,6 +17,7 @@ TYPES: Mapping[str, frozenset[str]] = {
     "boolean": frozenset({"Checkbox"}),
     "timestamp-millis": frozenset({"DateTime"}),
 }
+_DEPLOY = "name it in a grammar, then run homeport salesforce deploy --update"
 KEY_TRAITS = {
     "is_external_id": "an external id",
     "is_unique": "unique",
@@ -61,13 +62,13 @@ class _Fit:
         """Yield (field, what is wrong)."""
         found = self._org.get(self._output.object)
         if found is None:
-            yield None, f"the org has no object {self._output.object}; add it to connectors/sfdx"
+            yield None, f"the org has no object {self._output.object}; {_DEPLOY}"
             return
         yield from self._key(found)
         for field in (self._output.external_id, *self._output.fields):
             column = found.fields.get(field.name)
             if column is None:
-                text = f"{found.name} has no such field in the org; add it to connectors/sfdx"
+                text = f"{found.name} has no such field in the org; {_DEPLOY}"
                 yield field.name, text
             else:
                 yield from ((field.name, text) for text in self._field(field, column))
@@ -99,7 +100,7 @@ class _Fit:
             )
             return
         if parent is not None and parent not in self._org:
-            yield f"the org has no object {parent}, its parent; add it to connectors/sfdx"
+            yield f"the org has no object {parent}, its parent; {_DEPLOY}"
         if column.type not in TYPES[field.to]:
             yield f"the org's field is a {column.type}, which takes no {field.to}"
         elif field.to == "string":

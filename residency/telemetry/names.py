@@ -27,6 +27,8 @@ CounterName = Literal[
     "homeport.alerts",
     # Records that crossed the wire, by direction. Unit: {record}. Labels: stage, direction.
     "homeport.kafka.records",
+    # Calls to the org's API, logins aside. Unit: {call}.
+    "homeport.salesforce.calls",
 ]
 GaugeName = Literal[
     # Raw records not yet decided. Unit: {record}. Labels: domain, partition.
@@ -35,6 +37,14 @@ GaugeName = Literal[
     "homeport.kafka.queue",
     # A request to the slowest broker and back. Unit: s. Labels: stage, direction.
     "homeport.kafka.round_trip",
+    # What is left of the region's share of the org's daily API calls, 0 to 1. Unit: 1.
+    "homeport.salesforce.share",
+    # Whether the org is left alone because it does not answer, 0 or 1. Unit: 1.
+    "homeport.salesforce.rested",
+    # Records that the org could not take yet and that wait in their region. Unit: {record}.
+    "homeport.parked",
+    # How long the oldest of them has waited. Unit: s.
+    "homeport.parked.age",
 ]
 HistogramName = Literal[
     # From the first record polled to the batch's commit. Unit: s. Labels: stage.
@@ -70,6 +80,7 @@ COUNTERS: Mapping[CounterName, Metric] = {
     "homeport.kafka.records": Metric(
         "{record}", "Records that crossed the wire.", ("stage", "direction")
     ),
+    "homeport.salesforce.calls": Metric("{call}", "Calls to the org's API."),
 }
 GAUGES: Mapping[GaugeName, Metric] = {
     "homeport.kafka.lag": Metric(
@@ -81,6 +92,10 @@ GAUGES: Mapping[GaugeName, Metric] = {
     "homeport.kafka.round_trip": Metric(
         "s", "A request to the slowest broker and back.", ("stage", "direction")
     ),
+    "homeport.salesforce.share": Metric("1", "Left of our share of the org's daily calls."),
+    "homeport.salesforce.rested": Metric("1", "The org is left alone: it does not answer."),
+    "homeport.parked": Metric("{record}", "Records that the org could not take yet."),
+    "homeport.parked.age": Metric("s", "How long the oldest parked record has waited."),
 }
 HISTOGRAMS: Mapping[HistogramName, Metric] = {
     "homeport.batch.duration": Metric("s", "First record polled to commit.", ("stage",)),
@@ -92,12 +107,12 @@ LABELS: Mapping[LabelName, frozenset[str]] = {
     "outcome": frozenset(
         {"published", "refused"}  # gateway
         | {"minimal", "nothing", "quarantined"}  # border
-        | {"accepted", "rejected", "superseded", "gate-refused"}  # egress
+        | {"accepted", "rejected", "superseded", "gate-refused", "parked"}  # egress
     ),
     "reason": frozenset(Reason),
     "domain": frozenset(DOMAINS),
     "end": frozenset({"committed", "aborted"}),
-    "kind": frozenset({"wrong-region", "quarantine-limit"}),
+    "kind": frozenset({"wrong-region", "quarantine-limit", "parked-too-long", "in-doubt"}),
     "direction": frozenset({"received", "sent"}),
     "partition": frozenset(str(number) for number in range(MAX_PARTITIONS)),
 }

@@ -31,6 +31,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "ledger": ("streams.cli.ledger", "ledger", "Verify a ledger, show entries, prove one."),
     "quarantine": ("streams.cli.quarantine", "quarantine", "Show what could not go on; retry it."),
+    "rejects": ("streams.cli.rejects", "rejects", "Show what the org refused; send it again."),
+    "salesforce": ("streams.cli.salesforce", "salesforce", "Check the org; deploy what it needs."),
     "sandbox": ("streams.cli.sandbox", "sandbox", "Run the local Salesforce test org alone."),
 }
 

@@ -227,6 +227,8 @@ def _plain(value: object) -> str:
     """Return a leaf's value for a reader."""
     if isinstance(value, list):
         return ",".join(map(str, value))
+    if isinstance(value, dict):
+        return ",".join(f"{name}:{part}" for name, part in value.items())
     return "-" if value is None else str(value)
 
 

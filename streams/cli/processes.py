@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 PROBE_S = 2.0
+SHOWN: Mapping[str, tuple[str, ...]] = {  # by service: what of its health page is shown
+    "border": ("lag",),
+    "egress": ("parked", "parked_since"),
+}
+NOTHING: Mapping[str, Any] = dict.fromkeys(name for names in SHOWN.values() for name in names)
 
 
 def gateways(home: Path, rows: "Iterable[ProcessStatus]") -> dict[str, str]:
@@ -24,23 +29,31 @@ def gateways(home: Path, rows: "Iterable[ProcessStatus]") -> dict[str, str]:
     return found
 
 
-def lags(rows: "Iterable[ProcessStatus]") -> dict[str, int]:
-    """Return, by name of each border that is ready, how many raw records it has yet to decide."""
+def health(rows: "Iterable[ProcessStatus]") -> dict[str, dict[str, Any]]:
+    """Return what the health pages say that go into the table, by process that is ready.
+
+    A border's ``lag``: how many raw records it has yet to decide. An egress's ``parked`` and
+    ``parked_since``: how many records the org could not take yet, and since when the oldest waits.
+    """
     opener = build_opener(ProxyHandler({}))  # a proxy from the environment cannot see 127.0.0.1
-    found: dict[str, int] = {}
+    found: dict[str, dict[str, Any]] = {}
     for row in rows:
-        if row.state != "ready" or row.name != f"{row.region}-border":
+        wanted = SHOWN.get(row.name.removeprefix(f"{row.region}-"))
+        if row.state != "ready" or wanted is None:
             continue
         try:
             with opener.open(f"http://127.0.0.1:{row.port}/health", timeout=PROBE_S) as answer:
-                found[row.name] = json.load(answer)["lag"]
+                page = json.load(answer)
+                found[row.name] = {name: page[name] for name in wanted}
         except (URLError, OSError, ValueError):  # it ended between the two questions
             continue
     return found
 
 
 def show_table(
-    rows: "Iterable[ProcessStatus]", addresses: Mapping[str, str], behind: Mapping[str, int]
+    rows: "Iterable[ProcessStatus]",
+    addresses: Mapping[str, str],
+    pages: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Print a line per process, then the gateways' addresses."""
     from rich.console import Console  # noqa: PLC0415 - heavy
@@ -48,9 +61,10 @@ def show_table(
 
     colour = {"ready": "green", "starting": "yellow", "dead": "red", "halted": "bold red"}
     table = Table(
-        "process", "state", "pid", "port", "memory", "up for", "restarts", "lag", box=None
+        "process", "state", "pid", "port", "memory", "up for", "restarts", "lag", "parked", box=None
     )
     for row in rows:
+        page = pages.get(row.name, {})
         table.add_row(
             row.name,
             f"[{colour[row.state]}]{row.state}[/]",
@@ -59,9 +73,18 @@ def show_table(
             "-" if row.rss_bytes is None else f"{row.rss_bytes // MIB} MiB",
             "-" if row.uptime_s is None else f"{row.uptime_s:.0f} s",
             str(row.restarts),
-            str(behind.get(row.name, "-")),
+            str(page.get("lag", "-")),
+            parked_cell(page),
         )
     console = Console()
     console.print(table)
     for region, url in addresses.items():
         console.print(f"publish {region} events to {url}/events", highlight=False)
+
+
+def parked_cell(page: Mapping[str, Any]) -> str:
+    """Return how many records are parked, and since when, as the table shows it."""
+    if "parked" not in page:
+        return "-"
+    since = page["parked_since"]
+    return str(page["parked"]) if since is None else f"{page['parked']} since {since}"

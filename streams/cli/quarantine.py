@@ -1,52 +1,27 @@
 """``homeport quarantine``: what could not go on, why, and trying it again."""
 
 import os
-import re
 from base64 import b64encode
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
-from schemas.errors import Reason, RetriableError, SetupError
+from schemas.errors import Reason
 from streams.cli import EXIT_WRONG
 from streams.cli.options import home_option, json_option, region_option
+from streams.cli.quarantined import collected, load_entries, one_of, parse_since, report_retry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from streams.quarantine import Entry
-    from streams.retry import Outcome
 
-AGO = re.compile(r"(\d{1,6})([smhd])")
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 DIGEST = 12  # characters of a plan's digest that are shown
 reason_option = click.option(
     "--reason", type=click.Choice([reason.value for reason in Reason]), help="Only this reason."
 )
-
-
-def parse_since(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
-    """Return the moment that ``2h`` or an ISO 8601 time means; without a zone it is UTC.
-
-    Raises:
-        click.BadParameter: It is neither.
-
-    """
-    del ctx
-    if value is None:
-        return None
-    if match := AGO.fullmatch(value):
-        return datetime.now(UTC) - timedelta(**{UNITS[match[2]]: int(match[1])})
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        msg = "say 30m, 2h, 7d or a time like 2026-11-25T16:00"
-        raise click.BadParameter(msg, param=param) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @click.group()
@@ -87,7 +62,7 @@ def list_(  # noqa: PLR0913, PLR0917, click passes each option as one
     """
     found = [
         entry
-        for entry in _entries(home, region).values()
+        for entry in load_entries(home, region).values()
         if (with_settled or entry.settled is None)
         and reason in {None, entry.reason}
         and (since is None or entry.since >= since)
@@ -149,7 +124,7 @@ def show(  # noqa: PLR0913, PLR0917, click passes each option as one
     if out is not None and not reveal:
         msg = "--out writes the opened payload; say --reveal too"
         raise click.UsageError(msg)
-    entry = _one(_entries(home, region), record)
+    entry = one_of(load_entries(home, region), record)
     document = {**entry.to_json(), "raw": str(entry.raw)}
     if reveal:
         opened = orjson.dumps(_opened(home, region, entry), option=orjson.OPT_INDENT_2)
@@ -204,57 +179,13 @@ def retry(  # noqa: PLR0913, PLR0917, click passes each option as one
 
     click.echo("reading the quarantine ...", err=True)
     again = Retry(load_settings(home, region, "admin"))
-    chosen = [_one(again.open, record) for record in dict.fromkeys(records)] or [
+    chosen = [one_of(again.open, record) for record in dict.fromkeys(records)] or [
         entry for entry in again.open.values() if reason in {None, entry.reason}
     ]
-    outcomes: list[Outcome] = []
-    for outcome in again.run(chosen):
-        outcomes.append(outcome)
-        if not len(outcomes) % 1_000:
-            click.echo(f"{len(outcomes)} of {len(chosen)} ...", err=True)
-    _report(region, outcomes, as_json=as_json)
+    outcomes = collected(again.run(chosen), len(chosen))
+    report_retry(region, outcomes, as_json=as_json)
     if any(outcome.stays for outcome in outcomes):
         ctx.exit(EXIT_WRONG)
-
-
-def _report(region: str, outcomes: "Sequence[Outcome]", *, as_json: bool) -> None:
-    stays = [one for one in outcomes if one.stays is not None]
-    sent = [one for one in outcomes if one.sent]
-    document = {
-        "region": region,
-        "tried": len(outcomes),
-        "sent": len(sent),
-        "minimal": sum(len(one.sent) for one in sent),
-        "nothing": len(outcomes) - len(sent) - len(stays),
-        "stays": [{"record": one.record, "why": one.stays} for one in stays],
-    }
-    if as_json:
-        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-        return
-    click.echo(
-        f"tried {document['tried']}: {document['sent']} sent as {document['minimal']} minimal "
-        f"records, {document['nothing']} with nothing to send, {len(stays)} stay"
-    )
-    for one in stays:
-        click.echo(f"  {one.record}: {one.stays}")
-
-
-def _entries(home: Path, region: str) -> "dict[str, Entry]":
-    from streams.quarantine import entries  # noqa: PLC0415 - heavy
-    from streams.settings import load_settings  # noqa: PLC0415 - heavy
-
-    settings = load_settings(home, region, "admin")
-    try:
-        return entries(settings)
-    except RetriableError as exc:  # no more than that can go wrong with reading
-        raise SetupError(str(exc)) from None
-
-
-def _one(found: "Mapping[str, Entry]", record: str) -> "Entry":
-    if record not in found:
-        msg = f"no {record!r} in quarantine; see `homeport quarantine list --all`"
-        raise click.UsageError(msg)
-    return found[record]
 
 
 def _opened(home: Path, region: str, entry: "Entry") -> dict[str, Any]:

@@ -17,7 +17,7 @@ import click
 from residency.regions import load_regions
 from streams.cli import EXIT_ENVIRONMENT, EXIT_WRONG
 from streams.cli.options import home_option, json_option
-from streams.cli.processes import gateways, lags, show_table
+from streams.cli.processes import NOTHING, gateways, health, show_table
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -137,23 +137,24 @@ def status(ctx: click.Context, home: Path, *, as_json: bool) -> None:
     States: ready (it answers), starting (it runs, but does not answer yet), dead (it should
     run and does not; the supervisor starts it again), halted (going on could have moved data
     that must stay: see `homeport logs NAME`, mend the cause, then run `homeport up`).
-    A border's lag is how many raw records it has yet to decide, a few seconds old.
+    A border's lag is how many raw records it has yet to decide, an egress's parked how many
+    records the org could not take yet, both a few seconds old.
 
     Exit codes: 0 fine, also when the stack is down; 1 something should run and does not.
     """
     from connectors.embedded.stack import Stack  # noqa: PLC0415 - heavy
 
     found = Stack(home).status()
-    behind = lags(found)
+    pages = health(found)
     if as_json:
         document = {
             "home": str(home.absolute()),
-            "processes": [asdict(row) | {"lag": behind.get(row.name)} for row in found],
+            "processes": [{**asdict(row), **NOTHING, **pages.get(row.name, {})} for row in found],
             "gateways": gateways(home, found),
         }
         click.echo(json.dumps(document))
     elif found:
-        show_table(found, gateways(home, found), behind)
+        show_table(found, gateways(home, found), pages)
     else:
         click.echo(f"Nothing runs in {home}; start it with `homeport up`.")
     if any(process.state in ("dead", "halted") for process in found):

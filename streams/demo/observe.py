@@ -14,7 +14,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from connectors.kafka.topology import TopicInfo, load_topics
 from residency import topics
-from residency.ledger.leaves import OutcomeLeaf, parse_leaf
+from residency.ledger.leaves import parse_leaf
+from residency.ledger.outcomes import OutcomeLeaf
 from residency.ledger.reader import Reader, open_head
 from streams.settings import load_settings
 from streams.tally import Tally, total

@@ -5,8 +5,10 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from multiprocessing.synchronize import Event
 from typing import Any
 
 from residency import topics
@@ -144,23 +146,43 @@ def compare(job: Job, jobs: int, progress: Progress) -> Report:
     stop = context.Event()
     shares = [job.pairs // jobs + (n < job.pairs % jobs) for n in range(jobs)]
     whole = Report()
-    with ProcessPoolExecutor(jobs, context, _shared, (done, stop)) as pool:
-        # A Ctrl-C reaches children that are still importing, too: they inherit that it is held
-        # back. Here it is only put off, until somebody catches it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        running = {pool.submit(_share, job, n, pairs) for n, pairs in enumerate(shares)}
+    with (
+        _interrupting(stop),
+        ProcessPoolExecutor(jobs, context, _shared, (done, stop)) as pool,
+    ):
+        with _held_back(signal.SIGINT):  # a child starts in submit, and inherits it
+            running = {pool.submit(_share, job, n, pairs) for n, pairs in enumerate(shares)}
         left = set(running)
         while left:
-            try:
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-                _, left = wait(left, POLL_S)
-            except KeyboardInterrupt:
-                stop.set()
-                whole.is_interrupted = True
+            _, left = wait(left, POLL_S)
             progress(sum(v.value for v in done[::2]), sum(v.value for v in done[1::2]))
         for future in running:
             whole.merge(future.result())
+    whole.is_interrupted = stop.is_set()
     return whole
+
+
+@contextmanager
+def _interrupting(stop: Event) -> Iterator[None]:
+    """Let Ctrl-C set *stop* and nothing else: an exception could come where it ends no child."""
+    before = signal.signal(signal.SIGINT, lambda _number, _frame: stop.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _held_back(number: signal.Signals) -> Iterator[None]:
+    """Deliver the signal to this process afterwards; to one started within, never.
+
+    A terminal sends Ctrl-C to children too, also to those that are still importing.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
 
 
 def _alone(job: Job, progress: Progress) -> Report:

@@ -15,6 +15,7 @@ BY_TIMING: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
     "homeport.batch.duration": ("how long a batch took", frozenset()),
     "homeport.batch.records": ("how many records were polled together", frozenset({"sum"})),
     "homeport.transactions": ("how many batches there were", frozenset()),
+    "homeport.parked.age": ("how long a record has waited", frozenset()),
 }
 # Made of librdkafka's statistics, every few seconds: whether there is any yet is timing, too.
 # Their labels are of closed sets, which residency/telemetry/names.py checks.

@@ -5,86 +5,30 @@ step: nothing is sent without a durable leaf, the org ends with the last version
 row, every record has one result, and the index says what the ledger says.
 """
 
-import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
+from egress_world import CrashError, Dies, World, review
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from connectors.embedded.stack import Stack
-from connectors.postgres.egress_store import EgressStore, ExpectedRow
-from connectors.salesforce.outcome import Outcome, Result
-from residency.gate.check import Gate
-from residency.keys import LedgerKeys, TokenKeys
+from connectors.postgres.egress_store import Changes, EgressStore
+from connectors.postgres.expected_rows import ExpectedRow, Key
+from connectors.salesforce.outcome import Outcome
+from residency.expected import Held
 from residency.ledger.errors import LedgerError
-from residency.ledger.files import Ledger
-from residency.ledger.leaves import OutcomeLeaf, TransferLeaf, parse_leaf
+from residency.ledger.outcomes import OutcomeLeaf, SentWith
 from residency.ledger.verify import verify
-from residency.plan.approved import APPROVED_FILE
-from residency.plan.book import PlanBook
-from schemas.codec import encode
 from schemas.errors import HaltError, QuarantineError, Reason, RetriableError
-from schemas.events import Coordinates, LoggedRecord, MinimalRecord, RawEvent
-from schemas.plainjson import from_plain
-from schemas.registry import load_registry
-from streams.carrier import SCANNER_LIMIT, Arrival, Carrier, Parts, Refused
+from schemas.events import LoggedRecord, MinimalRecord, VersionKind
+from streams.crossing import SCANNER_LIMIT, Arrival, Parts, Refused
 from streams.limit import LimitPolicy
-
-NOW = datetime(2026, 11, 23, 16, 40, tzinfo=UTC)
-KEYS = LedgerKeys("ledger.eu.test/transfers", b"s" * 32, b"r" * 32)
-SCHEMA = load_registry().latest("commerce.messages.ProductReviewSubmitted")
-BOOK = PlanBook.load("eu", TokenKeys("eu", b"i" * 32, b"a" * 32), NOW.date())
-GATE = Gate.load("eu", APPROVED_FILE)
-
-
-class CrashError(Exception):
-    """The process died here."""
-
-
-@dataclass
-class Org:
-    """The world outside: remembers rows and what was sent, and can fail or refuse."""
-
-    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
-    sent: list[tuple[int, str]] = field(default_factory=list)
-    refuse: frozenset[str] = frozenset()
-
-    def write(self, batch: Sequence[LoggedRecord]) -> list[Outcome]:
-        outcomes = []
-        for one in batch:
-            self.sent.append((one.leaf, str(one.record.id)))
-            if str(one.record.id) in self.refuse:
-                outcomes.append(Outcome(one, Result.REJECTED, "STRING_TOO_LONG", created=False))
-                continue
-            self.rows.setdefault(one.record.external_id, {}).update(one.fields)
-            outcomes.append(Outcome(one, Result.ACCEPTED, None, created=True))
-        return outcomes
-
-
-def review(offset: int, message: str, rating: int = 5, sku: str = "MUG-1") -> Arrival:
-    data = {
-        "event_id": f"0b0b8a3e-7a41-4a61-9f0f-{offset:012d}",
-        "occurred_at": "2026-11-23T10:00:00Z",
-        "customer": {"customer_id": "C-1", "residence": {"country": "DE"}},
-        "message_id": message,
-        "received_at": "2026-11-23T10:00:00Z",
-        "sku": sku,
-        "rating": rating,
-        "channel": "web",
-        "nickname": "ada",
-        "body": "lovely",
-    }
-    value = encode(SCHEMA, from_plain(SCHEMA, data))
-    at = Coordinates("eu.commerce.messages.v1", 0, offset)
-    crossing = BOOK.minimise(RawEvent(at, "dG9waWM", 1, value))
-    return Arrival(crossing.records[0], crossing.plan.outputs[0].basis, "test")
-
 
 # Two versions of one row, a row that the gate stops (an IBAN as SKU), another row.
 BATCH = (
@@ -93,61 +37,6 @@ BATCH = (
     review(3, "M-1", rating=4),
     review(4, "M-3", rating=2),
 )
-
-
-@pytest.fixture
-def dsn(stack: Stack) -> Iterator[str]:
-    """Egress's own database, emptied."""
-    file = stack.home / "eu" / "services" / "egress.json"
-    found = json.loads(file.read_text())["postgres"]["dsn"]
-    drop = "DROP TABLE IF EXISTS ledger_index, expected_rows"
-    with psycopg.connect(found, autocommit=True) as connection:
-        connection.execute(drop)
-    yield found
-    with psycopg.connect(found, autocommit=True) as connection:
-        connection.execute(drop)
-
-
-@dataclass
-class World:
-    """What survives a crash: disk, database, org, quarantine."""
-
-    folder: Path
-    dsn: str
-    org: Org = field(default_factory=Org)
-    quarantined: list[str] = field(default_factory=list)
-    gate: Gate = GATE
-
-    def egress(self, change: Callable[[Parts], Parts] = lambda parts: parts) -> Carrier:
-        """Start a new process over it; *change* plants faults."""
-        store = self.store = EgressStore(self.dsn)
-        parts = Parts(
-            gate=self.gate,
-            ledger=Ledger.open(self.folder, KEYS.origin, KEYS.seed, at_least=store.indexed),
-            store=store,
-            sink=self.org,
-            keys=KEYS,
-            expected_key=b"e" * 32,
-            quarantine=lambda refused: self.quarantined.extend(str(r.record.id) for r in refused),
-            clock=lambda: NOW,
-        )
-        self.parts = parts
-        carrier = Carrier(change(parts))
-        carrier.catch_up()
-        return carrier
-
-    def die(self) -> None:
-        """Let go of lock and connection, as the kernel does for a killed process."""
-        self.parts.ledger.close()
-        self.parts.store.close()
-
-    def leaves(self) -> list[TransferLeaf | OutcomeLeaf]:
-        return [parse_leaf(data) for data in self.parts.ledger.read(0)]
-
-
-@pytest.fixture
-def world(tmp_path: Path, dsn: str) -> World:
-    return World(tmp_path / "ledger", dsn)
 
 
 def expect_all_well(world: World) -> None:
@@ -170,34 +59,12 @@ def expect_all_well(world: World) -> None:
     assert world.parts.store.indexed == world.parts.ledger.size
     assert world.parts.store.results() == {"accepted": 3, "gate-refused": 1}
     keys = [(a.record.object, a.record.external_id) for a in BATCH]
-    versions = world.parts.store.versions(keys)
-    assert versions == {keys[2]: BATCH[2].record.version, keys[3]: BATCH[3].record.version}
+    assert world.parts.store.held(keys) == {
+        keys[2]: Held(BATCH[2].record.version), keys[3]: Held(BATCH[3].record.version)
+    }  # fmt: skip
     world.die()
     report = verify(world.folder, None)
     assert report.verified, report.problems
-
-
-class Dies:
-    """Wraps a part and kills the process before or after its n-th call of one method."""
-
-    def __init__(self, part: Any, method: str, call: int, *, before: bool) -> None:
-        self._part, self._method, self._left, self._before = part, method, call, before
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._part, name)
-        if name != self._method:
-            return found
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self._left -= 1
-            if self._left == 0 and self._before:
-                raise CrashError
-            answer = found(*args, **kwargs)
-            if self._left == 0:
-                raise CrashError
-            return answer
-
-        return call
 
 
 STEPS = [
@@ -418,36 +285,185 @@ def test_an_older_version_than_the_accepted_row_is_superseded_and_not_sent(world
 
 def test_an_expected_row_is_applied_once_and_never_goes_back(dsn: str) -> None:
     store = EgressStore(dsn)
-    new = ExpectedRow("O", "x", 2, {"A__c": "new", "B__c": None}, "r2")
-    old = ExpectedRow("O", "x", 1, {"A__c": "old"}, "r1")
+    new = ExpectedRow("O", "x", "base", 2, {"A__c": "new", "B__c": None}, "r2")
+    old = ExpectedRow("O", "x", "base", 1, {"A__c": "old"}, "r1")
 
     for row in (new, old, new):
-        store.save(0, [], [row])
+        store.save(0, [], Changes([row]))
 
     store.close()
     with psycopg.connect(dsn) as connection:
-        found = connection.execute("SELECT version, fields, record FROM expected_rows").fetchall()
+        found = connection.execute(
+            "SELECT base_version, fields, base_record FROM expected_rows"
+        ).fetchall()
     assert found == [(2, {"A__c": "new", "B__c": None}, "r2")]
 
 
 def test_a_deleted_row_is_expected_to_be_gone_and_a_later_one_starts_afresh(dsn: str) -> None:
     store = EgressStore(dsn)
     rows = [
-        ExpectedRow("O", "x", 1, {"A__c": "old", "B__c": "b"}, "r1"),
-        ExpectedRow("O", "x", 2, {}, "r2", deleted=True),
+        ExpectedRow("O", "x", "base", 1, {"A__c": "old", "B__c": "b"}, "r1"),
+        ExpectedRow("O", "x", "base", 2, {}, "r2", deleted=True),
     ]
-    again = ExpectedRow("O", "x", 3, {"A__c": "new"}, "r3")
-    ask = "SELECT version, fields, record, deleted FROM expected_rows"
+    again = ExpectedRow("O", "x", "base", 3, {"A__c": "new"}, "r3")
+    ask = "SELECT base_version, fields, base_record, deleted FROM expected_rows"
 
     with psycopg.connect(dsn, autocommit=True) as connection:
-        store.save(0, [], rows)
+        store.save(0, [], Changes(rows))
         gone = connection.execute(ask).fetchall()
-        store.save(0, [], [rows[0], again])
+        store.save(0, [], Changes([rows[0], again]))
         back = connection.execute(ask).fetchall()
 
     store.close()
     assert gone == [(2, {}, "r2", True)]
     assert back == [(3, {"A__c": "new"}, "r3", False)]
+
+
+steps = st.lists(
+    st.tuples(st.sampled_from(["base", "labels", "deleted"]), st.integers(1, 4)), max_size=6
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])  # own rows
+@given(steps)
+def test_the_database_applies_rows_as_the_rule_says(dsn: str, found: list[tuple[str, int]]) -> None:
+    """Fields of both kinds, versions and names, as `Held` has them after the same records."""
+    store, row = EgressStore(dsn), Held()
+    fields: dict[str, str | None] = {}
+    key = ("O", str(uuid4()))
+    for number, (what, version) in enumerate(found):
+        kind: VersionKind = "labels" if what == "labels" else "base"
+        deletes = what == "deleted"
+        mine: dict[str, str | None] = {} if deletes else {f"{kind}": str(version), "k": "x"}
+        store.save(0, [], Changes([ExpectedRow(*key, kind, version, mine, f"r{number}", deletes)]))
+        is_equal = version == (row.labels if kind == "labels" else row.base)
+        if not row.is_past(kind, version) and not is_equal:
+            fields = mine if deletes or row.is_deleted else fields | mine
+            row = row.after(kind, version, deletes=deletes)
+
+    held = store.held([key])
+    store.close()
+
+    assert held.get(key, Held()) == row
+    with psycopg.connect(dsn) as connection:
+        ask = "SELECT fields FROM expected_rows WHERE external_id = %s"
+        kept = connection.execute(ask, [key[1]]).fetchone()
+    assert (kept[0] if kept else {}) == fields
+
+
+def labelled(arrival: Arrival) -> Arrival:
+    """Return the same record as a model's labels: another output of the same raw record."""
+    record = arrival.record
+    return replace(arrival, record=replace(record, id=replace(record.id, output=1)))
+
+
+class Labels:
+    """A gate that also knows records of labels; the minimal schemas have none yet."""
+
+    def check(self, record: MinimalRecord) -> dict[str, Any]:
+        row = {"External_Id__c": record.external_id}
+        if record.deletes:
+            return {**row, "Base_Version__c": record.version}
+        if record.id.output:
+            return {**row, "Label_Version__c": record.version, "Topic__c": "praise"}
+        return {**row, "Base_Version__c": record.version, "Rating__c": record.version}
+
+
+def test_labels_and_base_do_not_supersede_each_other(world: World) -> None:
+    world.gate = Labels()  # type: ignore[assignment]
+    carrier = world.egress()
+    base, newer = review(1, "M-1"), review(2, "M-1")
+
+    found = [carrier.carry([one]) for one in (newer, labelled(base), base, labelled(newer))]
+
+    assert found == [{"accepted": 1}, {"accepted": 1}, {"superseded": 1}, {"accepted": 1}]
+    key = (base.record.object, base.record.external_id)
+    newest = newer.record.version
+    assert world.parts.store.held([key]) == {key: Held(newest, newest)}
+    world.die()
+    with psycopg.connect(world.dsn) as connection:
+        ask = "SELECT base_record, label_record, fields FROM expected_rows"
+        (row,) = connection.execute(ask).fetchall()
+    assert row[:2] == (str(newer.record.id), str(labelled(newer).record.id))
+    assert row[2].keys() == {
+        "External_Id__c", "Base_Version__c", "Label_Version__c", "Rating__c", "Topic__c",
+    }  # fmt: skip
+
+
+def test_labels_of_a_deleted_row_are_superseded_and_a_base_record_brings_it_back(
+    world: World,
+) -> None:
+    world.gate = Labels()  # type: ignore[assignment]
+    carrier = world.egress()
+    deletion, again = review(2, "M-1"), review(4, "M-1")
+    deletion = replace(deletion, record=replace(deletion.record, deletes=True))
+    batch = [review(1, "M-1"), deletion, labelled(review(3, "M-1")), again]
+
+    found = carrier.carry(batch)
+    late = carrier.carry([labelled(review(1, "M-1"))])
+
+    assert (found, late) == ({"accepted": 3, "superseded": 1}, {"superseded": 1})
+    (row,) = world.org.rows.values()
+    assert "Topic__c" not in row
+    world.die()
+
+
+def test_what_the_org_finds_older_is_superseded_and_the_expected_row_stays(world: World) -> None:
+    carrier = world.egress()
+    world.org.older = frozenset({str(BATCH[3].record.id)})
+
+    assert carrier.carry([BATCH[3]]) == {"superseded": 1}
+
+    key = (BATCH[3].record.object, BATCH[3].record.external_id)
+    assert world.parts.store.held([key]) == {}
+    (leaf,) = (leaf for leaf in world.leaves() if isinstance(leaf, OutcomeLeaf))
+    assert (leaf.result, leaf.code, leaf.fields) == ("superseded", None, ())
+    world.die()
+
+
+def test_the_outcomes_of_a_merged_row_name_its_records(world: World) -> None:
+    """The sink says which; egress logs it as it is."""
+    pair = (BATCH[0].record.id, BATCH[2].record.id)
+
+    class Merges:
+        def doubt(self, _keys: Iterable[Key]) -> None: ...
+
+        def write(self, batch: Sequence[LoggedRecord]) -> list[Outcome]:
+            return [replace(one, sent_with=pair) for one in world.org.write(batch)]
+
+    carrier = world.egress(lambda parts: replace(parts, sink=Merges()))
+    carrier.carry([BATCH[0], BATCH[2]])
+
+    found = [leaf for leaf in world.leaves() if isinstance(leaf, OutcomeLeaf)]
+    assert [leaf.sent_with for leaf in found] == [SentWith.of(pair)] * 2
+    world.die()
+
+
+def test_a_large_batch_goes_to_the_ledger_in_groups_of_bounded_size(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.carrier.GROUP", 2)
+    sizes: list[int] = []
+
+    class Counts(Dies):
+        def __getattr__(self, name: str) -> Any:
+            found = getattr(world.parts.ledger, name)
+            if name != "append":
+                return found
+
+            def append(entries: Sequence[bytes]) -> range:
+                sizes.append(len(entries))
+                return found(entries)
+
+            return append
+
+    carrier = world.egress(
+        lambda parts: replace(parts, ledger=Counts(parts.ledger, "", 0, before=False))  # type: ignore[arg-type]
+    )
+    carrier.carry(BATCH)
+
+    assert sizes == [2, 1, 2, 2]
+    expect_all_well(world)
 
 
 def test_a_row_the_org_refuses_is_quarantined_with_its_code_and_expects_nothing(
@@ -462,8 +478,9 @@ def test_a_row_the_org_refuses_is_quarantined_with_its_code_and_expects_nothing(
     assert world.quarantined == [name]
     (leaf,) = (leaf for leaf in world.leaves() if isinstance(leaf, OutcomeLeaf))
     assert (leaf.result, leaf.code) == ("rejected", "STRING_TOO_LONG")
+    assert leaf.fields == ("Rating__c", "Sku__c")
     key = (BATCH[3].record.object, BATCH[3].record.external_id)
-    assert world.parts.store.versions([key]) == {}
+    assert world.parts.store.held([key]) == {}
     world.die()
 
 
@@ -480,7 +497,7 @@ def test_a_record_sent_again_on_purpose_is_a_transfer_of_its_own(world: World) -
     assert results == [{"accepted": 1}, {}]
     assert [name for _, name in world.org.sent] == [str(first.id), f"{first.id}+1"]
     key = (first.object, first.external_id)
-    assert world.parts.store.versions([key]) == {key: first.version}
+    assert world.parts.store.held([key]) == {key: Held(first.version)}
     world.die()
 
 

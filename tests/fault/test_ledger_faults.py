@@ -20,8 +20,8 @@ import pytest
 from residency.ledger.disk import POSIX
 from residency.ledger.errors import LedgerError
 from residency.ledger.files import Ledger
-from residency.ledger.leaves import OutcomeLeaf
 from residency.ledger.note import Signer, open_checkpoint
+from residency.ledger.outcomes import OutcomeLeaf
 from residency.ledger.tree import leaf_hash, subtree_root
 from residency.ledger.verify import verify
 from schemas.events import Coordinates, RecordId

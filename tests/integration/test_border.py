@@ -43,14 +43,14 @@ from schemas.events import Coordinates, MinimalRecord, RawBatch, RawEvent, Recor
 from schemas.plainjson import from_plain
 from schemas.registry import load_registry
 from streams.border import Border
-from streams.carrier import Refused
+from streams.crossing import Refused
 from streams.demo.generate import Publication, Shop
 from streams.demo.observe import Observer
 from streams.duties import Route
-from streams.egress import Egress
 from streams.limit import LimitPolicy
 from streams.place import Verdict
 from streams.quarantine import entries
+from streams.quarantining import Quarantine
 from streams.retry import Retry
 from streams.settings import load_settings
 from streams.tally import Tally
@@ -740,10 +740,10 @@ def unapproved(stack: Stack, line: Line) -> Callable[[Sequence[Sent]], list[str]
     return go
 
 
-def cli(stack: Stack, *arguments: str) -> tuple[int, Any]:
+def cli(stack: Stack, *arguments: str, group: str = "quarantine") -> tuple[int, Any]:
     """Run ``homeport quarantine`` on the stack; return its exit code and document."""
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "streams.cli", "quarantine", *arguments,
+        [sys.executable, "-P", "-m", "streams.cli", group, *arguments,
          "--region", "eu", "--home", str(stack.home), "--json"],
         env={**os.environ, "PYTHONPATH": str(TOP)},
         capture_output=True, check=False, timeout=60,
@@ -846,6 +846,79 @@ def test_a_retry_of_what_egress_refused_sends_that_output_with_the_next_number(
     assert text(again, headers.RECORD) == f"{at}#0+2"
 
 
+def refused_by_the_org(stack: Stack, line: Line, code: str) -> str:
+    """Have a minimal record made, and put into quarantine as egress does; return its name."""
+    value = wire(one("OrderPlaced"))
+    (at,) = line.send([Sent(ORDERS, value)])
+    minimal = stripped(stack, value, at)
+    seal = Seal(secret(stack.home / "eu" / "keys", EGRESS))
+    producer = Producer(load_settings(stack.home, "eu", "egress").kafka.librdkafka())
+    refusal = Refused(minimal, Reason.REJECTED, None, code, ("City__c", "Status__c"))
+    Quarantine(producer, seal, "eu").put([refusal])
+    return str(minimal.id)
+
+
+def rejects(stack: Stack, *arguments: str) -> tuple[int, Any]:
+    return cli(stack, *arguments, group="rejects")
+
+
+def test_rejects_are_listed_by_code_with_object_and_fields_and_without_a_text(
+    stack: Stack, line: Line
+) -> None:
+    long, twice = (
+        refused_by_the_org(stack, line, c) for c in ("STRING_TOO_LONG", "DUPLICATE_VALUE")
+    )
+
+    _, everything = rejects(stack, "list", "--limit", "1000")
+    code, found = rejects(stack, "list", "--code", "STRING_TOO_LONG", "--since", "1h")
+    _, other = rejects(stack, "list", "--object", "Commerce_Case__c")
+
+    assert code == 0
+    (row,) = [row for row in found["records"] if row["record"] == long]
+    assert (row["reason"], row["object"], row["code"]) == (
+        "rejected", "Commerce_Order__c", "STRING_TOO_LONG",
+    )  # fmt: skip
+    assert row["fields"] == ["City__c", "Status__c"]
+    assert set(found["codes"]) == {"STRING_TOO_LONG"}
+    assert {row["record"] for row in everything["records"]} >= {long, twice}
+    assert {row["reason"] for row in everything["records"]} == {"rejected"}
+    assert not {long, twice} & {row["record"] for row in other["records"]}
+
+
+def test_rejects_are_sent_again_once_and_a_dry_run_sends_nothing(stack: Stack, line: Line) -> None:
+    code = f"CODE_{next(_SEEDS)}"
+    name = refused_by_the_org(stack, line, code)
+    with working(stack):
+        line.settle()
+
+    dry = rejects(stack, "retry", "--code", code, "--dry-run")
+    sent_dry = [r for r in line.made() if text(r, headers.RECORD) == f"{name}+1"]
+    wet = rejects(stack, "retry", "--code", code)
+    again = rejects(stack, "retry", name)
+
+    document = {"region": "eu", "tried": 1, "sent": 1, "minimal": 1, "nothing": 0, "stays": []}
+    assert dry == (0, {**document, "dry_run": True})
+    assert sent_dry == []
+    assert wet == (0, document)
+    assert again[0] == 2  # it is there no more
+    (sent,) = [r for r in line.made() if text(r, headers.RECORD) == f"{name}+1"]
+    assert sent.at.topic == topics.minimal("eu")
+
+
+@pytest.mark.parametrize("which", [[], ["--all", "--code", "X"], ["some[0]@1#0"]])
+def test_a_retry_of_rejects_wants_to_be_told_exactly_which(stack: Stack, which: list[str]) -> None:
+    assert rejects(stack, "retry", *which)[0] == 2
+
+
+def test_rejects_leaves_alone_what_the_org_did_not_refuse(stack: Stack, line: Line) -> None:
+    (junk,) = line.send([Sent(ORDERS, b"junk")])
+    with working(stack):
+        line.settle()
+
+    assert rejects(stack, "retry", str(junk))[0] == 2
+    assert str(junk) not in {row["record"] for row in rejects(stack, "list")[1]["records"]}
+
+
 def test_egress_seals_with_a_key_of_its_own_too(stack: Stack, line: Line) -> None:
     value = wire(one("OrderPlaced"))
     (at,) = line.send([Sent(ORDERS, value)])
@@ -853,11 +926,9 @@ def test_egress_seals_with_a_key_of_its_own_too(stack: Stack, line: Line) -> Non
     settings = load_settings(stack.home, "eu", "egress")
     keys = stack.home / "eu" / "keys"
     producer = Producer(settings.kafka.librdkafka())
-    egress = Egress(settings, telemetry("egress", "eu", None, {}))
+    there = Quarantine(producer, Seal(secret(keys, EGRESS)), "eu")
 
-    egress._quarantine(  # noqa: SLF001, the whole of egress would need an org
-        producer, Seal(secret(keys, EGRESS)), [Refused(minimal, Reason.SCANNER, "Note__c")]
-    )
+    there.put([Refused(minimal, Reason.SCANNER, "Note__c")])
 
     (record,) = line.made()
     assert minimal.value[5:] not in record.value

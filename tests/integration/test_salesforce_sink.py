@@ -4,12 +4,6 @@ Faults of the network are played between client and org, so that the org really 
 really does not, before the answer is lost.
 """
 
-import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,86 +13,57 @@ from typing import Any
 
 import pytest
 import requests
+from org_process import (
+    CUSTOMER,
+    KEY,
+    ORDER,
+    client_of,
+    deletion,
+    logged,
+    running_org,
+    versions,
+)
 from requests.adapters import HTTPAdapter
 
-from connectors.embedded.pki import ensure_app, ensure_ca, ensure_server_certificate, write_apps
+from connectors.embedded.pki import ensure_ca
 from connectors.salesforce.auth import open_session
-from connectors.salesforce.client import CallRetry, OrgClient
+from connectors.salesforce.client import OrgClient
 from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.errors import LoginRefusedError
+from connectors.salesforce.options import SinkOptions
 from connectors.salesforce.outcome import Outcome, Result
-from connectors.salesforce.preflight import preflight
 from connectors.salesforce.sink import SalesforceSink
 from schemas.errors import HaltError, RetriableError
-from schemas.events import Coordinates, LoggedRecord, MinimalRecord, RecordId
+from schemas.events import LoggedRecord
 
-ROOT = Path(__file__).parents[2]
-ORDER, CUSTOMER, KEY = "Commerce_Order__c", "Commerce_Customer__c", "External_Id__c"
-START_S = 30
+WRITES = 6  # calls of `batch_of`
 PLACED = datetime(2026, 11, 23, 8, 15, 30, tzinfo=UTC)  # orgs keep whole seconds
 
 
 @pytest.fixture(scope="module")
 def org(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SalesforceConfig]:
-    """Start the test org with the EU's app registered; yield the way in."""
-    home = tmp_path_factory.mktemp("home")
-    ca_file = ensure_ca(home)
-    ensure_server_certificate(home)
-    app = ensure_app(home, "eu")
-    write_apps(home, [app])
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = SalesforceConfig(
-        instance_url=f"https://127.0.0.1:{port}",
-        ca_file=ca_file,
-        consumer_key=app.consumer_key,
-        username=app.username,
-        private_key_file=app.private_key_file,
-    )
-    argv = [sys.executable, "-P", "-m", "streams.cli", "sandbox"]
-    log = home / "sandbox.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*argv, "--port", str(port), "--home", str(home)],
-            stdout=output,
-            stderr=output,
-            cwd=home,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )
-        try:
-            wait_until_ready(config, process, log)
-            yield config
-        finally:
-            process.terminate()
-            process.wait(timeout=10)
-
-
-def wait_until_ready(config: SalesforceConfig, process: subprocess.Popen[bytes], log: Path) -> None:
-    session = open_session(config)
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if session.get(f"{config.instance_url}/services/data/", timeout=2).ok:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.1)
-    pytest.fail(f"the test org did not start: {log.read_text()[-2000:]}")
+    with running_org(tmp_path_factory.mktemp("home")) as config:
+        yield config
 
 
 class LossyNetwork(HTTPAdapter):
-    """Loses the request (before the org sees it) or the answer (after) of one upsert."""
+    """Loses the request (before the org sees it) or the answer (after) of one write.
+
+    Attributes:
+        writes: How many writes were tried.
+
+    """
 
     def __init__(self, lose: str = "", at: int = -1) -> None:
         super().__init__()
         self.lose = lose
         self.at = at
-        self.upserts = 0
+        self.writes = 0
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
-        number = self.upserts
-        self.upserts += request.method == "PATCH"
-        hit = request.method == "PATCH" and number == self.at
+        is_write = "/composite" in str(request.url)
+        hit = is_write and self.writes == self.at
+        self.writes += is_write
         if hit and self.lose == "request":
             raise requests.ConnectionError
         response = super().send(request, *args, **kwargs)
@@ -108,41 +73,27 @@ class LossyNetwork(HTTPAdapter):
         return response
 
 
-def client_of(
-    config: SalesforceConfig, network: HTTPAdapter | None = None, deadline_s: float = 20
-) -> OrgClient:
-    session = open_session(config)
-    if network is not None:
-        session.mount("https://", network)
-    retry = CallRetry(deadline_s=deadline_s, first_wait_s=0.01, max_wait_s=0.1)
-    return OrgClient(config, "eu", session=session, retry=retry)
+def open_sink(client: OrgClient, **options: Any) -> SalesforceSink:
+    """Return a sink of an org that no earlier run of ours can have asked anything."""
+    return SalesforceSink(client, options=SinkOptions(**options), settled=True)
 
 
-def logged(offset: int, sobject: str, key: str, **fields: Any) -> LoggedRecord:
-    at = RecordId(Coordinates("eu.commerce.orders.v1", 0, offset))
-    record = MinimalRecord(at, sobject, key, offset, 1, "", 1, b"")
-    return LoggedRecord(record, offset, {KEY: key, "Base_Version__c": offset, **fields})
+def open_small_sink(client: OrgClient) -> SalesforceSink:
+    """Return a sink of small calls, that waits for none whose answer is lost."""
+    return open_sink(client, fate_s=0, max_bytes=13_000)
 
 
 def batch_of(prefix: str) -> list[LoggedRecord]:
-    """Return 205 records of 202 rows, on two objects: five requests."""
+    """Return 206 records of 202 rows, on two objects, that take `WRITES` calls of a small sink."""
     keys = [(ORDER, f"{prefix}o{i}") for i in range(201)]
     keys += [(ORDER, f"{prefix}o7"), (ORDER, f"{prefix}O7"), (CUSTOMER, f"{prefix}c1")]
     keys += [(ORDER, f"{prefix}o7")]
-    return [
+    batch = [
         logged(i, sobject, key, Region__c="eu", Last_Event_At__c=PLACED + timedelta(seconds=i))
         for i, (sobject, key) in enumerate(keys)
     ]
-
-
-def deletion(offset: int, sobject: str, key: str) -> LoggedRecord:
-    one = logged(offset, sobject, key)
-    return replace(one, record=replace(one.record, deletes=True))
-
-
-def versions(client: OrgClient, sobject: str, prefix: str) -> list[tuple[str, int]]:
-    soql = f"SELECT {KEY}, Base_Version__c FROM {sobject} WHERE {KEY} LIKE '{prefix}%'"  # noqa: S608
-    return sorted((row[KEY], int(row["Base_Version__c"])) for row in client.query_all(soql))
+    anew = f"{prefix}o8"
+    return [*batch, deletion(300, ORDER, anew), logged(301, ORDER, anew, Region__c="uk")]
 
 
 def assert_rows_are_the_last_of(batch: list[LoggedRecord], client: OrgClient, prefix: str) -> None:
@@ -159,26 +110,9 @@ def results(outcomes: list[Outcome]) -> set[Result]:
     return {outcome.result for outcome in outcomes}
 
 
-def test_the_org_has_every_field_of_the_minimal_schemas(org: SalesforceConfig) -> None:
-    objects: dict[str, list[str]] = {}
-    for file in (ROOT / "schemas/avro/minimal").glob("*.avsc"):
-        schema = json.loads(file.read_bytes())
-        names = [field["name"] for field in schema["fields"]]
-        objects[schema["homeport.object"]] = [name for name in names if name.endswith("__c")]
-
-    assert len(objects) == 3
-    assert preflight(client_of(org), objects) == []
-
-
-def test_preflight_finds_what_the_org_lacks(org: SalesforceConfig) -> None:
-    problems = preflight(client_of(org), {ORDER: ["No_Such__c"], "Nothing__c": []})
-
-    assert [problem.split(":")[0] for problem in problems] == [f"{ORDER}.No_Such__c", "Nothing__c"]
-
-
 def test_values_come_back_as_they_were_sent(org: SalesforceConfig) -> None:
     client = client_of(org)
-    sink = SalesforceSink(client)
+    sink = open_sink(client)
 
     (first,) = sink.write(
         [
@@ -202,7 +136,7 @@ def test_values_come_back_as_they_were_sent(org: SalesforceConfig) -> None:
     assert row["Status__c"] is None
 
 
-@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("at", range(WRITES))
 @pytest.mark.parametrize("lose", ["request", "answer"])
 def test_a_message_lost_at_any_call_loses_and_doubles_no_row(
     org: SalesforceConfig, lose: str, at: int
@@ -211,9 +145,9 @@ def test_a_message_lost_at_any_call_loses_and_doubles_no_row(
     network = LossyNetwork(lose, at)
     client = client_of(org, network)
 
-    outcomes = SalesforceSink(client).write(batch_of(prefix))
+    outcomes = open_small_sink(client).write(batch_of(prefix))
 
-    assert network.upserts == 6
+    assert network.writes == WRITES + 1
     assert results(outcomes) == {Result.ACCEPTED}
     assert_rows_are_the_last_of(batch_of(prefix), client, prefix)
 
@@ -222,7 +156,7 @@ def test_a_deleted_row_is_gone_also_when_it_was_before_and_can_be_written_anew(
     org: SalesforceConfig,
 ) -> None:
     client = client_of(org)
-    sink = SalesforceSink(client)
+    sink = open_sink(client)
     other = "d-b"
 
     outcomes = sink.write(
@@ -243,19 +177,21 @@ def test_a_deleted_row_is_gone_also_when_it_was_before_and_can_be_written_anew(
     assert [row["Status__c"] for row in client.query_all(soql)] == [None]
 
 
-@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("at", range(WRITES))
 @pytest.mark.parametrize("lose", ["request", "answer"])
 def test_a_batch_sent_again_after_a_crash_at_any_call_doubles_no_row(
     org: SalesforceConfig, lose: str, at: int
 ) -> None:
     prefix = f"c-{lose}-{at}-"
     with pytest.raises(RetriableError):
-        SalesforceSink(client_of(org, LossyNetwork(lose, at), 0)).write(batch_of(prefix))
+        open_small_sink(client_of(org, LossyNetwork(lose, at), 0)).write(batch_of(prefix))
     client = client_of(org)
 
-    outcomes = SalesforceSink(client).write(batch_of(prefix))  # as after a restart
+    outcomes = open_small_sink(client).write(batch_of(prefix))  # as after a restart
 
-    assert results(outcomes) == {Result.ACCEPTED}
+    assert {o.result for o in outcomes if o.record.leaf != 8} == {Result.ACCEPTED}
+    (anew,) = {o.result for o in outcomes if o.record.leaf == 8}
+    assert anew in {Result.ACCEPTED, Result.SUPERSEDED}, "its row may be of after the deletion"
     assert_rows_are_the_last_of(batch_of(prefix), client, prefix)
 
 
@@ -268,7 +204,7 @@ def test_a_revoked_session_is_renewed_on_the_way(org: SalesforceConfig) -> None:
             return super().send(request, *args, **kwargs)
 
     client = client_of(org, Watching())
-    sink = SalesforceSink(client)
+    sink = open_sink(client)
     sink.write([logged(1, ORDER, "r-a")])
     url = f"{org.instance_url}/services/oauth2/revoke"
     assert open_session(org).post(url, data={"token": tokens[-1]}, timeout=5).ok
@@ -284,7 +220,7 @@ def test_a_refused_row_is_rejected_alone(org: SalesforceConfig) -> None:
     client = client_of(org)
     long = "x" * 300
 
-    outcomes = SalesforceSink(client).write(
+    outcomes = open_sink(client).write(
         [
             logged(1, ORDER, "j-a"),
             logged(2, ORDER, "j-b", First_Sku__c=long),
@@ -303,7 +239,7 @@ def test_a_refused_row_is_rejected_alone(org: SalesforceConfig) -> None:
 def test_a_value_of_the_wrong_type_costs_only_its_row(org: SalesforceConfig) -> None:
     client = client_of(org)
 
-    outcomes = SalesforceSink(client).write(
+    outcomes = open_sink(client).write(
         [logged(i, ORDER, f"t-{i}", Placed_At__c="soon" if i == 5 else None) for i in range(12)]
     )
 
@@ -311,8 +247,80 @@ def test_a_value_of_the_wrong_type_costs_only_its_row(org: SalesforceConfig) -> 
     assert len(versions(client, ORDER, "t-")) == 11
 
 
+def test_thousands_of_rows_and_their_deletion_take_few_calls(org: SalesforceConfig) -> None:
+    network = LossyNetwork()
+    client = client_of(org, network)
+    sink = open_sink(client)
+    keys = [f"m-{i:04}" for i in range(1_001)]
+
+    written = sink.write([logged(i, ORDER, key, Region__c="eu") for i, key in enumerate(keys)])
+    after = network.writes
+    deleted = sink.write([deletion(2_000 + i, ORDER, key) for i, key in enumerate(keys)])
+
+    assert results(written) == results(deleted) == {Result.ACCEPTED}
+    assert (after, network.writes) == (2, 2 + 6)
+    assert versions(client, ORDER, "m-") == []
+
+
+def test_one_bad_record_among_those_of_a_row_is_rejected_alone(org: SalesforceConfig) -> None:
+    client = client_of(org)
+    fields: list[dict[str, Any]] = [
+        {"Region__c": "eu"},
+        {"First_Sku__c": "x" * 300},
+        {"Placed_At__c": "soon"},
+        {"Status__c": "placed"},
+    ]
+    batch = [logged(n, ORDER, "g-a", **values) for n, values in enumerate(fields, 1)]
+
+    outcomes = open_sink(client).write([*batch, logged(9, ORDER, "g-b")])
+
+    assert [(o.result, o.code) for o in outcomes] == [
+        (Result.ACCEPTED, None),
+        (Result.REJECTED, "STRING_TOO_LONG"),
+        (Result.REJECTED, outcomes[2].code),
+        (Result.ACCEPTED, None),
+        (Result.ACCEPTED, None),
+    ]
+    assert versions(client, ORDER, "g-") == [("g-a", 4), ("g-b", 9)]
+    soql = f"SELECT Region__c, Status__c, First_Sku__c FROM {ORDER} WHERE {KEY} = 'g-a'"  # noqa: S608
+    (row,) = client.query_all(soql)
+    assert list(row.values()) == ["eu", "placed", None]
+
+
+def test_a_row_is_anonymised_by_an_upsert_of_nulls(org: SalesforceConfig) -> None:
+    client = client_of(org)
+    tokens = {"Email_Token__c": "tok_a", "Phone_Token__c": "tok_b", "Birth_Year__c": 1980}
+    erased = {**dict.fromkeys(tokens), "Status__c": "erasure_requested"}
+
+    outcomes = open_sink(client).write(
+        [logged(1, CUSTOMER, "n-a", **tokens), logged(2, CUSTOMER, "n-a", **erased)]
+    )
+    apart = [
+        open_sink(client).write([logged(n, CUSTOMER, "n-b", **values)])
+        for n, values in enumerate((tokens, erased), 1)
+    ]
+
+    assert {o.result for o in (*outcomes, *apart[0], *apart[1])} == {Result.ACCEPTED}
+    names = ", ".join(erased)
+    soql = f"SELECT {names} FROM {CUSTOMER} WHERE {KEY} IN ('n-a', 'n-b')"  # noqa: S608
+    assert [list(row.values()) for row in client.query_all(soql)] == [list(erased.values())] * 2
+
+
+def test_a_row_is_not_deleted_while_a_lost_upsert_could_come(org: SalesforceConfig) -> None:
+    client = client_of(org, LossyNetwork("answer", 0))
+    sink = open_sink(client)
+    sink.write([logged(1, ORDER, "u-a")])
+
+    (early,) = sink.write([deletion(2, ORDER, "u-a")])
+    (late,) = open_sink(client).write([deletion(2, ORDER, "u-a")])
+
+    assert (early.result, early.code) == (Result.PARKED, "FATE_UNKNOWN")
+    assert late.result is Result.ACCEPTED
+    assert versions(client, ORDER, "u-") == []
+
+
 def test_an_unknown_field_or_object_halts(org: SalesforceConfig) -> None:
-    sink = SalesforceSink(client_of(org))
+    sink = open_sink(client_of(org))
 
     with pytest.raises(HaltError, match=r"Commerce_Order__c: .*No_Such__c; deploy the field"):
         sink.write([logged(1, ORDER, "h-a", No_Such__c="canary")])

@@ -134,7 +134,7 @@ def test_describe_tells_a_client_what_it_may_send(sf: Salesforce) -> None:
     assert (key["externalId"], key["unique"], key["caseSensitive"]) == (True, True, True)
     assert (key["type"], key["length"], key["nillable"]) == ("string", 128, False)
     assert [v["value"] for v in status["picklistValues"]] == [
-        "placed", "changed", "cancelled", "refunded",
+        "cancelled", "changed", "placed", "refunded",
     ]  # fmt: skip
     assert status["restrictedPicklist"]
     assert (total["type"], total["precision"], total["scale"]) == ("currency", 18, 2)

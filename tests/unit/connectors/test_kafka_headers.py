@@ -54,6 +54,19 @@ def test_what_settles_an_entry_says_no_reason_and_no_path() -> None:
     ]  # fmt: skip
 
 
+def test_what_the_org_said_of_a_rejected_record_reads_back_and_else_there_is_nothing() -> None:
+    told = headers.Rejection("Commerce_Order__c", "STRING_TOO_LONG", ("City__c", "Status__c"))
+    bare = headers.Rejection("Commerce_Order__c", "UNKNOWN")
+
+    def read(rejection: headers.Rejection | None) -> headers.Rejection | None:
+        made = headers.for_quarantine("r", "t", "rejected", None, "ab" * 32, rejection)
+        return headers.rejection(
+            headers.texts((k, v if isinstance(v, bytes) else b"") for k, v in made)
+        )
+
+    assert [read(told), read(bare), read(None)] == [told, bare, None]
+
+
 def test_names_of_settings_are_librdkafkas_own() -> None:
     found = dotted(group_id="g", stats_cb=print, log_level=0)
 

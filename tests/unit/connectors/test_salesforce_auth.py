@@ -1,6 +1,7 @@
 """One login serves all, its refusal says what to mend, and no secret is shown."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from pydantic import TypeAdapter, ValidationError
 
-from connectors.salesforce.auth import Token, Tokens, assertion, open_session, read_token
-from connectors.salesforce.config import SalesforceConfig, load_config
+from connectors.salesforce.auth import Tokens, open_session
+from connectors.salesforce.config import App, SalesforceConfig
 from connectors.salesforce.errors import LoginRefusedError, OrgUnavailableError
-from schemas.errors import HaltError, SetupError
+from connectors.salesforce.flows import Token, login, read_token
+from schemas.errors import HaltError
 
 NOW_S = 1_800_000_000.9
 
@@ -61,7 +64,10 @@ class FakeSession(requests.Session):
 def test_the_assertion_is_what_salesforce_documents(
     config: SalesforceConfig, key: rsa.RSAPrivateKey
 ) -> None:
-    text = assertion(config, NOW_S)
+    (form,) = [login(config, config, NOW_S).form]
+
+    assert form["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    text = form["assertion"]
 
     options: Any = {"verify_exp": False}
     claims = jwt.decode(
@@ -83,10 +89,10 @@ def test_the_assertion_is_what_salesforce_documents(
 def test_a_key_that_cannot_be_read_stops_with_the_files_name(
     config: SalesforceConfig, content: bytes
 ) -> None:
-    config.private_key_file.write_bytes(content)
+    key_file(config).write_bytes(content)
 
     with pytest.raises(HaltError, match=r"app\.pem is no readable PEM of an RSA key"):
-        assertion(config, NOW_S)
+        login(config, config, NOW_S)
 
 
 @pytest.mark.parametrize(
@@ -98,10 +104,10 @@ def test_a_key_that_cannot_be_read_stops_with_the_files_name(
     ids=["EC", "RSA-1024"],
 )
 def test_a_key_salesforce_would_not_take_is_refused(config: SalesforceConfig, weak: Any) -> None:
-    write_key(config.private_key_file, weak)
+    write_key(key_file(config), weak)
 
     with pytest.raises(HaltError, match="RSA key of 2048 bits"):
-        assertion(config, NOW_S)
+        login(config, config, NOW_S)
 
 
 def test_a_login_has_time_outs_and_follows_no_redirect(config: SalesforceConfig) -> None:
@@ -155,7 +161,7 @@ def test_a_failed_login_can_be_tried_again_and_tells_no_url(config: SalesforceCo
         (400, "invalid_client_id", "client identifier invalid", "check consumer_key"),
         (400, "app_not_found", "", "app_not_found; instance_url must be the My Domain"),
         (401, "invalid_client", "invalid client credentials", "check consumer_key"),
-        (400, "unsupported_grant_type", "grant type not supported", "turn on the JWT bearer"),
+        (400, "unsupported_grant_type", "grant type not supported", "turn on the flow in the app"),
         (403, "", "", "HTTP 403; see the user's Login History"),
         (302, "", "", "HTTP 302"),
     ],
@@ -221,6 +227,11 @@ def test_the_environment_does_not_choose_whom_we_trust(
         ({"consumer_secret": "hush"}, "consumer_secret"),
         ({"read_timeout_s": 0}, "read_timeout_s"),
         ({"api_version": "62"}, "api_version"),
+        ({"api_share": 1.01}, "api_share"),
+        ({"username": ""}, "JWT bearer needs username"),
+        ({"private_key_file": None}, r"private_key_file \(JWT bearer\) or client_secret_file"),
+        ({"password": "hunter2"}, "no logins by password: Salesforce ends them by February 2027"),
+        ({"standby": [{"consumer_key": "3MVG8"}]}, r"standby.*client_secret_file"),
     ],
 )
 def test_a_wrong_setting_is_named_and_not_shown(
@@ -233,9 +244,120 @@ def test_a_wrong_setting_is_named_and_not_shown(
         "private_key_file": str(config.private_key_file),
         "ca_file": None,
     }
-    assert load_config(values) == config
+    assert read(values) == config
 
-    with pytest.raises(SetupError, match=problem) as caught:
-        load_config(values | change)
+    with pytest.raises(ValidationError, match=f"(?s){problem}") as caught:
+        read(values | change)
 
-    assert str(next(iter(change.values()))) not in str(caught.value)
+    value = next(iter(change.values()))
+    assert not value or str(value) not in str(caught.value)
+
+
+def read(values: dict[str, Any]) -> SalesforceConfig:
+    return TypeAdapter(SalesforceConfig).validate_python(values)
+
+
+def key_file(config: SalesforceConfig) -> Path:
+    assert config.private_key_file is not None
+    return config.private_key_file
+
+
+# --- Several apps ---
+
+
+class Gatekeeper(FakeSession):
+    """Lets in the apps it is told to; says how the others are refused."""
+
+    def __init__(self, *welcome: str) -> None:
+        super().__init__()
+        self.welcome = welcome
+        self.asked: list[str] = []
+
+    def post(self, url: Any, data: Any = None, json: Any = None, **kwargs: Any) -> Any:
+        app = kwargs["auth"][0] if kwargs["auth"] else issuer(data["assertion"])
+        self.asked.append(app)
+        response = super().post(url, data, json, **kwargs)
+        if app not in self.welcome:
+            response.status_code = 400
+            response._content = b'{"error": "invalid_grant"}'  # noqa: SLF001
+        return response
+
+
+def issuer(text: str) -> str:
+    claims = jwt.decode(text, options={"verify_signature": False})
+    return str(claims["iss"])
+
+
+@pytest.fixture
+def rotating(config: SalesforceConfig, tmp_path: Path) -> SalesforceConfig:
+    """Two apps, as while a certificate is rotated: the old one first."""
+    secret = tmp_path / "secret"
+    secret.write_text("hush\n")
+    secret.chmod(0o600)
+    return replace(config, standby=(App(consumer_key="next", client_secret_file=secret),))
+
+
+def test_client_credentials_go_in_the_header_alone(rotating: SalesforceConfig) -> None:
+    asked = login(rotating, rotating.standby[0], NOW_S)
+
+    assert asked.form == {"grant_type": "client_credentials"}
+    assert asked.basic == ("next", "hush")
+    assert "hush" not in repr(asked)
+
+
+@pytest.mark.parametrize(("mode", "text"), [(0o644, "hush"), (0o600, ""), (0o600, "two words")])
+def test_a_secret_that_others_can_read_or_that_is_none_stops(
+    rotating: SalesforceConfig, mode: int, text: str
+) -> None:
+    (app,) = rotating.standby
+    assert app.client_secret_file is not None
+    app.client_secret_file.write_text(text)
+    app.client_secret_file.chmod(mode)
+
+    with pytest.raises(HaltError, match="chmod 600"):
+        login(rotating, app, NOW_S)
+
+
+def test_the_next_app_takes_over_and_is_asked_first_from_then_on(
+    rotating: SalesforceConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = Gatekeeper("next")
+    tokens = Tokens(rotating, session)
+
+    token = tokens.current()
+    tokens.refresh(token.generation)
+
+    assert session.asked == ["3MVG9-secret", "next", "next"]
+    (text,) = [record.getMessage() for record in caplog.records]
+    assert text.startswith("log in: app 2 of 2 lets us in; number 1 does not: Salesforce refuses")
+
+
+def test_a_certificate_is_rotated_without_a_stop(rotating: SalesforceConfig) -> None:
+    session = Gatekeeper("3MVG9-secret", "next")
+    tokens = Tokens(rotating, session)
+    token = tokens.current()
+
+    session.welcome = ("next",)  # the old app's certificate has ended
+    token = tokens.refresh(token.generation)
+
+    session.welcome = ("3MVG9-secret",)  # and has got its new one
+    token = tokens.refresh(token.generation)
+
+    assert session.asked == ["3MVG9-secret", "3MVG9-secret", "next", "next", "3MVG9-secret"]
+
+
+def test_an_org_that_does_not_answer_is_no_reason_for_another_app(
+    rotating: SalesforceConfig,
+) -> None:
+    session = FakeSession(requests.ConnectTimeout())
+
+    with pytest.raises(OrgUnavailableError) as caught:
+        Tokens(rotating, session).current()
+
+    assert len(session.logins) == 1
+    assert not caught.value.fate_unknown  # the request the login was for was not sent
+
+
+def test_when_no_app_is_let_in_the_first_refusal_is_told(rotating: SalesforceConfig) -> None:
+    with pytest.raises(LoginRefusedError, match=r"none of 2 apps lets us in; of number 1: .*grant"):
+        Tokens(rotating, Gatekeeper()).current()

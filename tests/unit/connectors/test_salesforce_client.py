@@ -1,8 +1,8 @@
 """A call ends in time, logs in again once, and lets none of the org's texts out."""
 
 import json
+import time
 import traceback
-from collections.abc import Iterator
 from decimal import Decimal
 from io import BytesIO
 from typing import Any
@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
+from connectors.salesforce.access import Access
 from connectors.salesforce.client import CallRetry, OrgClient
 from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.errors import (
@@ -22,7 +23,6 @@ from connectors.salesforce.errors import (
     RequestRefusedError,
     SessionRefusedError,
 )
-from connectors.salesforce.preflight import preflight
 from schemas.errors import HaltError
 
 ORDER, KEY = "Commerce_Order__c", "External_Id__c"
@@ -40,12 +40,15 @@ class Script(HTTPAdapter):
         self.seen: list[requests.PreparedRequest] = []
         self.options: list[dict[str, Any]] = []
         self.logins = 0
+        self.headers: dict[str, str] = {}  # of every answer
 
     def send(self, request: requests.PreparedRequest, *_: Any, **kwargs: Any) -> requests.Response:
         assert request.url is not None
         if request.url.endswith("/services/oauth2/token"):
             self.logins += 1
             return self.answer(request, 200, {"access_token": f"00D!{self.logins}"})
+        if request.url.endswith("/limits"):
+            return self.answer(request, 200, {})
         self.seen.append(request)
         self.options.append(kwargs)
         answer = self.answers.pop(0)
@@ -57,7 +60,9 @@ class Script(HTTPAdapter):
         self, request: requests.PreparedRequest, status: int, body: object
     ) -> requests.Response:
         content = (body if isinstance(body, str) else json.dumps(body)).encode()
-        headers = {"Location": "https://elsewhere.example/"} if 300 <= status < 400 else {}
+        headers = dict(self.headers)
+        if 300 <= status < 400:
+            headers["Location"] = "https://elsewhere.example/"
         raw = HTTPResponse(BytesIO(content), headers, status, preload_content=False)
         return self.build_response(request, raw)
 
@@ -101,7 +106,9 @@ def test_an_upsert_is_one_collections_request_that_names_its_region(
     assert request.headers["Authorization"] == "Bearer 00D!1"
     assert request.headers["Content-Type"] == "application/json"
     assert "X-PrettyPrint" not in request.headers
-    assert script.options[0]["timeout"] == (5.0, 60.0)
+    connect_s, read_s = script.options[0]["timeout"]
+    assert connect_s == 5
+    assert 29 < read_s <= 30  # no longer than the call may take in all
 
 
 def test_a_dead_session_is_renewed_once_and_the_new_one_is_kept(config: SalesforceConfig) -> None:
@@ -121,12 +128,12 @@ def test_a_dead_session_is_renewed_once_and_the_new_one_is_kept(config: Salesfor
 def test_a_session_refused_as_soon_as_it_opens_halts(
     config: SalesforceConfig, answer: tuple[int, Any]
 ) -> None:
-    script = Script(answer, answer)
+    script = Script(*[answer] * 6)
 
     with pytest.raises(SessionRefusedError, match="a session it has just opened"):
         open_client(config, script).upsert(ORDER, KEY, [ROW])
 
-    assert script.logins == 2
+    assert script.logins == 4, "the first, and three that were refused"
 
 
 @pytest.mark.parametrize(
@@ -157,9 +164,7 @@ PASSING = [
     (503, [{"errorCode": "SERVER_UNAVAILABLE", "message": "Server too busy"}]),
     (429, ""),
     (420, ""),
-    (403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests"}]),
-    (400, [{"errorCode": "REQUEST_RUNNING_TOO_LONG", "message": ""}]),
-    (400, [{"errorCode": "UNABLE_TO_LOCK_ROW", "message": "tok_canary"}]),
+    (403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "ConcurrentRequests"}]),
     (200, "[{"),
     (200, "7"),
     (200, []),
@@ -190,6 +195,8 @@ REFUSED = [
     (302, "UNKNOWN", RequestRefusedError, "HTTP 302 UNKNOWN"),
     (307, "UNKNOWN", RequestRefusedError, "HTTP 307 UNKNOWN"),
     (400, "JSON_PARSER_ERROR", BodyRefusedError, "JSON_PARSER_ERROR"),
+    (400, "REQUEST_RUNNING_TOO_LONG", BodyRefusedError, "REQUEST_RUNNING"),  # fewer may be quick
+    (400, "UNABLE_TO_LOCK_ROW", BodyRefusedError, "UNABLE_TO_LOCK_ROW"),
     (413, "UNKNOWN", BodyRefusedError, "UNKNOWN"),
 ]
 
@@ -286,59 +293,51 @@ def test_a_refused_query_halts_without_showing_it(config: SalesforceConfig) -> N
     assert caught.value.__context__ is None
 
 
-def described(**changes: Any) -> dict[str, Any]:
-    traits = {"createable": True, "updateable": True}
-    key = traits | {"name": KEY, "externalId": True, "unique": True, "caseSensitive": True}
-    fields = [key | changes, traits | {"name": "Sku__c"}]
-    return {"name": ORDER, "fields": fields} | traits
+SPENT = (403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}])
 
 
-def problems(config: SalesforceConfig, *answers: Any) -> Iterator[str]:
-    objects = {ORDER: ["Sku__c"]}
-    yield from preflight(open_client(config, Script(*answers)), objects)
-
-
-def test_preflight_is_silent_when_the_org_has_what_we_write_to(config: SalesforceConfig) -> None:
-    assert list(problems(config, (200, described()))) == []
-
-
-@pytest.mark.parametrize(
-    ("answer", "problem"),
-    [
-        (
-            (404, [{"errorCode": "NOT_FOUND", "message": "The requested resource does not exist"}]),
-            "Commerce_Order__c: not there; deploy it, or let the permission set read it",
-        ),
-        (
-            (200, described() | {"createable": False}),
-            "Commerce_Order__c: read-only; let the permission set create and edit it",
-        ),
-        (
-            (200, described(name="Other__c")),
-            f"{ORDER}.{KEY}: not there; deploy it, or let the permission set read it",
-        ),
-        (
-            (200, described(updateable=False)),
-            "Commerce_Order__c.External_Id__c: read-only; let the permission set edit it",
-        ),
-        (
-            (200, described(unique=False, caseSensitive=False)),
-            "Commerce_Order__c.External_Id__c: make it unique, case-sensitive",
-        ),
-        (
-            (200, described(externalId=False)),
-            "Commerce_Order__c.External_Id__c: make it an external id",
-        ),
-    ],
-)
-def test_preflight_names_what_the_org_lacks(
-    config: SalesforceConfig, answer: tuple[int, Any], problem: str
+def test_when_the_days_calls_are_used_up_none_is_made_for_a_while(
+    config: SalesforceConfig,
 ) -> None:
-    assert list(problems(config, answer)) == [problem]
+    script = Script(SPENT, DONE)
+    client = open_client(config, script, deadline_s=0.5)
+
+    with pytest.raises(OrgUnavailableError, match="share of the org's API calls"):
+        client.upsert(ORDER, KEY, [ROW])
+
+    assert len(script.seen) == 1
 
 
-def test_preflight_takes_no_other_refusal_for_a_missing_object(config: SalesforceConfig) -> None:
-    answer = (403, [{"errorCode": "API_DISABLED_FOR_ORG", "message": ""}])
+def test_an_org_that_is_out_is_left_alone_until_the_breaker_closes(
+    config: SalesforceConfig,
+) -> None:
+    script = Script(*[(503, "<html>")] * 8, DONE)
+    client = open_client(config, script, deadline_s=0.5)
 
-    with pytest.raises(RequestRefusedError, match="API_DISABLED_FOR_ORG"):
-        list(problems(config, answer))
+    with pytest.raises(OrgUnavailableError, match="did not answer 8 calls in a row"):
+        client.upsert(ORDER, KEY, [ROW])
+
+    assert len(script.seen) == 8
+
+
+def test_the_org_may_say_how_long_to_wait(config: SalesforceConfig) -> None:
+    script = Script((429, "<html>"), DONE)
+    script.headers = {"Retry-After": "1"}
+    began = time.monotonic()
+
+    (result,) = open_client(config, script).upsert(ORDER, KEY, [ROW])
+
+    assert result.success
+    assert time.monotonic() - began >= 1
+
+
+def test_clients_that_share_their_access_log_in_once(config: SalesforceConfig) -> None:
+    script = Script(DONE, DONE)
+    session = requests.Session()
+    session.mount("https://", script)
+    access = Access(config, session=session)
+
+    for client in [OrgClient(config, "eu", access=access) for _ in range(2)]:
+        client.upsert(ORDER, KEY, [ROW])
+
+    assert script.logins == 1

@@ -1,221 +1,336 @@
-"""A record that deletes leaves no row, keeps its turn among its id's records, has one outcome."""
+"""Rows are deleted by the org's own Id, in their turn, and never while a late upsert could come."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from io import BytesIO
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-import requests
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from hypothesis import given
-from hypothesis import strategies as st
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPResponse
+from fake_org import (
+    AT_ONCE,
+    CUSTOMER,
+    KEY,
+    ONE_TRY,
+    ORDER,
+    FakeOrg,
+    fake_client,
+    fake_config,
+    logged,
+)
 
-from connectors.salesforce.client import CallRetry, OrgClient
 from connectors.salesforce.codes import Handling, OrgError
 from connectors.salesforce.config import SalesforceConfig
-from connectors.salesforce.errors import OrgUnavailableError
+from connectors.salesforce.deletes import Deleter
+from connectors.salesforce.options import SinkOptions
 from connectors.salesforce.outcome import Result
+from connectors.salesforce.refusals import Answer, Call
 from connectors.salesforce.rows import RowResult
-from connectors.salesforce.sink import SalesforceSink
-from schemas.errors import HaltError
-from schemas.events import Coordinates, LoggedRecord, MinimalRecord, RecordId
+from connectors.salesforce.sink import Clock, SalesforceSink
+from schemas.errors import HaltError, RetriableError, SetupError
 
-ORDER, CUSTOMER, KEY = "Commerce_Order__c", "Commerce_Customer__c", "External_Id__c"
-
-
-@dataclass
-class Rows:
-    """An org of rows alone.
-
-    Attributes:
-        rows: (object, external id) -> the version that wrote it.
-        requests: What came: the ids of an upsert, or the one id of a deletion.
-        refusals: External id -> what its deletions meet, in turn.
-
-    """
-
-    rows: dict[tuple[str, str], int] = field(default_factory=dict)
-    requests: list[tuple[str, ...]] = field(default_factory=list)
-    refusals: dict[str, list[OrgError]] = field(default_factory=dict)
-
-    def upsert(
-        self, sobject: str, key_field: str, rows: Sequence[Mapping[str, Any]]
-    ) -> list[RowResult]:
-        self.requests.append(tuple(row[key_field] for row in rows))
-        for row in rows:
-            self.rows[sobject, row[key_field]] = row["Base_Version__c"]
-        return [RowResult(success=True, created=False) for _ in rows]
-
-    def delete(self, sobject: str, _key_field: str, key: str) -> RowResult:
-        self.requests.append((key,))
-        if refusals := self.refusals.get(key):
-            return RowResult.refused(refusals.pop(0))
-        self.rows.pop((sobject, key), None)
-        return RowResult(success=True, created=False)
+DONE = RowResult(success=True, created=False)
 
 
-def logged(offset: int, sobject: str, key: str, *, deletes: bool) -> LoggedRecord:
-    at = RecordId(Coordinates("eu.commerce.orders.v1", 0, offset))
-    record = MinimalRecord(at, sobject, key, offset, 1, "", 1, b"", deletes)
-    return LoggedRecord(record, offset, {KEY: key, "Base_Version__c": offset})
+class Time:
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
 
-
-STEPS = st.tuples(st.sampled_from([ORDER, CUSTOMER]), st.sampled_from("abc"), st.booleans())
-
-
-@given(st.lists(STEPS, max_size=30))
-def test_rows_are_written_and_deleted_in_the_order_of_their_records(
-    steps: list[tuple[str, str, bool]],
-) -> None:
-    batch = [logged(n, sobject, key, deletes=d) for n, (sobject, key, d) in enumerate(steps)]
-    wanted: dict[tuple[str, str], int] = {}
-    for offset, (sobject, key, deletes) in enumerate(steps):
-        wanted.pop((sobject, key), None)
-        if not deletes:
-            wanted[sobject, key] = offset
-    org = Rows()
-
-    outcomes = SalesforceSink(org).write(batch)
-
-    assert [outcome.record for outcome in outcomes] == batch
-    assert {outcome.result for outcome in outcomes} <= {Result.ACCEPTED}
-    assert org.rows == wanted
-
-
-def test_rows_to_write_still_share_a_request_beside_rows_to_delete() -> None:
-    org = Rows()
-
-    SalesforceSink(org).write([logged(n, ORDER, str(n), deletes=n == 1) for n in range(4)])
-
-    assert org.requests == [("0", "2", "3"), ("1",)]
-
-
-def test_a_deletion_the_org_refuses_is_tried_again_or_rejected_with_its_code() -> None:
-    race = OrgError("UNKNOWN_EXCEPTION", (), Handling.RACE)
-    final = OrgError("DELETE_FAILED", (), Handling.REJECT)
-    org = Rows(refusals={"a": [race], "b": [final]})
-    batch = [logged(n, ORDER, key, deletes=True) for n, key in enumerate("ab")]
-
-    outcomes = SalesforceSink(org, sleep=lambda _s: None).write(batch)
-
-    assert [(o.result, o.code) for o in outcomes] == [
-        (Result.ACCEPTED, None),
-        (Result.REJECTED, "DELETE_FAILED"),
-    ]
-    assert org.requests == [("a",), ("b",), ("a",)]
-
-
-class Script(HTTPAdapter):
-    """Gives the answers it was told to, in turn; every login succeeds."""
-
-    def __init__(self, *answers: Any) -> None:
-        super().__init__()
-        self.answers = list(answers)
-        self.seen: list[str] = []
-
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        assert request.url is not None
-        if request.url.endswith("/services/oauth2/token"):
-            return self.answer(request, 200, {"access_token": "00D!1"})
-        self.seen.append(f"{request.method} {request.url.partition('/sobjects/')[2]}")
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return self.answer(request, *answer)
-
-    def answer(
-        self, request: requests.PreparedRequest, status: int, body: object
-    ) -> requests.Response:
-        content = b"" if body is None else json.dumps(body).encode()
-        return self.build_response(
-            request, HTTPResponse(BytesIO(content), status=status, preload_content=False)
-        )
+    def __call__(self) -> float:
+        return self.now_s
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> SalesforceConfig:
-    path = tmp_path_factory.mktemp("app") / "app.pem"
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return SalesforceConfig(
-        instance_url="https://org.example",
-        consumer_key="3MVG9",
-        username="integration.eu@homeport.example",
-        private_key_file=path,
-    )
+    return fake_config(tmp_path_factory.mktemp("app"))
 
 
-def delete(config: SalesforceConfig, script: Script, key: str = "tok_canary") -> RowResult:
-    session = requests.Session()
-    session.mount("https://", script)
-    retry = CallRetry(deadline_s=30, first_wait_s=0, max_wait_s=0)
-    return OrgClient(config, "eu", session=session, retry=retry).delete(ORDER, KEY, key)
+def open_sink(
+    config: SalesforceConfig, org: FakeOrg, *, settled: bool = True, time: Time | None = None
+) -> SalesforceSink:
+    clock = Clock(now=time or Time(), sleep=lambda _s: None)
+    return SalesforceSink(fake_client(config, org), clock=clock, settled=settled)
 
 
-DONE = (204, None)
-ABSENT = (404, [{"errorCode": "NOT_FOUND", "message": "The requested resource does not exist"}])
-DESCRIBED = (200, {"fields": [{"name": KEY}]})
+def test_rows_to_delete_are_looked_up_and_deleted_together(config: SalesforceConfig) -> None:
+    org = FakeOrg()
+    sink = open_sink(config, org)
+    sink.write([logged(n, ORDER, f"o{n:03}") for n in range(250)])
+
+    outcomes = sink.write([logged(300 + n, ORDER, f"o{n:03}", deletes=True) for n in range(230)])
+
+    assert {o.result for o in outcomes} == {Result.ACCEPTED}
+    assert len(org.queries) == 2
+    assert [len(ids) for ids in org.sent[2:]] == [200, 30]
+    assert len(org.rows) == 20
 
 
-def test_a_deletion_names_the_row_by_its_external_id_alone(config: SalesforceConfig) -> None:
-    script = Script(DONE)
+def test_an_id_that_differs_in_case_alone_keeps_its_row(config: SalesforceConfig) -> None:
+    org = FakeOrg()
+    sink = open_sink(config, org)
+    sink.write([logged(1, ORDER, "a"), logged(2, ORDER, "A"), logged(3, CUSTOMER, "a")])
 
-    result = delete(config, script, "a/b?c")
+    sink.write([logged(4, ORDER, "a", deletes=True)])
 
-    assert result.success
-    assert script.seen == [f"DELETE {ORDER}/{KEY}/a%2Fb%3Fc"]
+    assert org.rows.keys() == {(ORDER, "A"), (CUSTOMER, "a")}
 
 
 def test_a_row_that_is_not_there_is_deleted_already(config: SalesforceConfig) -> None:
-    script = Script(requests.ConnectionError(), ABSENT, DESCRIBED)  # the first try's answer is lost
+    org = FakeOrg()
 
-    assert delete(config, script).success
+    (outcome,) = open_sink(config, org).write([logged(1, ORDER, "a", deletes=True)])
 
-    assert script.seen[2] == f"GET {ORDER}/describe"
+    assert (outcome.result, outcome.created) == (Result.ACCEPTED, False)
+    assert org.calls == []
 
 
-@pytest.mark.parametrize("described", [ABSENT, (200, {"fields": [{"name": "Name"}]})])
-def test_a_row_we_may_not_see_is_not_taken_for_deleted(
-    config: SalesforceConfig, described: tuple[int, Any]
+@pytest.mark.parametrize("fault", ["reset before", "reset after", "time-out after", "503"])
+def test_a_deletion_whose_answer_is_lost_is_looked_up_again(
+    config: SalesforceConfig, fault: str
 ) -> None:
-    with pytest.raises(HaltError, match="NOT_FOUND") as caught:
-        delete(config, Script(ABSENT, described))
+    org = FakeOrg(faults={1: fault})
+    sink = open_sink(config, org)
+    sink.write([logged(1, ORDER, "a")])
 
-    assert "tok_canary" not in str(caught.value)
+    (outcome,) = sink.write([logged(2, ORDER, "a", deletes=True)])
+
+    assert outcome.result is Result.ACCEPTED
+    assert org.rows == {}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "result", "code"),
+    [
+        (["gone"], Result.ACCEPTED, None),
+        (["lock", "unknown"], Result.ACCEPTED, None),
+        (["unknown id"], Result.ACCEPTED, None),
+        (["unknown id"] * 5, Result.REJECTED, "INVALID_CROSS_REFERENCE_KEY"),
+        (["held"], Result.REJECTED, "DELETE_FAILED"),
+        (["lock"] * 5, Result.PARKED, "UNABLE_TO_LOCK_ROW"),
+        (["approval"], Result.PARKED, "ENTITY_IS_LOCKED"),
+    ],
+)
+def test_a_deletion_that_the_org_refuses_ends_by_its_code(
+    config: SalesforceConfig, kinds: list[str], result: Result, code: str | None
+) -> None:
+    org = FakeOrg()
+    sink = open_sink(config, org)
+    sink.write([logged(1, ORDER, "a"), logged(2, ORDER, "b")])
+    org.row_errors[ORDER, "a"] = list(kinds)
+
+    outcomes = sink.write([logged(n, ORDER, key, deletes=True) for n, key in enumerate("ab", 3)])
+
+    assert [(o.result, o.code) for o in outcomes] == [(result, code), (Result.ACCEPTED, None)]
 
 
 def test_a_user_who_may_not_delete_stops_the_worker(config: SalesforceConfig) -> None:
-    code = "INSUFFICIENT_ACCESS_OR_READONLY"
-    script = Script((403, [{"errorCode": code, "message": "tok_canary"}]))
+    org = FakeOrg()
+    sink = open_sink(config, org)
+    sink.write([logged(1, ORDER, "tok_canary")])
+    org.row_errors[ORDER, "tok_canary"] = ["access"]
 
-    with pytest.raises(HaltError, match=f"{code}; let the permission set .*delete"):
-        delete(config, script)
+    with pytest.raises(HaltError, match=r"@2#0: Commerce_Order__c: .*permission set .*delete") as c:
+        sink.write([logged(2, ORDER, "tok_canary", deletes=True)])
+
+    assert "canary" not in str(c.value)
 
 
-def test_a_row_that_something_holds_on_to_is_refused_with_the_code(
+@pytest.mark.parametrize("fault", ["reset before", "reset after", "time-out after", "502"])
+def test_a_row_is_not_deleted_while_a_late_upsert_could_bring_it_back(
+    config: SalesforceConfig, fault: str
+) -> None:
+    org, time = FakeOrg(faults={0: fault}), Time()
+    sink = open_sink(config, org, time=time)
+    sink.write([logged(1, ORDER, "a")])
+    sink.write([logged(2, ORDER, "b")])
+    deletions = [logged(n, ORDER, key, deletes=True) for n, key in enumerate("ab", 3)]
+
+    time.now_s += 599
+    early = sink.write([*deletions, logged(5, ORDER, "a")])
+    time.now_s += 1
+    late = sink.write([*deletions[:1], logged(5, ORDER, "a")])
+
+    assert [(o.result, o.code) for o in early] == [
+        (Result.PARKED, "FATE_UNKNOWN"),
+        (Result.ACCEPTED, None),
+        (Result.PARKED, "BEHIND"),
+    ]
+    assert {o.result for o in late} == {Result.ACCEPTED}
+    assert org.rows[ORDER, "a"]["Base_Version__c"] == 5
+
+
+def test_a_write_that_is_given_up_leaves_its_rows_in_doubt(config: SalesforceConfig) -> None:
+    org = FakeOrg(faults={0: "time-out after"})
+    client = fake_client(config, org, ONE_TRY)
+    sink = SalesforceSink(client, settled=True)
+
+    with pytest.raises(RetriableError):
+        sink.write([logged(n, ORDER, f"o{n}") for n in range(201)])
+    (outcome,) = sink.write([logged(300, ORDER, "o200", deletes=True)])
+
+    assert (outcome.result, outcome.code) == (Result.PARKED, "FATE_UNKNOWN")
+
+
+def test_a_write_that_is_given_up_after_a_clear_answer_leaves_none(
     config: SalesforceConfig,
 ) -> None:
-    script = Script((400, [{"errorCode": "DELETE_FAILED", "message": "tok_canary"}]))
+    org = FakeOrg(faults={0: "busy"})
+    sink = SalesforceSink(fake_client(config, org, ONE_TRY), settled=True)
 
-    result = delete(config, script)
+    with pytest.raises(RetriableError):
+        sink.write([logged(1, ORDER, "a")])
+    (outcome,) = sink.write([logged(2, ORDER, "a", deletes=True)])
 
-    assert (result.success, result.code, result.handling) == (
-        False,
-        "DELETE_FAILED",
-        Handling.REJECT,
+    assert outcome.result is Result.ACCEPTED
+
+
+@pytest.mark.parametrize("fault", ["limit", "401", "busy"])
+def test_an_answer_that_refuses_leaves_no_doubt(config: SalesforceConfig, fault: str) -> None:
+    org = FakeOrg(faults={0: fault})
+    sink = open_sink(config, org)
+    sink.write([logged(1, ORDER, "a")])
+
+    (outcome,) = sink.write([logged(2, ORDER, "a", deletes=True)])
+
+    assert outcome.result is Result.ACCEPTED
+
+
+def test_after_a_start_no_row_is_deleted_while_requests_of_before_could_come(
+    config: SalesforceConfig,
+) -> None:
+    org, time = FakeOrg(), Time()
+    sink = open_sink(config, org, settled=False, time=time)
+    batch = [logged(1, ORDER, "a", deletes=True)]
+
+    early = sink.write(batch)
+    time.now_s += 600
+    late = sink.write(batch)
+
+    assert [o.result for o in (*early, *late)] == [Result.PARKED, Result.ACCEPTED]
+
+
+def test_the_caller_can_tell_of_rows_in_doubt(config: SalesforceConfig) -> None:
+    time = Time()
+    sink = open_sink(config, FakeOrg(), time=time)
+    sink.doubt([(ORDER, "a")])
+
+    outcomes = sink.write([logged(n, ORDER, key, deletes=True) for n, key in enumerate("ab")])
+
+    assert [o.code for o in outcomes] == ["FATE_UNKNOWN", None]
+
+
+class Scripted:
+    """Answers look-ups with rows, and deletions with what it was told to."""
+
+    data_path = "/services/data/v62.0"
+
+    def __init__(self, rows: Sequence[dict[str, Any]], *answers: object) -> None:
+        self.rows = rows
+        self.answers = list(answers)
+        self.queries: list[tuple[str, bool]] = []
+        self.calls: list[Call] = []
+
+    def query_all(self, soql: str, *, with_deleted: bool = False) -> Any:
+        self.queries.append((soql, with_deleted))
+        return iter(self.rows)
+
+    def send(self, call: Call) -> Answer:
+        self.calls.append(call)
+        return Answer(self.answers.pop(0))
+
+
+class Purging:
+    def __init__(self, *results: RowResult) -> None:
+        self.results = results
+        self.ids: list[str] = []
+
+    def hard_delete(self, _sobject: str, ids: Sequence[str]) -> list[RowResult]:
+        self.ids += ids
+        return list(self.results)
+
+
+def identity(n: int) -> str:
+    return f"a00{n:012d}"
+
+
+@pytest.mark.parametrize("answer", [None, [], [{}], [{"success": "yes"}], {"success": True}])
+def test_an_answer_that_does_not_account_for_every_row_says_nothing(answer: object) -> None:
+    client = Scripted([{"Id": identity(1), KEY: "a"}], answer)
+
+    (result,) = Deleter(client, KEY, None).delete(ORDER, ["a"], hard=False)
+
+    assert (result.success, result.handling) == (False, Handling.BUSY)
+
+
+@pytest.mark.parametrize("wrong", [None, "", "a00&x=1", "../../x", identity(1) + "ab"])
+def test_what_is_no_id_is_never_sent(wrong: object) -> None:
+    client = Scripted([{"Id": wrong, KEY: "a"}])
+
+    with pytest.raises(RetriableError, match="without an Id"):
+        Deleter(client, KEY, None).delete(ORDER, ["a"], hard=False)
+
+    assert client.calls == []
+
+
+def test_external_ids_are_quoted_and_fit_the_query() -> None:
+    client = Scripted([])
+    keys = ["it's \\ it", *(f"{n}" + "ä" * 120 for n in range(30))]
+
+    results = Deleter(client, KEY, None).delete(ORDER, keys, hard=False)
+
+    assert results == [DONE] * 31
+    assert client.queries[0][0].startswith(
+        "SELECT Id, External_Id__c FROM Commerce_Order__c WHERE External_Id__c IN "
+        "('it\\'s \\\\ it','0ä"
+    )
+    assert len(client.queries) == 3
+
+
+def test_a_hard_deletion_also_empties_the_recycle_bin() -> None:
+    rows = [
+        {"Id": identity(1), KEY: "a", "IsDeleted": False},
+        {"Id": identity(2), KEY: "a", "IsDeleted": True},
+        {"Id": identity(3), KEY: "b", "IsDeleted": True},  # a crash came before it was purged
+    ]
+    client = Scripted(rows)
+    purger = Purging(
+        DONE, RowResult.refused(OrgError("ENTITY_IS_DELETED", (), Handling.RACE)), DONE
+    )
+
+    results = Deleter(client, KEY, purger).delete(ORDER, ["a", "b", "c"], hard=True)
+
+    assert results == [DONE] * 3
+    assert not client.calls  # not by way of the bin: whether a job purges it is not documented
+    assert purger.ids == [identity(1), identity(2), identity(3)]
+    assert client.queries[0] == (
+        (
+            "SELECT Id, External_Id__c, IsDeleted FROM Commerce_Order__c"
+            " WHERE External_Id__c IN ('a','b','c')"
+        ),
+        True,
     )
 
 
-def test_a_locked_row_is_waited_for_and_then_handed_back(config: SalesforceConfig) -> None:
-    locked = (400, [{"errorCode": "UNABLE_TO_LOCK_ROW", "message": "tok_canary"}])
-    session = requests.Session()
-    session.mount("https://", Script(locked))
-    retry = CallRetry(deadline_s=0, first_wait_s=0, max_wait_s=0)
+def test_a_row_that_stays_in_the_recycle_bin_is_not_deleted() -> None:
+    rows = [{"Id": identity(n), KEY: key, "IsDeleted": True} for n, key in enumerate("ab")]
+    refused = RowResult.refused(OrgError("DELETE_FAILED", (), Handling.REJECT))
+    purger = Purging(refused, DONE)
 
-    with pytest.raises(OrgUnavailableError, match="UNABLE_TO_LOCK_ROW"):
-        OrgClient(config, "eu", session=session, retry=retry).delete(ORDER, KEY, "tok_canary")
+    results = Deleter(Scripted(rows), KEY, purger).delete(ORDER, ["a", "b"], hard=True)
+
+    assert results == [refused, DONE]
+
+
+@pytest.mark.parametrize("code", ["ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY"])
+def test_a_row_that_somebody_else_deleted_meanwhile_is_looked_up_again(code: str) -> None:
+    rows = [{"Id": identity(1), KEY: "a", "IsDeleted": False}]
+    purger = Purging(RowResult.refused(OrgError(code, (), Handling.REJECT)))
+
+    (result,) = Deleter(Scripted(rows), KEY, purger).delete(ORDER, ["a"], hard=True)
+
+    assert (result.success, result.handling) == (False, Handling.RACE)
+
+
+def test_hard_deletion_without_the_bulk_api_is_refused_at_once(config: SalesforceConfig) -> None:
+    with pytest.raises(SetupError, match="recycle bin"):
+        SalesforceSink(
+            fake_client(config, FakeOrg(), AT_ONCE),
+            options=SinkOptions(hard_delete=frozenset({ORDER})),
+        )

@@ -136,6 +136,9 @@ def test_the_tests_cover_every_generaliser() -> None:
         ("year:", "takes no argument"),
         ("year:10", "takes no argument"),
         ("postcode-area:2", "takes no argument"),
+        ("gender-group:2", "takes no argument"),
+        ("country:DE", "takes no argument"),
+        ("last-four:4", "takes no argument"),
         ("age-band", "one of 5, 6, 9"),
         ("age-band:7", "one of 5, 6, 9"),  # 7 does not divide 90
         ("age-band:1", "one of 5, 6, 9, 10, 15, 18, 30, 45 years"),  # an age in years is no band
@@ -147,6 +150,9 @@ def test_the_tests_cover_every_generaliser() -> None:
         ("number-band:-5", "whole number"),
         ("number-band:1000001", "whole number"),
         ("number-band:\u0661", "whole number"),
+        ("number-band:100x", "whole number"),
+        ("ip-network:24", "takes no argument"),
+        ("email-domain:free", "takes no argument"),
         ("coordinate:0.01", "one of 0.1, 0.5"),
         ("rounded:0.5", "whole number"),
         ("rounded:", "whole number"),
@@ -162,6 +168,14 @@ def test_year_reads_days_since_1970(years: int, days: int) -> None:
     born = date(1900 + years, 1, 1) + timedelta(days=days)
 
     assert make("year", (born - date(1970, 1, 1)).days) == born.year
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [("1899-12-31", None), ("1900-01-01", 1900), ("2030-12-31", 2030), ("2031-01-01", None)],
+)
+def test_a_year_outside_the_range_is_unknown(text: str, made: int | None) -> None:
+    assert make("year", day(text)) == made
 
 
 @pytest.mark.parametrize(
@@ -212,9 +226,19 @@ def test_a_time_outside_this_century_is_unknown(at: int) -> None:
         ("SW1A 1AA", "GB", "SW1A"),
         ("m1 1ae", "GB", "M1"),
         ("JE2 3AB", "JE", "JE2"),
+        ("GY1 1AA", "GG", "GY1"),
+        ("IM1 1AA", "IM", "IM1"),
+        ("SW1A 1AAX", "GB", UNKNOWN),
+        ("SWW1 1AA", "GB", UNKNOWN),  # three letters begin no postcode
         ("SW1A", "GB", UNKNOWN),  # no inward part: not a full postcode
         ("10115", "DE", "10"),
         ("D-10115", "DE", "10"),
+        ("DEU-10115", "DE", UNKNOWN),  # nobody writes that
+        ("10115 x", "DE", UNKNOWN),
+        ("DE-" + "10115".ljust(13), "DE", "10"),  # 16 characters
+        ("DE-" + "10115".ljust(14), "DE", UNKNOWN),
+        ("100-0001", "JP", "10"),
+        ("no digits", "JP", UNKNOWN),
         ("1012 AB", "NL", "10"),
         ("NL-1012AB", "NL", "10"),
         ("1012", "NL", UNKNOWN),
@@ -226,11 +250,18 @@ def test_a_time_outside_this_century_is_unknown(at: int) -> None:
         ("1010", "AT", "10"),
         ("10100", "AT", UNKNOWN),  # one digit too many
         ("01310-100", "BR", "01"),
+        ("110001", "IN", "11"),
+        ("1100011", "IN", UNKNOWN),
         ("90210", "US", "902xx"),
         ("90210-1234", "US", "902xx"),
         ("9021", "US", UNKNOWN),
+        ("902101", "US", UNKNOWN),
         ("03601", "US", UNKNOWN),  # fewer than 20,000 people share 036
         ("00901", "PR", "009xx"),
+        ("96799", "AS", "967xx"),
+        ("96910", "GU", "969xx"),
+        ("96950", "MP", "969xx"),
+        ("00802", "VI", "008xx"),
         ("K1A 0B1", "CA", "K1A"),
         ("k1a-0b1", "CA", "K1A"),
         ("W1A 0B1", "CA", UNKNOWN),  # no area starts with W
@@ -261,12 +292,14 @@ def test_postcode_areas(text: str, country: str | None, area: str) -> None:
         ("T\u00fcrkiye", None, "TR"),
         ("Ankara, Tu\u0308rkiye", None, "TR"),
         ("1 Main St, San Francisco, CA", None, UNKNOWN),  # California, not Canada
+        ("San Francisco, CA", None, UNKNOWN),
+        ("Germany" + " " * 1017, None, "DE"),  # 1,024 characters
         ("1 Peach St, Atlanta, Georgia", None, UNKNOWN),  # a state and a country
         ("1 Main St, Springfield", None, UNKNOWN),
         ("anything", "FR", "FR"),
         ("Berlin, Germany", "FR", "FR"),  # what the contract declares goes first
         ("Berlin, Germany", "XX", UNKNOWN),
-        ("Germany" + " " * 1024, None, UNKNOWN),
+        ("Germany" + " " * 1018, None, UNKNOWN),
     ],
 )
 def test_countries_of_addresses(text: str, declared: str | None, country: str) -> None:
@@ -303,6 +336,9 @@ def test_networks(text: str, network: str) -> None:
         ("ada@xn--bcher-kva.example", "corporate"),
         ("ada@\uff47mail\uff0ecom", "free"),  # full-width letters and dot are the same domain
         ('"a@b"@gmail.com', "free"),
+        ("ada@x.example", "corporate"),
+        (f"ada@{'x' * 63}.example", "corporate"),
+        (f"ada@{'x' * 64}.example", UNKNOWN),  # longer than a label can be; RFC 1035 2.3.4
         ("ada@com", UNKNOWN),
         ("@gmail.com", UNKNOWN),
         ("gmail.com", UNKNOWN),
@@ -344,6 +380,10 @@ def test_bands_of_numbers(value: Any, band: str) -> None:
     assert make("number-band:100", value) == band
 
 
+def test_the_widest_bands_are_found_for_fractions_too() -> None:
+    assert make("number-band:1000000", 2_500_000.5) == "2000000 to 3000000"
+
+
 @pytest.mark.parametrize(
     ("value", "rounded"),
     [
@@ -362,6 +402,60 @@ def test_amounts_are_rounded_to_the_nearest_multiple(value: str, rounded: str | 
     expected = None if rounded is None else Decimal(rounded)
 
     assert amount_of(make("rounded:10", amount(value))) == expected
+
+
+@pytest.mark.parametrize(
+    ("unscaled", "made"),
+    [(bytes(32), b"\0"), (bytes(33), None), (amount("1.00"), b"\x64"), (amount("2.00"), b"\0\xc8")],
+)
+def test_an_amount_takes_the_fewest_bytes_that_hold_it(unscaled: bytes, made: bytes | None) -> None:
+    assert make("rounded:1", unscaled) == made
+
+
+@pytest.mark.parametrize(
+    ("how", "ends"),
+    [
+        ("rounded:10", (-99_999_999_000, 99_999_999_000)),
+        ("coordinate:0.1", (-18_000, 18_000)),
+        ("coordinate:10", (-18_000, 18_000)),
+        ("timestamp:day", (FIRST_MS, END_MS - 86_400_000)),
+    ],
+)
+def test_a_range_says_the_lowest_and_the_highest_that_comes_out(
+    how: str, ends: tuple[int, int]
+) -> None:
+    assert generaliser(how).range == ends
+
+
+@pytest.mark.parametrize(
+    ("how", "values"),
+    [
+        ("email-domain", ("free", "corporate", UNKNOWN)),
+        ("gender-group", ("female", "male", UNKNOWN)),
+    ],
+)
+def test_a_few_values_are_declared_one_by_one(how: str, values: tuple[str, ...]) -> None:
+    assert generaliser(how).values == values
+
+
+@pytest.mark.parametrize(
+    ("how", "fits", "others"),
+    [
+        (
+            "postcode-area",
+            ("10", "902xx", "E1", "SW1A", "EC2", "unknown"),
+            ("", "1", "100", "902", "9021xx", "ABC1", "A", "SW1AA", "E1 ", "unknowns"),
+        ),
+        ("last-four", ("****1234", "unknown"), ("", "1234", "***1234", "*****1234", "****12345")),
+    ],
+)
+def test_a_pattern_takes_what_comes_out_and_nothing_else(
+    how: str, fits: tuple[str, ...], others: tuple[str, ...]
+) -> None:
+    pattern = re.compile(generaliser(how).pattern or "")
+
+    assert all(pattern.search(text) for text in fits)
+    assert not any(pattern.search(text) for text in others)
 
 
 @given(st.integers(-(10**11), 10**11), st.sampled_from([1, 5, 10, 999]))
@@ -388,6 +482,7 @@ def test_a_rounded_amount_is_near_has_no_false_sign_and_stays_when_rounded_again
         (180.0, "180"),
         (-180.0, "-180"),
         (180.01, None),
+        (-180.01, None),
         (float("nan"), None),
         (52, None),  # no double
     ],
@@ -418,7 +513,8 @@ def test_a_grid_has_a_line_every_so_many_degrees(grid: str, line: str) -> None:
         ("4111 1111 1111 123x", UNKNOWN),
         ("4111  1111 1111 1234", UNKNOWN),
         ("\u0661" * 16, UNKNOWN),
-        ("4111 1111 1111 1234" + " " * 60, UNKNOWN),
+        ("4111 1111 1111 1234" + " " * 45, "****1234"),  # 64 characters
+        ("4111 1111 1111 1234" + " " * 46, UNKNOWN),
     ],
 )
 def test_masks_of_cards(text: str, mask: str) -> None:

@@ -2,7 +2,9 @@
 
 import copy
 import json
+import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from residency.plan.approved import approved_digests, digest_of, file_of, laid_out, stored_plans
+from residency.plan.approved import (
+    APPROVED_FOLDER,
+    approved_digests,
+    digest_of,
+    file_of,
+    laid_out,
+    render,
+    stored_plans,
+)
 from residency.plan.book import compile_all
 from residency.plan.diff import Change, Direction, changes
 from residency.regions import load_regions
@@ -39,6 +49,31 @@ def test_a_plan_reads_back_from_its_file_with_its_digest(plan: Any, tmp_path: Pa
     (again,) = stored_plans(tmp_path)
 
     assert digest_of(again) == plan.digest
+
+
+def test_the_stored_files_are_laid_out_as_we_do() -> None:
+    files = sorted(APPROVED_FOLDER.glob("*/*.json"))
+
+    assert len(files) >= len(EU)
+    for file in files:
+        assert laid_out(json.loads(file.read_text("utf-8"))) == file.read_text("utf-8")
+
+
+def test_a_line_is_in_the_order_of_its_names_and_shows_every_letter() -> None:
+    plan = {"rows": [{"b": 1, "a": "Zürich"}]}
+
+    assert laid_out(plan) == '{\n "rows": [\n  {"a": "Zürich", "b": 1}\n ]\n}\n'
+
+
+def test_the_list_says_who_writes_it_and_which_plans_end() -> None:
+    lasting, ending = replace(ORDER, not_after=None), replace(ORDER, not_after=date(2027, 1, 2))
+
+    text = render([lasting, ending])
+
+    rows = tomllib.loads(text)["plan"]
+    assert text.startswith("# The plans that may decide what leaves, by digest.")
+    assert [row.get("not_after") for row in rows] == [None, date(2027, 1, 2)]
+    assert text.count("\n") == 3 + 6 + 7
 
 
 def test_every_leaf_and_every_field_has_a_line_of_its_own() -> None:

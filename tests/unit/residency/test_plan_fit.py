@@ -201,7 +201,7 @@ def test_an_object_the_org_has_not_is_named_at_its_block() -> None:
 
     assert problem == (
         "c.toml:1: commerce.orders.OrderPlaced v2 in eu, us: the org has no object"
-        " Commerce_Order__c; add it to connectors/sfdx"
+        " Commerce_Order__c; name it in a grammar, then run homeport salesforce deploy --update"
     )
 
 

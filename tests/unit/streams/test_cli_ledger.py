@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from residency.ledger.files import Ledger
-from residency.ledger.leaves import OutcomeLeaf, TransferLeaf
+from residency.ledger.leaves import TransferLeaf
+from residency.ledger.outcomes import OutcomeLeaf
 from schemas.events import Coordinates, RecordId
 
 ORIGIN = "ledger.eu.example/transfers"

@@ -1,14 +1,12 @@
 """A contract that deletes does so along the whole line, where the grammar lets it."""
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
+from fake_org import FakeOrg, fake_client, fake_config
 
 from connectors.kafka import headers
-from connectors.salesforce.rows import RowResult
 from connectors.salesforce.sink import SalesforceSink
 from residency.contracts.read import load_contract
 from residency.gate import Gate, GateHalt
@@ -42,23 +40,6 @@ DATA = {
 }
 
 
-class Rows:
-    """An org that remembers which rows it was told to delete."""
-
-    def __init__(self) -> None:
-        self.deleted: list[tuple[str, str, str]] = []
-
-    def upsert(
-        self, sobject: str, _key_field: str, rows: Sequence[Mapping[str, Any]]
-    ) -> list[RowResult]:
-        msg = f"{len(rows)} rows written to {sobject}, none expected"
-        raise AssertionError(msg)
-
-    def delete(self, sobject: str, key_field: str, key: str) -> RowResult:
-        self.deleted.append((sobject, key_field, key))
-        return RowResult(success=True, created=False)
-
-
 @pytest.fixture
 def record(tmp_path: Path) -> MinimalRecord:
     """Return what the border makes of the event, read back from its Kafka record."""
@@ -86,17 +67,19 @@ def test_the_row_is_deleted_and_the_ledger_says_so(record: MinimalRecord, tmp_pa
     grammar = dict(load_grammar("eu", schemas))
     grammar[OBJECT] = {**grammar[OBJECT], "deleted": Rule("deleted", "boolean")}
     ledger = Ledger.open(tmp_path / "ledger", "ledger.eu.example/transfers", bytes(32))
-    org = Rows()
+    row = OBJECT, record.external_id
+    org = FakeOrg(rows={row: {}}, ids={row: "a00000000000001"})
+    client = fake_client(fake_config(tmp_path), org)
 
     fields = Gate("eu", {record.plan: None}, grammar, schemas).check(record)
     now, draft = datetime(2026, 11, 23, tzinfo=UTC), Draft(record, fields, ("b",), "0.1.0")
     logged = log_transfers(ledger, [draft], now=now, root=bytes(32))
-    SalesforceSink(org).write(logged)
+    SalesforceSink(client, settled=True).write(logged)
 
     (leaf,) = map(parse_leaf, ledger.read(0))
     assert isinstance(leaf, TransferLeaf)
     assert leaf.deletes
-    assert org.deleted == [(OBJECT, "External_Id__c", record.external_id)]
+    assert org.commits == [(*row, None)]
     assert record.external_id.startswith("tok_eu1_")
 
 

@@ -218,6 +218,15 @@ def test_a_rule_that_could_let_anything_through_is_refused(
         load_grammar("eu", WIRE, tmp_path)
 
 
+def test_a_rule_may_let_rows_be_deleted(tmp_path: Path) -> None:
+    text = '[Commerce_Case__c]\ndeleted = { type = "boolean" }\n'
+    (tmp_path / "eu.toml").write_text(text, encoding="utf-8")
+
+    rules = load_grammar("eu", WIRE, tmp_path)["Commerce_Case__c"]
+
+    assert rules["deleted"].type == "boolean"
+
+
 def test_rules_for_an_object_that_nothing_writes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "eu.toml").write_text("[Contact]\n", encoding="utf-8")
 

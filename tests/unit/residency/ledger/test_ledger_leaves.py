@@ -1,6 +1,7 @@
 """A leaf is canonical, strict, and holds no value."""
 
 import dataclasses
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -17,13 +18,14 @@ import residency.ledger
 from residency.ledger.errors import FormatError, UnknownKindError
 from residency.ledger.leaves import (
     Leaf,
-    OutcomeLeaf,
     TransferLeaf,
     commitment,
     month_key,
     parse_leaf,
     quantise,
 )
+from residency.ledger.outcomes import MAX_FIELDS, MAX_NAMED, OutcomeLeaf, Result, SentWith
+from residency.ledger.tiles import MAX_ENTRY_BYTES
 from schemas.events import Coordinates, RecordId
 
 RECORD = RecordId(Coordinates("eu.commerce.orders.v1", 0, 7), 1, topic_id="mKf0Jv4aQ3ywXKzQ2hVQ1A")
@@ -96,10 +98,104 @@ def test_orjson_with_sorted_keys_is_rfc_8785_for_what_leaves_hold(row: dict[str,
         (None, "gate-refused", "scanner"),
     ],
 )
-def test_every_outcome_parses_back(transfer: int | None, result: Any, code: str | None) -> None:
+def test_every_outcome_parses_back(transfer: int | None, result: Result, code: str | None) -> None:
     leaf = OutcomeLeaf("2026-11-23T16:40Z", RECORD, transfer, result, code)
 
     assert parse_leaf(leaf.to_bytes()) == leaf
+
+
+def company(size: int) -> tuple[RecordId, ...]:
+    """Return *size* records of one row, the tests' own first."""
+    at = RECORD.at
+    later = (Coordinates(at.topic, at.partition, at.offset + n) for n in range(1, size))
+    return (RECORD, *(dataclasses.replace(RECORD, at=where) for where in later))
+
+
+REJECTED = OutcomeLeaf(
+    "2026-11-23T16:40Z", RECORD, 3, "rejected", "STRING_TOO_LONG", ("City__c", "Sku__c")
+)
+MERGED = dataclasses.replace(OUTCOME, sent_with=SentWith.of(company(2)))
+MERGED_FROM_MANY = dataclasses.replace(OUTCOME, sent_with=SentWith.of(company(MAX_NAMED + 1)))
+
+
+@pytest.mark.parametrize("leaf", [REJECTED, MERGED, MERGED_FROM_MANY])
+def test_what_an_outcome_says_now_and_then_parses_back_in_rfc_8785(leaf: OutcomeLeaf) -> None:
+    data = leaf.to_bytes()
+
+    assert data == rfc8785.dumps(orjson.loads(data))
+    assert parse_leaf(data) == leaf
+
+
+def test_a_merged_row_is_named_up_to_a_limit_and_then_counted_under_a_digest() -> None:
+    names = [f"{record.topic_id}/{record}" for record in company(MAX_NAMED + 1)]
+    digest = hashlib.sha256("".join(f"{name}\n" for name in names).encode()).hexdigest()
+
+    few = SentWith.of(company(MAX_NAMED))
+    many = SentWith.of(company(MAX_NAMED + 1))
+
+    assert few is not None
+    assert few.to_json() == names[:-1]
+    assert many is not None
+    assert many.to_json() == {"count": MAX_NAMED + 1, "sha256": digest}
+    assert SentWith.of(company(1)) is SentWith.of(()) is None
+
+
+def test_the_longest_outcome_fits_an_entry() -> None:
+    at = Coordinates("t" * 249, 2**53 - 1, 2**53 - 1)
+    many = tuple(RecordId(at, 2**53 - 1, 2**53 - 1 - n, "i" * 64) for n in range(MAX_NAMED))
+    fields = tuple(sorted("F" * 77 + f"{n:03}" for n in range(MAX_FIELDS)))
+
+    leaf = OutcomeLeaf(
+        "2026-11-23T16:40Z", many[0], 2**53 - 1, "rejected", "C" * 80, fields, SentWith.of(many)
+    )
+
+    assert len(leaf.to_bytes()) < MAX_ENTRY_BYTES
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fields": ("Sku__c", "City__c")},
+        {"fields": ("Sku__c", "Sku__c")},
+        {"fields": ("Ada Lovelace",)},
+        {"fields": tuple(f"F{n:03}" for n in range(MAX_FIELDS + 1))},
+        {"result": "accepted"},  # and has fields
+        {"result": "gate-refused", "transfer": None, "fields": (), "sent_with": MERGED.sent_with},
+        {"sent_with": SentWith.of(company(3)[1:])},  # without itself
+    ],
+)
+def test_fields_and_company_of_an_outcome_take_only_their_forms(change: Any) -> None:
+    with pytest.raises(FormatError):
+        dataclasses.replace(REJECTED, **change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fields": []},
+        {"fields": None},
+        {"fields": "Sku__c"},
+        {"fields": [1]},
+        {"sent_with": None},
+        {"sent_with": []},
+        {"sent_with": [f"{RECORD.topic_id}/{RECORD}"]},
+        {"sent_with": [f"{RECORD.topic_id}/{RECORD}"] * 2},
+        {"sent_with": [str(record) for record in company(2)]},
+        {"sent_with": [f"a/b/{record}" for record in company(2)]},
+        {"sent_with": {"count": 33}},
+        {"sent_with": {"count": 32, "sha256": "ab" * 32}},
+        {"sent_with": {"count": True, "sha256": "ab" * 32}},
+        {"sent_with": {"count": 33, "sha256": "AB" * 32}},
+        {"sent_with": {"count": 33, "sha256": "ab" * 32, "more": 1}},
+        {"more": 1},
+    ],
+)
+def test_there_is_one_way_to_write_what_an_outcome_says_now_and_then(change: Any) -> None:
+    data = rfc8785.dumps({**orjson.loads(REJECTED.to_bytes()), **change})
+
+    with pytest.raises(FormatError):
+        parse_leaf(data)
+    assert not schema("outcome").is_valid(json.loads(data))
 
 
 @pytest.mark.parametrize(
@@ -239,15 +335,18 @@ def schema(kind: str) -> jsonschema.Draft202012Validator:
 
 
 @pytest.mark.parametrize(
-    "leaf", [TRANSFER, OUTCOME, OutcomeLeaf("2026-11-23T16:40Z", RECORD, None, "gate-refused", "x")]
-)
+    "leaf",
+    [TRANSFER, OUTCOME, OutcomeLeaf("2026-11-23T16:40Z", RECORD, None, "gate-refused", "x"),
+     REJECTED, MERGED, MERGED_FROM_MANY],
+)  # fmt: skip
 def test_the_published_schemas_accept_what_we_write_and_nothing_more(leaf: Leaf) -> None:
     validator, row = schema(leaf.kind), json.loads(leaf.to_bytes())
 
     assert validator.is_valid(row)
     assert not validator.is_valid({**row, "email": "x"})
     for name in row:
-        assert not validator.is_valid({k: v for k, v in row.items() if k != name})
+        if name not in {"fields", "sent_with"}:
+            assert not validator.is_valid({k: v for k, v in row.items() if k != name})
         assert not validator.is_valid({**row, name: "Ada Lovelace <ada@example.com>"})
 
 

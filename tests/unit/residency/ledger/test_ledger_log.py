@@ -9,8 +9,9 @@ import pytest
 
 from residency.ledger.errors import FormatError, LedgerError
 from residency.ledger.files import Ledger
-from residency.ledger.leaves import OutcomeLeaf, TransferLeaf, commitment, month_key, parse_leaf
+from residency.ledger.leaves import TransferLeaf, commitment, month_key, parse_leaf
 from residency.ledger.log import Draft, log_outcomes, log_transfers, resume, transfer_leaf
+from residency.ledger.outcomes import OutcomeLeaf
 from residency.ledger.verify import verify
 from schemas.events import Coordinates, MinimalRecord, RecordId
 

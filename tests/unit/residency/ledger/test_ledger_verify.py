@@ -10,8 +10,9 @@ import pytest
 from residency.ledger.errors import LedgerError
 from residency.ledger.files import Ledger
 from residency.ledger.history import History
-from residency.ledger.leaves import OutcomeLeaf, TransferLeaf
+from residency.ledger.leaves import TransferLeaf
 from residency.ledger.note import Signer
+from residency.ledger.outcomes import OutcomeLeaf, SentWith
 from residency.ledger.proof import Proof, ProofError, check_proof, make_proof
 from residency.ledger.reader import Reader
 from residency.ledger.tree import EMPTY_ROOT
@@ -195,6 +196,20 @@ def test_a_record_has_one_transfer_and_one_outcome(
     report = verify(make(tmp_path, batch), str(LOG))
 
     assert report.problems == (problem.format(record(0)),)
+
+
+def test_records_that_a_leaf_says_it_went_out_with_were_announced_before(tmp_path: Path) -> None:
+    pair = SentWith.of((record(0), record(1)))
+    alone = dataclasses.replace(outcome(0, 0), sent_with=pair)
+    late = [transfer(0), alone, transfer(1)]
+
+    report = verify(make(tmp_path / "honest", [transfer(0), transfer(1), alone]), None)
+    forged = verify(make(tmp_path / "forged", late), None)
+
+    assert report.problems == ()
+    assert forged.problems == (
+        f"leaf 1: {record(0)} was sent with {record(1)}, which has no transfer before it",
+    )
 
 
 def test_a_record_is_told_from_its_namesakes_and_from_its_resend(tmp_path: Path) -> None:

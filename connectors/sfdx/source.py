@@ -1,0 +1,107 @@
+"""The components as SFDX source, and as the zip that the Metadata API takes."""
+
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from connectors.sfdx.components import Component
+from connectors.sfdx.xmlfile import Node, to_xml
+
+API_VERSION = "62.0"
+FOLDER = Path(__file__).parent
+SOURCE, PROJECT = "force-app/main/default", "sfdx-project.json"
+# Type -> (folder, suffix), as both formats have them.
+_PLACES: Mapping[str, tuple[str, str]] = {
+    "CustomObject": ("objects", "object"),
+    "PermissionSet": ("permissionsets", "permissionset"),
+    "ExternalClientApplication": ("externalClientApps", "eca"),
+    "ExtlClntAppOauthSettings": ("extlClntAppOauthSettings", "ecaOauth"),
+    "ExtlClntAppGlobalOauthSettings": ("extlClntAppGlobalOauthSets", "ecaGlblOauth"),
+    "ExtlClntAppOauthConfigurablePolicies": ("extlClntAppOauthPolicies", "ecaOauthPlcy"),
+}
+# Parts of an object: their own files in source, elements of its file in a package.
+_PARTS: Mapping[str, tuple[str, str]] = {
+    "CustomField": ("fields", "field"),
+    "ValidationRule": ("validationRules", "validationRule"),
+}
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the format's first: the same metadata is the same zip
+
+
+def source_files(components: Iterable[Component]) -> Mapping[str, bytes]:
+    """Return the project's files by path, ``sfdx-project.json`` among them."""
+    project = {
+        "packageDirectories": [{"path": "force-app", "default": True}],
+        "name": "homeport",
+        "namespace": "",
+        "sfdcLoginUrl": "https://login.salesforce.com",
+        "sourceApiVersion": API_VERSION,
+    }
+    files = {PROJECT: json.dumps(project, indent=2).encode() + b"\n"}
+    for one in components:
+        files[f"{SOURCE}/{_source_path(one)}"] = to_xml(one.kind, one.node)
+    return files
+
+
+def write_source(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Make *folder*'s metadata exactly *files*; what else lies beside it stays."""
+    shutil.rmtree(folder / PurePosixPath(SOURCE).parts[0], ignore_errors=True)
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def drift(files: Mapping[str, bytes], folder: Path = FOLDER) -> list[str]:
+    """Return which files of *folder*'s project are missing, stale or not what *files* say."""
+    there = {PROJECT} if (folder / PROJECT).is_file() else set()
+    there |= {
+        path.relative_to(folder).as_posix()
+        for path in (folder / "force-app").rglob("*")
+        if path.is_file()
+    }
+    changed = {n for n in files.keys() & there if (folder / n).read_bytes() != files[n]}
+    return sorted(changed | (files.keys() ^ there))
+
+
+def package(components: Sequence[Component]) -> bytes:
+    """Return the zip to deploy: ``package.xml`` and the components, objects with their parts."""
+    files = {"package.xml": to_xml("Package", _manifest(components))}
+    for one in components:
+        if one.kind in _PLACES:
+            folder, suffix = _PLACES[one.kind]
+            files[f"{folder}/{one.name}.{suffix}"] = to_xml(one.kind, _whole(one, components))
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _ZIP_TIME)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, files[name])
+    return packed.getvalue()
+
+
+def _source_path(one: Component) -> str:
+    if one.kind in _PARTS:
+        folder, suffix = _PARTS[one.kind]
+        return f"objects/{one.owner}/{folder}/{one.name}.{suffix}-meta.xml"
+    folder, suffix = _PLACES[one.kind]
+    inner = f"{one.name}/" if one.kind == "CustomObject" else ""
+    return f"{folder}/{inner}{one.name}.{suffix}-meta.xml"
+
+
+def _manifest(components: Sequence[Component]) -> Mapping[str, Node]:
+    members = {kind: sorted(one.name for one in components if one.kind == kind) for kind in _PLACES}
+    rows: list[Node] = [
+        {"members": members[kind], "name": kind} for kind in sorted(members) if members[kind]
+    ]
+    return {"types": rows, "version": API_VERSION}
+
+
+def _whole(one: Component, components: Sequence[Component]) -> Mapping[str, Node]:
+    parts: dict[str, list[Node]] = {}
+    for part in components:
+        if part.owner and part.owner == one.name:
+            parts.setdefault(_PARTS[part.kind][0], []).append(part.node)
+    return {**one.node, **parts}

@@ -1,0 +1,264 @@
+"""Egress's loop on the real broker: how much it takes at once, what it does when told to stop."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from egress_world import World, review
+
+from connectors.embedded.stack import Stack
+from connectors.kafka import headers
+from connectors.salesforce.outcome import Outcome
+from residency import topics
+from residency.ledger.outcomes import OutcomeLeaf
+from residency.telemetry.setup import telemetry
+from schemas.errors import RetriableError
+from schemas.events import LoggedRecord
+from streams.backlog import BatchPolicy, collect, waiting
+from streams.crossing import Arrival, Parts
+from streams.egress import Egress
+from streams.settings import Settings, load_settings
+
+WAIT_S = 30.0
+TOPIC = topics.minimal("eu")
+MANY = 2_500
+RELEASE = "ab" * 32
+POLICY = BatchPolicy(usual=100, backlog=2_000, most=2_200)
+
+
+@dataclass
+class Line:
+    """The region's minimal topic, with egress's offsets at its end."""
+
+    settings: Settings
+    ends: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def consumer(self, **more: Any) -> Consumer:
+        return Consumer(
+            self.settings.kafka.librdkafka(
+                group_id=topics.group("egress"), enable_auto_commit=False,
+                auto_offset_reset="error", isolation_level="read_committed", **more,
+            )
+        )  # fmt: skip
+
+    def assigned(self) -> list[TopicPartition]:
+        return [TopicPartition(*place, offset) for place, offset in self.ends.items()]
+
+    def committed(self) -> int:
+        """Return how many records egress has left behind since."""
+        consumer = self.consumer()
+        found = consumer.committed(self.assigned(), WAIT_S)
+        consumer.close()
+        return sum(p.offset - self.ends[p.topic, p.partition] for p in found)
+
+    def send(self, arrivals: Sequence[Arrival], *, size: int = 0) -> None:
+        """Write minimal records as a border does; with *size*, values of so many bytes."""
+        login = load_settings(self.settings.home, "eu", "admin").kafka
+        producer = Producer(login.librdkafka())
+        for arrival in arrivals:
+            record = arrival.record
+            stamp = headers.Stamp(
+                record.id.topic_id,
+                record.object,
+                record.plan,
+                record.keys,
+                arrival.basis,
+                "ab" * 32,
+            )
+            producer.produce(
+                TOPIC,
+                record.value + bytes(size),
+                record.external_id.encode(),
+                headers=headers.of_minimal(str(record.id), record.version, stamp.encoded()),
+            )
+            producer.poll(0)
+        assert producer.flush(WAIT_S) == 0
+
+
+@pytest.fixture
+def line(stack: Stack) -> Iterator[Line]:
+    found = Line(load_settings(stack.home, "eu", "egress"))
+    consumer = found.consumer()
+    for number in range(topics.PARTITIONS):
+        place = TopicPartition(TOPIC, number)
+        found.ends[TOPIC, number] = consumer.get_watermark_offsets(place, WAIT_S)[1]
+    consumer.commit(offsets=found.assigned(), asynchronous=False)
+    yield found
+    consumer.close()
+
+
+def wait_until(what: str, is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not is_so():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+@contextmanager
+def working(line: Line, world: World, carrier: Any) -> Iterator[tuple[Egress, Future[None]]]:
+    """Run egress's loop over *carrier* until the block ends."""
+    settings = replace(line.settings, egress_batch=POLICY, parked_alarm_s=60)
+    egress, halt = Egress(settings, telemetry("egress", "eu", None, {})), threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(egress._consume, carrier, topics.PARTITIONS, halt)  # noqa: SLF001
+        try:
+            yield egress, done
+        finally:
+            halt.set()
+            try:
+                done.result(WAIT_S)  # what ended the loop says more than who waited for it
+            finally:
+                world.die()
+
+
+@pytest.fixture
+def backlog(line: Line) -> Iterator[tuple[Consumer, dict[tuple[str, int], int]]]:
+    """Return a consumer that has MANY records before it and knows so, and its positions."""
+    line.send([review(n, f"M-{n}") for n in range(1, MANY + 1)])
+    consumer = line.consumer()
+    consumer.assign(line.assigned())
+    positions = dict(line.ends)
+    first = consumer.consume(1, WAIT_S)
+    positions[TOPIC, first[0].partition() or 0] += 1
+    wait_until("the ends", lambda: waiting(consumer, positions) == MANY - 1)
+    yield consumer, positions
+    consumer.close()
+
+
+def test_a_backlog_is_taken_in_large_batches_and_the_rest_in_usual_ones(
+    backlog: tuple[Consumer, dict[tuple[str, int], int]],
+) -> None:
+    consumer, positions = backlog
+    found: list[int] = []
+
+    while (lag := waiting(consumer, positions)) and len(found) < 100:
+        messages = collect(consumer, POLICY, lag)
+        for message in messages:
+            assert message.error() is None
+            positions[TOPIC, message.partition() or 0] = (message.offset() or 0) + 1
+        found += [len(messages)] if messages else []
+
+    assert sum(found) == MANY - 1
+    assert POLICY.usual < max(found) <= POLICY.most
+    assert all(size <= POLICY.usual for size in found[-2:])
+
+
+def test_a_batch_is_bounded_by_bytes_too(line: Line) -> None:
+    line.send([review(n, f"M-{n}") for n in range(1, 1_001)], size=2_000)
+    consumer = line.consumer()
+    consumer.assign(line.assigned())
+    wait_until("Kafka", lambda: bool(consumer.consume(1, 0.5)))
+    time.sleep(0.5)  # until all is fetched
+
+    found = collect(consumer, replace(POLICY, max_bytes=600_000), 10_000)
+
+    consumer.close()
+    assert 250 <= len(found) <= 500  # 250 are too few bytes, 500 too many
+
+
+def test_a_send_may_take_longer_than_a_group_would_wait_for_a_member(line: Line) -> None:
+    """A group that assigns its partitions itself has no members: nothing is taken away."""
+    consumer = line.consumer(max_poll_interval_ms=6_000, session_timeout_ms=6_000)
+    consumer.assign(line.assigned())
+    line.send([review(1, "M-1"), review(2, "M-1")])
+    (first,) = consumer.consume(1, WAIT_S)
+
+    time.sleep(8)
+    (second,) = consumer.consume(1, WAIT_S)
+    consumer.commit(message=second, asynchronous=False)
+
+    consumer.close()
+    assert (first.error(), second.error()) == (None, None)
+    assert line.committed() == 2
+
+
+def test_a_parked_record_lets_the_offsets_go_on_and_is_settled_when_its_time_comes(
+    line: Line, world: World
+) -> None:
+    first, other, second = review(1, "M-1"), review(2, "M-2"), review(3, "M-1", rating=4)
+    world.org.busy = frozenset({str(first.record.id)})
+    carrier = world.egress()
+    with working(line, world, carrier) as (egress, _):
+        line.send([first, other, second])
+        wait_until("the commit", lambda: line.committed() == 3)
+        wait_until("the health page", lambda: egress.health()["parked"] == 2)
+        since = egress.health()["parked_since"]
+
+        world.org.busy = frozenset()
+        world.now += timedelta(hours=1)
+        wait_until("the retry", lambda: egress.health()["parked"] == 0)
+
+        assert since == world.now.replace(hour=16).isoformat()
+        assert egress.health() == {
+            "ready": True, "accepted": 3, "parked": 0, "parked_since": None,
+        }  # fmt: skip
+        leaves = [leaf for leaf in world.leaves() if isinstance(leaf, OutcomeLeaf)]
+        assert {str(leaf.record): leaf.result for leaf in leaves} == dict.fromkeys(
+            (str(one.record.id) for one in (first, other, second)), "accepted"
+        )
+
+
+def test_what_a_dead_run_had_in_hand_is_carried_in_one_batch(line: Line, world: World) -> None:
+    class Dead(Exception):  # noqa: N818
+        pass
+
+    class Dies:
+        def doubt(self, _keys: Any) -> None: ...
+
+        def write(self, batch: Sequence[LoggedRecord]) -> list[Outcome]:
+            world.org.write(batch)
+            raise Dead
+
+    arrivals = [review(n, f"M-{n % 7}") for n in range(1, 301)]
+    with pytest.raises(Dead):
+        world.egress(lambda parts: replace(parts, sink=Dies())).carry(
+            [replace(one, release=RELEASE) for one in arrivals]
+        )
+    world.die()
+    line.send(arrivals)
+    sizes: list[int] = []
+
+    def counting(parts: Parts) -> Parts:
+        class Counts:
+            doubt = world.org.doubt
+
+            def write(self, batch: Sequence[LoggedRecord]) -> list[Outcome]:
+                sizes.append(len(batch))
+                return world.org.write(batch)
+
+        return replace(parts, sink=Counts())
+
+    with working(line, world, world.egress(counting)):
+        wait_until("the commit", lambda: line.committed() == 300)
+
+    assert sizes == [300]  # three times the usual
+
+
+def test_told_to_stop_while_the_org_is_away_it_stops_and_the_next_run_sends_it(
+    line: Line, world: World
+) -> None:
+    tries: list[int] = []
+
+    class Away:
+        def doubt(self, _keys: Any) -> None: ...
+
+        def write(self, batch: Sequence[LoggedRecord]) -> list[Outcome]:
+            tries.append(len(batch))
+            msg = "the org does not answer"
+            raise RetriableError(msg)
+
+    with working(line, world, world.egress(lambda parts: replace(parts, sink=Away()))):
+        line.send([review(1, "M-1")])
+        wait_until("a try", lambda: bool(tries))
+
+    assert line.committed() == 0
+    with working(line, world, world.egress()):
+        wait_until("the commit", lambda: line.committed() == 1)
+    assert len(world.org.sent) == 1
