@@ -157,8 +157,6 @@ class Hop:
         self._watch.check()
         failed = next((m for m in messages if m.error() is not None), None)
         if failed is not None:
-            consumer.poll(POLL_S)  # a fatal error's own name comes by the watch, maybe later
-            self._watch.check()
             check(failed)
         batch = self._ours(messages)
         if len(batch.raw):

@@ -11,10 +11,33 @@ from schemas.errors import RetriableError
 LOG = logging.getLogger("homeport.kafka")
 
 
+# What ends a client for good; librdkafka wraps it in an error of its own and keeps the cause in
+# that error's text, in these words.
+_CAUSES = {
+    KafkaError(code).str(): KafkaError(code).name()
+    for code in (
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError._FENCED,  # noqa: SLF001, librdkafka's own codes are spelt so
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
+        KafkaError.UNKNOWN_PRODUCER_ID,
+    )
+}
+
+
+def cause_of(error: KafkaError) -> str:
+    """Return the error's name; of one that wraps a fatal one, the name of that."""
+    if error.code() != KafkaError._FATAL:  # noqa: SLF001
+        return str(error.name())
+    text = error.str()
+    return next((name for words, name in _CAUSES.items() if words in text), str(error.name()))
+
+
 def name_of(exc: KafkaException) -> str:
     """Return the error's name, such as ``_TRANSPORT`` or ``TOPIC_AUTHORIZATION_FAILED``."""
     error = exc.args[0] if exc.args else None
-    return str(error.name()) if isinstance(error, KafkaError) else "unknown"
+    return cause_of(error) if isinstance(error, KafkaError) else "unknown"
 
 
 @contextmanager
@@ -54,5 +77,5 @@ class FatalWatch:
 
         """
         if self._fatal is not None:
-            msg = f"Kafka: {self._fatal.name()}; the worker starts afresh"
+            msg = f"Kafka: {cause_of(self._fatal)}; the worker starts afresh"
             raise RetriableError(msg)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaError, Message
 
+from connectors.kafka.errors import cause_of
 from schemas.errors import HaltError, RetriableError
 from schemas.events import Coordinates
 
@@ -61,7 +62,7 @@ def check(message: Message) -> None:
     if error.code() in _HALTING:
         msg = f"{where}: Kafka {error.name()}; see its retention and its ACLs"
         raise HaltError(msg)
-    msg = f"{where}: Kafka {error.name()}; the worker starts afresh"
+    msg = f"{where}: Kafka {cause_of(error)}; the worker starts afresh"
     raise RetriableError(msg)
 
 

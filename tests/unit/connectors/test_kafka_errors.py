@@ -3,7 +3,7 @@
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from connectors.kafka.errors import FatalWatch, named
+from connectors.kafka.errors import FatalWatch, cause_of, named
 from schemas.errors import RetriableError
 
 CANARY = "zukalotimerudo"
@@ -32,3 +32,17 @@ def test_a_client_that_never_works_again_ends_its_worker() -> None:
 
     with pytest.raises(RetriableError, match="Kafka: _TRANSPORT; the worker starts afresh"):
         watch.check()
+
+
+@pytest.mark.parametrize("name", ["FENCED_INSTANCE_ID", "_FENCED", "INVALID_PRODUCER_EPOCH"])
+def test_a_fatal_error_is_named_by_its_cause(name: str) -> None:
+    cause = KafkaError(getattr(KafkaError, name))
+    wrapped = KafkaError(KafkaError._FATAL, f"Fatal error: {cause.str()}: so and so")  # noqa: SLF001
+
+    assert cause_of(wrapped) == name
+
+
+def test_a_fatal_error_of_another_cause_keeps_its_own_name() -> None:
+    wrapped = KafkaError(KafkaError._FATAL, "Fatal error: tok_canary")  # noqa: SLF001
+
+    assert cause_of(wrapped) == "_FATAL"
