@@ -255,6 +255,7 @@ def check(home: Path, taken: Sequence[tuple[Publication, str]], name: str) -> Co
     return outcomes(home)
 
 
+@pytest.mark.timeout(4 * 3600)  # fifty runs; `settle` has a bound of its own
 def test_an_org_that_does_everything_wrong_ends_up_right(
     new_home: Callable[[], Path], long_run: bool
 ) -> None:
