@@ -140,9 +140,10 @@ def _of_rows(old: Row, new: Row) -> Direction:
 def _looseness(row: Row) -> tuple[int, float]:
     """Return a number that grows with what a row lets out, as far as its action says it.
 
-    A field without an action is a constant and the like: it is there, or it is not.
+    A field without an action is a constant and the like: it is there, or it is not. A leaf that
+    is dropped is as if it were not.
     """
-    if not row or row.get("action") == Action.DROP:
+    if not row:
         return 0, 0.0
     action = row.get("action")
     strict = _STRICTNESS.index(Action(action)) if action else len(_STRICTNESS)

@@ -46,7 +46,7 @@ def _of_leaf(field: FieldPlan, region: str, leaf: Leaf) -> Texts:
         case Action.GENERALISE:
             way = generaliser(field.how or "")
             if way.values is not None:
-                return _listed([*way.values, *([] if way.unknown is None else [way.unknown])])
+                return _listed([*way.values])  # the unknown is one of them
             return Texts(_width(way.pattern or ".*"))
         case _ if kind_of(leaf.avro) == "enum":
             return _listed(leaf.avro["symbols"])

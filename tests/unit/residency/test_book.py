@@ -5,15 +5,21 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from residency import topics
+from residency.contracts.model import Contract
 from residency.keys import TokenKeys
-from residency.plan.book import MAX_VALUE_BYTES, Crossed, PlanBook
-from schemas.codec import encode
+from residency.plan.book import MAX_VALUE_BYTES, Crossed, PlanBook, compile_all
+from residency.plan.faults import PlanError
+from residency.plan.model import Plan, ProcessorRef
+from residency.plan.processors import Fields
+from residency.plan.walk.walker import Walker
+from schemas.codec import HEADER, MAGIC, encode
 from schemas.errors import QuarantineError, Reason
 from schemas.events import Coordinates, RawBatch, RawEvent
 from schemas.plainjson import from_plain
@@ -143,3 +149,114 @@ def test_without_the_accelerator_strip_decides_the_same(book: PlanBook) -> None:
     )  # fmt: skip
 
     assert done.stdout.strip() == str(as_batch(book, batch))
+
+
+def test_whoever_compiles_all_plans_is_told_of_every_event_without_one() -> None:
+    with pytest.raises(PlanError) as caught:
+        compile_all("eu", ON, contract=Contract({}))
+
+    assert [fault.event for fault in caught.value.faults] == [s.subject for s in REGISTRY.raw()]
+
+
+def test_what_crossed_shows_how_many_rows_it_has_and_not_what_they_hold(book: PlanBook) -> None:
+    crossed = Crossed(a_plan(book), ((b"tok", b"value"),))
+
+    assert repr(crossed) == "Crossed(1 rows)"
+
+
+def a_plan(book: PlanBook) -> Plan:
+    """Return a plan with an output."""
+    return next(plan for plan in book.plans.values() if plan.outputs)
+
+
+class Cut:
+    """A processor that changes nothing."""
+
+    name, object, sha256 = "cut", "any", "ab" * 32
+    reads = writes = ()
+
+    def apply(self, _: Fields) -> Fields:
+        return {}
+
+
+def test_a_plan_with_a_processor_on_any_output_is_not_walked(
+    book: PlanBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("residency.plan.book.IS_ACCELERATED", True)
+    plan = a_plan(book)
+    cut = replace(plan.outputs[0], processors=(ProcessorRef("cut", Cut.sha256),))
+    processed = replace(plan, outputs=(plan.outputs[0], cut))
+
+    found = PlanBook("eu", {plan.schema_id: processed}, KEYS, REGISTRY, {"cut": Cut()})
+
+    assert not found.is_fast
+
+
+def test_a_plan_that_no_walker_knows_leaves_the_others_theirs(
+    book: PlanBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("residency.plan.book.IS_ACCELERATED", True)
+    known, other = (plan for plan in list(book.plans.values())[:2])
+    plans = {known.schema_id: known, other.schema_id: replace(other, normaliser=1)}
+
+    found = PlanBook("eu", plans, KEYS, REGISTRY)
+
+    assert [head[1] for head in found._walkers] == [HEADER.pack(MAGIC, known.schema_id)]  # noqa: SLF001
+
+
+def test_warming_up_has_every_walker_walk_nothing(
+    book: PlanBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walked: list[tuple[int, list[bytes], list[int]]] = []
+    monkeypatch.setattr(
+        Walker, "walk", lambda self, *given: walked.append((self.plan.schema_id, *given))
+    )
+
+    book.warm_up()
+
+    assert walked == [(number, [], []) for number in book.plans]
+
+
+def test_a_record_of_the_greatest_size_is_walked_and_a_larger_one_is_not(book: PlanBook) -> None:
+    topic, good = next(published(1))
+    full = good.ljust(MAX_VALUE_BYTES, b"\0")
+
+    found = [numbers for _, numbers in book.walkers_of(batch_of([(topic, full), (topic, good)]))]
+    larger = list(book.walkers_of(batch_of([(topic, full + b"\0")])))
+
+    assert found == [[0, 1]]
+    assert larger == []
+
+
+def test_the_keys_version_of_a_plan_is_that_of_the_books_keys(book: PlanBook) -> None:
+    assert book.keys_version(a_plan(book)) == KEYS.attribute_version == 1
+
+
+@pytest.mark.parametrize(
+    ("residence", "is_served"),
+    [
+        ((b"DE", None), True),
+        ((b"DE", b"BE"), True),
+        ((b"GB", None), False),
+        ((b"XX", None), False),
+        ((None, None), False),
+    ],
+)
+def test_a_residence_is_this_regions_or_not_however_often_it_is_asked(
+    residence: tuple[bytes | None, ...], is_served: bool
+) -> None:
+    book = PlanBook("eu", {}, KEYS, REGISTRY)
+
+    told = [book._is_served(residence) for _ in range(2)]  # noqa: SLF001
+
+    assert told == [is_served, is_served]
+    assert book._served == ({residence} if is_served else set())  # noqa: SLF001
+
+
+def test_no_more_residences_are_remembered_than_there_is_room_for() -> None:
+    book = PlanBook("eu", {}, KEYS, REGISTRY)
+
+    told = {book._is_served((b"DE", str(n).encode())) for n in range(4_100)}  # noqa: SLF001
+
+    assert told == {True}
+    assert len(book._served) == 4_096  # noqa: SLF001

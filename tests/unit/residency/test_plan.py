@@ -8,12 +8,13 @@ import pytest
 
 from residency.contracts.model import Contract, FieldSource, Output
 from residency.contracts.read import BadContractError, load_contract
+from residency.generalise import generaliser
 from residency.plan.approved import approved_digests, render
 from residency.plan.book import compile_all, load_policy
 from residency.plan.compile import Policy, compile_plan
-from residency.plan.faults import PlanError
+from residency.plan.faults import Fault, PlanError, merged
 from residency.plan.fields import Decided, Target, make_field
-from residency.plan.model import FieldPlan, Plan, leaf_path, parse_path
+from residency.plan.model import FieldPlan, OutputPlan, Plan, leaf_path, parse_path
 from residency.policy.destinations import Certification, Destination
 from residency.policy.rules import Action, Decision, Rule
 from residency.regions import load_regions
@@ -75,6 +76,11 @@ def test_every_schema_has_an_approved_plan_in_every_region(region: str) -> None:
             "Ship_Postcode_Area__c",
             FieldSource(path="shipping_address.postal_code", country="occurred_at"),
             "a generaliser reads string there",
+        ),
+        (
+            "Ship_Postcode_Area__c",
+            FieldSource(path="shipping_address.postal_code", country="items[].sku"),
+            "items[].sku is many values; name a position",
         ),
         (
             "Ip_Network__c",
@@ -148,6 +154,7 @@ def test_a_generaliser_that_does_not_fit_leaf_or_field_is_named(
         ("customer.birth_date", "year", Target("x", "long", (1901, 2030), 0, 0), "outside the"),
         ("totals.grand_total", "rounded:10", Target("x", "decimal", (0, 99), 18, 2), "outside the"),
         ("totals.grand_total", "rounded:10", Target("x", "decimal", None, 18, 3), "of scale 2"),
+        ("totals.grand_total", "rounded:10", Target("x", "decimal", None, 10, 2), "than the"),
     ],
 )
 def test_a_field_that_cannot_hold_every_result_is_named(
@@ -160,6 +167,48 @@ def test_a_field_that_cannot_hold_every_result_is_named(
 
     assert told in str(problem)
     assert isinstance(problem, str)
+
+
+def test_a_field_may_end_where_the_results_do() -> None:
+    (leaf,) = [leaf for leaf in PLACED.leaves if leaf.path == "customer.birth_date"]
+    decided = {leaf.path: Decided(leaf, Decision(Action.GENERALISE, "year"))}
+
+    made = make_field(Target("x", "long", (1900, 2030), 0, 0), FieldSource(path=leaf.path), decided)
+
+    assert isinstance(made, FieldPlan)
+    assert made.range == (1900, 2030)
+
+
+@pytest.mark.parametrize(
+    ("ends", "is_made"),
+    [
+        ((-999, 999), True),
+        ((0, 1_000), False),
+        ((-1_000, 0), False),
+        ((0, 1_100), False),
+    ],
+)
+def test_the_larger_end_of_what_comes_out_has_no_more_digits_than_the_field(
+    ends: tuple[int, int], is_made: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way = replace(generaliser("rounded:1"), range=ends)
+    monkeypatch.setattr("residency.plan.fields.generaliser", lambda _: way)
+    (leaf,) = [leaf for leaf in PLACED.leaves if leaf.path == "totals.grand_total"]
+    decided = {leaf.path: Decided(leaf, Decision(Action.GENERALISE, way.how))}
+
+    made = make_field(Target("x", "decimal", None, 3, 2), FieldSource(path=leaf.path), decided)
+
+    assert isinstance(made, FieldPlan) == is_made
+
+
+def test_what_the_policy_does_not_give_is_told_with_every_rule_that_says_so() -> None:
+    (leaf,) = [leaf for leaf in PLACED.leaves if leaf.path == "gift_note"]
+    rules = (rule("user", Action.DROP, id="one"), rule("user", Action.DROP, id="two"))
+    decided = {leaf.path: Decided(leaf, Decision(Action.DROP, None, rules))}
+
+    told = make_field(Target("x", "string", None, 0, 0), FieldSource(path=leaf.path), decided)
+
+    assert told == "the policy gives drop for gift_note (one, two)"
 
 
 def test_an_amount_may_be_rounded_within_its_field() -> None:
@@ -246,6 +295,23 @@ def test_a_plan_ends_the_day_before_a_rule_about_its_fields_begins() -> None:
     unrelated = Rule("name", "user.name", "org", Action.DROP, "law", date(2026, 12, 1))
 
     plan = compiled({}, Policy("eu", (ids, later, elsewhere, unrelated), ORG, ON))
+
+    assert plan.not_after == date(2026, 12, 23)
+
+
+def test_a_rule_that_begins_today_ends_no_plan() -> None:
+    ids = Rule("ids", "user.unique_id", "org", Action.TOKENISE, "law", ON)
+
+    assert compiled({}, Policy("eu", (ids,), ORG, ON)).not_after is None
+
+
+def test_a_later_rule_about_one_of_the_fields_is_enough_to_end_a_plan() -> None:
+    ids = rule("user.unique_id", Action.TOKENISE)
+    times = rule("system.operations", Action.KEEP)
+    later = Rule("later", "system", "org", Action.DROP, "law", date(2026, 12, 24))
+    mapped = {"Last_Event_At__c": FieldSource(path="occurred_at")}
+
+    plan = compiled(mapped, Policy("eu", (ids, times, later), ORG, ON))
 
     assert plan.not_after == date(2026, 12, 23)
 
@@ -402,3 +468,39 @@ def test_a_minimal_schema_says_what_to_do_with_a_row(name: str) -> None:
 
     with pytest.raises(PlanError, match="has no cleared or no deleted"):
         compile_plan(PLACED, contract, load_policy("eu", ON), Registry((PLACED, short)))
+
+
+@pytest.mark.parametrize(
+    ("object_", "name", "place"),
+    [
+        ("Commerce_Order__c", "Nick__c", "c.toml:3"),
+        ("Commerce_Order__c", "Other__c", "c.toml:1"),
+        ("Contact", "Nick__c", "c.toml:1"),
+    ],
+)
+def test_a_fault_stands_where_its_field_is_mapped_or_else_where_its_output_is(
+    object_: str, name: str, place: str
+) -> None:
+    places = {"": "c.toml:1", "Nick__c": "c.toml:3"}
+    output = Output(object_, ID, {name: FieldSource(clear=True)}, places=places)
+
+    with pytest.raises(PlanError) as caught:
+        compile_plan(PLACED, Contract({PLACED.subject: (output,)}), load_policy("eu", ON), REGISTRY)
+
+    assert [fault.place for fault in caught.value.faults] == [place]
+
+
+def test_all_faults_of_a_plan_are_in_its_error_and_one_of_two_versions_is_one() -> None:
+    first = Fault("c.toml:1", "a.B", 1, "eu", "F__c", "is wrong")
+    second = replace(first, version=2)
+
+    assert str(PlanError([first, second])) == (
+        "c.toml:1: a.B v1 in eu: F__c: is wrong; c.toml:1: a.B v2 in eu: F__c: is wrong"
+    )
+    assert merged([second, first]) == ["c.toml:1: a.B v1, v2 in eu: F__c: is wrong"]
+
+
+def test_an_output_deletes_nothing_unless_it_says_so() -> None:
+    external = FieldPlan("External_Id__c", "string", "path")
+
+    assert not OutputPlan("Commerce_Order__c", 1, external, (), ()).deletes

@@ -243,3 +243,82 @@ def test_a_change_tells_no_more_than_plans_hold() -> None:
         "tokenise (user.contact.email; a, b)",
         "keep (user.contact.email; no rule)",
     )
+
+
+def test_the_directions_are_named_for_people_the_one_to_look_at_first() -> None:
+    assert [str(one) for one in Direction] == ["loosened", "changed", "tightened"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "direction"), [([], [PLAN], LOOSER), ([PLAN], [], TIGHTER)]
+)
+def test_a_plan_more_is_looser_and_one_less_is_tighter(
+    before: list[Any], after: list[Any], direction: Direction
+) -> None:
+    (plan,) = [change for change in changes(before, after) if change.what == "plan"]
+
+    assert plan.direction is direction
+    assert {plan.before, plan.after} == {None, f"plan {ORDER.digest[:12]}"}
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (
+            {"source": "path", "path": "a.b", "action": "tokenise", "identity": False},
+            "a.b tokenise to=string",
+        ),
+        (
+            {"source": "path", "path": "a", "action": "tokenise", "identity": True, "domain": "d"},
+            "a tokenise identity=yes domain=d to=string",
+        ),
+        (
+            {"source": "path", "path": "a", "action": "generalise", "how": "year", "at": "t"},
+            "a generalise year at=t to=string",
+        ),
+        (
+            {"source": "path", "path": "a", "action": "keep", "country": "c", "pattern": "^x$"},
+            "a keep country=c pattern=^x$ to=string",
+        ),
+        (
+            {"source": "sum", "path": "a[].b", "action": "keep", "range": [0, 9], "scale": 2},
+            "sum a[].b range=0, 9 scale=2 to=string",
+        ),
+        ({"source": "constant", "value": "placed"}, "constant placed to=string"),
+        ({"source": "clear"}, "clear to=string"),
+    ],
+)
+def test_a_field_is_told_with_all_that_makes_it(row: dict[str, Any], told: str) -> None:
+    after = copy.deepcopy(PLAN)
+    after["outputs"][0]["fields"].append({"name": "New__c", "to": "string", **row})
+
+    (change,) = changes([PLAN], [after])
+
+    assert (change.what, change.before) == ("field Commerce_Order__c.New__c", None)
+    assert change.after == told
+
+
+def test_a_row_is_told_with_all_that_decides_about_it() -> None:
+    before, after = copy.deepcopy(PLAN), copy.deepcopy(PLAN)
+    cut = {"name": "cut", "sha256": "ab"}
+    before["outputs"][0].update(basis=["a", "b"], schema_id=7, processors=[cut])
+    after["outputs"][0].update(basis=[], schema_id=7, deletes=True)
+
+    (change,) = changes([before], [after])
+
+    assert change.before == (
+        "basis: a, b; deletes: no; object: Commerce_Order__c;"
+        " processors: name: cut; sha256: ab; schema_id: 7"
+    )
+    assert change.after == (
+        "basis: none; deletes: yes; object: Commerce_Order__c; processors: none; schema_id: 7"
+    )
+
+
+def test_a_row_more_was_nothing_before() -> None:
+    before = copy.deepcopy(PLAN) | {"outputs": []}
+
+    (row,) = [change for change in changes([before], [PLAN]) if change.what.startswith("row")]
+
+    assert row.before is None
+    assert (row.after or "").startswith("basis: ")

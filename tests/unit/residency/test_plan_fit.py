@@ -182,6 +182,24 @@ def test_a_field_that_is_just_wide_enough_is_fine(name: str, source: FieldSource
 
 
 @pytest.mark.parametrize(
+    ("name", "source", "taken_by"),
+    [
+        ("Channel__c", CHANNEL, "Text"),
+        ("Channel__c", CHANNEL, "TextArea"),
+        ("Channel__c", CHANNEL, "LongTextArea"),
+        ("Channel__c", CHANNEL, "Picklist"),
+        ("Total__c", TOTAL, "Number"),
+        ("Total__c", TOTAL, "Currency"),
+        ("Item_Count__c", FieldSource(count="items"), "Number"),
+    ],
+)
+def test_a_kind_of_field_is_taken_by_every_type_that_can_hold_it(
+    name: str, source: FieldSource, taken_by: str
+) -> None:
+    assert faults(name, source, changed(name, type=taken_by)) == []
+
+
+@pytest.mark.parametrize(
     ("trait", "told"),
     [
         ("is_external_id", "must be an external id"),

@@ -17,6 +17,7 @@ from residency.plan.compile import compile_plan
 from residency.plan.faults import PlanError
 from residency.plan.model import Plan, ProcessorRef
 from residency.plan.processors import (
+    UNTOUCHABLE,
     Fields,
     Processors,
     apply_processors,
@@ -138,6 +139,10 @@ def test_a_processor_that_does_not_fit_the_output_is_a_problem(processor: Made, 
 
     assert refs == ()
     assert told in problems[0]
+
+
+def test_what_names_a_row_and_says_what_to_do_with_it_is_no_processors() -> None:
+    assert {"External_Id__c", "Base_Version__c", "cleared", "deleted"} == UNTOUCHABLE
 
 
 def test_a_processor_that_fits_is_named_with_its_file() -> None:

@@ -13,10 +13,11 @@ from residency.contracts.model import Contract, FieldSource, Output
 from residency.keys import TokenKeys
 from residency.plan.compile import Policy, compile_plan
 from residency.plan.faults import PlanError
+from residency.plan.fields import Decided, Target, make_field
 from residency.plan.model import Each, FieldPlan, MapKey, Plan, Step, leaf_path, parse_path
 from residency.plan.strip import find_all, look_up, strip
 from residency.policy.destinations import Destination
-from residency.policy.rules import Action, Rule
+from residency.policy.rules import Action, Decision, Rule
 from residency.tokens import Tokeniser
 from schemas.codec import decode
 from schemas.errors import QuarantineError, Reason
@@ -271,7 +272,7 @@ def test_a_decimal_keeps_its_own_scale() -> None:
         (
             "Long__c",
             FieldSource(sum="lines[].dose"),
-            "policy gives drop for lines[].dose (no rule)",
+            "policy gives drop for lines[].dose (no rule); sum is for what it keeps",
         ),
         ("Long__c", FieldSource(count="pills"), "keeps nothing of pills"),
         ("Long__c", FieldSource(sum="lines.quantity"), "names no array"),
@@ -325,6 +326,16 @@ def test_omit_passes_over_what_policy_or_schema_lack_and_over_no_mistake(
 
 def test_wider_digits_are_fine_where_a_range_bounds_them() -> None:
     assert made("Money__c", FieldSource(path="wide"), event(None, wide=b"\x7b")) == Decimal("1.23")
+
+
+def test_an_amount_of_another_scale_than_a_generaliser_reads_is_named() -> None:
+    (leaf,) = [leaf for leaf in EVENT.leaves if leaf.path == "lines[].fine"]
+    decided = {leaf.path: Decided(leaf, Decision(Action.GENERALISE, "rounded:10"))}
+
+    source = FieldSource(path="lines[0].fine")
+    told = make_field(Target("Money__c", "decimal", None, 18, 2), source, decided)
+
+    assert told == "rounded:10 reads amounts of scale 2; lines[].fine has 3"
 
 
 def test_a_deletion_says_that_and_whose_row_and_nothing_else() -> None:

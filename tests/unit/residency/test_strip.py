@@ -247,6 +247,7 @@ def renamed(value: bytes) -> bytes:
     [
         ("items", [{"sku": "ada@example.com"}]),
         ("currency", "eur"),
+        ("currency", "EUR\n"),
         ("totals.grand_total", money(10**12)),
         ("placed_at", -1),
         ("items", [{"sku": "A-1"}] * 10_001),
@@ -416,6 +417,7 @@ class TestBook:
             (lambda self: self.wire("GB"), "customers", Reason.WRONG_REGION),
             (lambda self: self.wire("XX"), "customers", Reason.UNKNOWN_JURISDICTION),
             (lambda self: b"\0" * 1_000_001, "customers", Reason.OVERSIZE),
+            (lambda self: b"\0" * 1_000_000, "customers", Reason.UNKNOWN_SCHEMA),
         ],
     )
     def test_what_cannot_be_decided_is_quarantined_with_its_reason(
