@@ -48,7 +48,7 @@ class Mutant:
         line: Where it is, from 1.
         change: ``<code before> => <code after>``: the statement, or as much around the change
             as fits a line; the same change again in a function has ``#2`` behind it.
-        span: First and last line of that function; (0, 0) outside functions.
+        span: First and last line of that function, decorators included; (0, 0) outside functions.
 
     """
 
@@ -197,7 +197,7 @@ def _under(
             if isinstance(child, ast.FunctionDef) and function == MODULE:
                 # Defaults are evaluated where the function is defined.
                 yield from _under(child.args, names, here, MODULE, (0, 0))
-                inside, lines = ".".join(names), (child.lineno, child.end_lineno or child.lineno)
+                inside, lines = ".".join(names), _lines(child)
                 yield from _under(_Body(child.body), names, here, inside, lines)
                 continue
             yield from _under(child, names, here, inside, lines)
@@ -211,6 +211,12 @@ class _Body(ast.AST):
     def __init__(self, body: list[ast.stmt]) -> None:
         super().__init__()
         self.body = body
+
+
+def _lines(function: ast.FunctionDef) -> tuple[int, int]:
+    """Return first and last line, decorators included: a frame starts at the first of them."""
+    first = min([function.lineno, *(one.lineno for one in function.decorator_list)])
+    return first, function.end_lineno or function.lineno
 
 
 def _is_left_alone(parent: ast.AST, child: ast.AST) -> bool:

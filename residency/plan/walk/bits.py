@@ -62,7 +62,7 @@ def is_utf8(data: Bytes, at: int, end: int) -> bool:
         at += 1
         if lead < 0x80:
             continue
-        low, high, more = 0x80, 0xBF, 0
+        low, high = 0x80, 0xBF
         if 0xC2 <= lead <= 0xDF:
             more = 1
         elif 0xE0 <= lead <= 0xEF:

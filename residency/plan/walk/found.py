@@ -17,11 +17,9 @@ BODY_AT = 5  # magic byte and schema id come first
 def spans_of(values: Sequence[bytes]) -> tuple[bytes, Any, Any, Any]:
     """Return (the values joined, the same as an array, where each body starts, where it ends)."""
     data = b"".join(values)
-    ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))
-    starts = np.empty_like(ends)
-    starts[:1], starts[1:] = 0, ends[:-1]
-    starts += BODY_AT
-    return data, view(data), ints(starts), ints(ends)
+    sizes = np.fromiter(map(len, values), np.int64, len(values))
+    ends = np.cumsum(sizes)
+    return data, view(data), ints(ends - sizes + BODY_AT), ints(ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ def walk_all(program: Program, values: Sequence[bytes], slots: int) -> Found:
     """Walk a batch along a program that writes so many slots."""
     number = len(values)
     data, array, starts, ends = spans_of(values)
-    found = np.full((max(slots, 1), 2, number), ops.ABSENT, np.int64)
+    found = np.full((slots, 2, number), ops.ABSENT, np.int64)
     status = np.zeros(number, np.uint8)
     walk(
         program.code, program.table, program.keys, program.key_ends, program.depth,

@@ -65,9 +65,9 @@ def walk(
         status: Out: a verdict for each event.
 
     """
-    left = np.zeros(depth + 1, np.int64)
-    block = np.zeros(depth + 1, np.int64)
-    index = np.zeros(depth + 1, np.int64)
+    left = np.zeros(depth, np.int64)
+    block = np.zeros(depth, np.int64)
+    index = np.zeros(depth, np.int64)
     used = 0
     for event in range(len(starts)):
         at, end = starts[event], ends[event]
@@ -163,9 +163,6 @@ def walk(
                             verdict = MALFORMED
                             break
                         block[top] = at + size
-                    if number > end - at:
-                        verdict = MALFORMED
-                        break
                     # Kept bytes must be in the form that a writer gives them: one block.
                     if code[base + 5] == COPY and (
                         block[top] >= 0 or (number > 0 and index[top] > 0)
@@ -210,11 +207,8 @@ def walk(
                 continue
             elif op == STORE:
                 slot, how, value = code[base + 1], code[base + 2], first
-                if code[base + 3]:
-                    value, is_wide = read_unscaled(data, first, second)
-                    if is_wide:
-                        verdict = ODD
-                        break
+                if code[base + 3]:  # a decimal that was judged fits 64 bits
+                    value, _ = read_unscaled(data, first, second)
                 if how != SET and slots[slot, 1, event] != ABSENT:
                     value, is_fit = add(slots[slot, 0, event], value, how)
                     if not is_fit:
@@ -274,7 +268,7 @@ def walk(
         if verdict != PLAIN:
             used = used_before
         elif run >= 0:
-            if used + 2 > len(tape):
+            if used >= len(tape):
                 return event
             tape[used, 0], tape[used, 1], tape[used, 2] = -1, run, at
             used += 1

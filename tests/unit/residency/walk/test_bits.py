@@ -1,5 +1,6 @@
 """Avro's smallest pieces read and write as the specification, UTF-8 as Python has it."""
 
+import string
 from itertools import product
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from random_avro import varint as specified
+from walk_cases import soon
 
 from residency.plan.walk.accelerator import view
 from residency.plan.walk.assemble import write_amount
@@ -33,6 +35,7 @@ TAILS = (b"", b"\x80", b"\xbf", b"\x8f", b"\x90", b"\x9f", b"\xa0", b"\x7f", b"\
 
 
 @given(LONGS)
+@soon()
 def test_an_integer_is_written_and_read_as_specified(value: int) -> None:
     raw, out = specified(value), np.zeros(10, np.uint8)
 
@@ -48,8 +51,17 @@ def test_an_integer_is_written_and_read_as_specified(value: int) -> None:
         b"\xff" * 10 + b"\x01", b"\x80" * 9,
     ],
 )  # fmt: skip
+@soon()
 def test_an_integer_that_is_overlong_wide_or_cut_short_is_none(raw: bytes) -> None:
-    assert read_long(view(raw), 0, len(raw))[1] == BAD
+    before = b"\x80\xff"
+
+    assert read_long(view(raw), 0, len(raw)) == (0, BAD)
+    assert read_long(view(before + raw), 2, 2 + len(raw)) == (0, BAD)
+    assert read_long(view(before + raw + b"\1"), 2, 2 + len(raw)) == (0, BAD)
+
+
+def test_no_position_is_taken_for_none() -> None:
+    assert BAD < 0
 
 
 def test_the_widest_integers_are_some() -> None:
@@ -58,9 +70,11 @@ def test_the_widest_integers_are_some() -> None:
         (b"\xfe" + b"\xff" * 8 + b"\x01", 2**63 - 1),
     ):
         assert read_long(view(raw), 0, 10) == (value, 10)
+        assert read_long(view(b"\x80" + raw + b"\1"), 1, 11) == (value, 11)
 
 
 @pytest.mark.parametrize("lead", range(256))
+@soon()
 def test_utf8_is_what_python_takes(lead: int) -> None:
     for tail in product(TAILS, TAILS, TAILS):
         raw = bytes([lead]) + b"".join(tail)
@@ -69,6 +83,7 @@ def test_utf8_is_what_python_takes(lead: int) -> None:
 
 
 @given(st.text(), st.binary(max_size=4))
+@soon()
 def test_utf8_of_any_text_and_what_follows_it(text: str, more: bytes) -> None:
     raw = text.encode("utf-8", "surrogatepass") + more
 
@@ -83,7 +98,19 @@ def _decodes(raw: bytes) -> bool:
     return True
 
 
-@given(st.integers(-(2**80), 2**80), st.integers(0, 3))
+@soon()
+def test_utf8_ends_where_it_is_said_to() -> None:
+    raw = "aéλ漢\U0001f600".encode()
+    for start, stop in product(range(len(raw) + 1), repeat=2):
+        if start <= stop:
+            assert is_utf8(view(raw), start, stop) == _decodes(raw[start:stop])
+
+
+@given(
+    st.integers(-(2**80), 2**80) | LONGS | st.sampled_from([*EDGES, 2**63, -(2**63) - 1]),
+    st.integers(0, 3),
+)
+@soon()
 def test_a_decimal_is_read_whatever_its_padding(value: int, padding: int) -> None:
     width = (value if value >= 0 else ~value).bit_length() // 8 + 1
     raw = value.to_bytes(width + padding, "big", signed=True)
@@ -94,7 +121,20 @@ def test_a_decimal_is_read_whatever_its_padding(value: int, padding: int) -> Non
     assert found == ((value, 0) if -(2**63) <= value < 2**63 else (0, TOO_WIDE))
 
 
+@pytest.mark.parametrize("value", [0, 1, -1, 127, 128, -128, -129, 255, -256, 2**63 - 1, -(2**63)])
+@pytest.mark.parametrize("padding", [0, 1, 2, 9])
+@soon()
+def test_a_decimal_is_read_wherever_it_lies(value: int, padding: int) -> None:
+    width = (value if value >= 0 else ~value).bit_length() // 8 + 1
+    raw = value.to_bytes(width + padding, "big", signed=True)
+    data, stop = view(b"\0\xff\x7f" + raw + b"\xff\0"), 3 + len(raw)
+
+    assert narrow(data, 3, stop) == 3 + padding
+    assert read_unscaled(data, 3, stop) == (value, 0)
+
+
 @given(LONGS)
+@soon()
 def test_an_amount_is_written_in_its_shortest_form(value: int) -> None:
     width = (value if value >= 0 else ~value).bit_length() // 8 + 1
     out = np.zeros(24, np.uint8)
@@ -119,3 +159,21 @@ def test_a_uuid_is_hex_digits_and_dashes_in_their_places(text: str, is_one: bool
     raw = text.encode()
 
     assert is_uuid(view(raw), 0, len(raw)) == is_one
+
+
+@pytest.mark.parametrize("place", [0, 7, 9, 35])
+def test_a_digit_of_a_uuid_is_hexadecimal(place: int) -> None:
+    text = b"0b0b8a3e-7a41-4a61-9f0f-0000000000ff"
+    for byte in range(256):
+        raw = text[:place] + bytes([byte]) + text[place + 1 :]
+
+        assert is_uuid(view(b"??" + raw + b"0"), 2, 38) == (byte in string.hexdigits.encode())
+
+
+@pytest.mark.parametrize("place", [8, 13, 18, 23])
+def test_between_the_groups_of_a_uuid_is_a_dash(place: int) -> None:
+    text = b"0b0b8a3e-7a41-4a61-9f0f-0000000000ff"
+    for byte in range(256):
+        raw = text[:place] + bytes([byte]) + text[place + 1 :]
+
+        assert is_uuid(view(raw), 0, 36) == (byte == ord("-"))
