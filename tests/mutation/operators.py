@@ -197,10 +197,16 @@ def _under(
             if isinstance(child, ast.FunctionDef) and function == MODULE:
                 # Defaults are evaluated where the function is defined.
                 yield from _under(child.args, names, here, MODULE, (0, 0))
-                inside, lines = ".".join(names), (child.lineno, child.end_lineno or child.lineno)
+                inside, lines = ".".join(names), _lines(child)
                 yield from _under(_Body(child.body), names, here, inside, lines)
                 continue
             yield from _under(child, names, here, inside, lines)
+
+
+def _lines(function: ast.FunctionDef) -> tuple[int, int]:
+    """Return its first and last line; a call of it is seen at its first decorator."""
+    first = min([function.lineno, *(one.lineno for one in function.decorator_list)])
+    return first, function.end_lineno or function.lineno
 
 
 class _Body(ast.AST):

@@ -67,6 +67,12 @@ def test_a_mutant_is_named_by_its_outermost_function_and_again_by_number() -> No
     }
 
 
+def test_a_function_starts_with_its_decorators_where_a_call_of_it_is_seen() -> None:
+    source = Source("@first\n@second\ndef f():\n    return g()\n", "a.py")
+
+    assert [mutant.span for mutant in source.mutants] == [(1, 4)]
+
+
 PAIRS = ((0, 1), (1, 1), (1, 2), (2, 1), (0, 0), (2, 3))
 
 
