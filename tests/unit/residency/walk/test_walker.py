@@ -145,6 +145,16 @@ def test_a_batch_is_written_however_much_its_rows_take(
     assert made.rows == [((key.encode(), record),)] * number
 
 
+def test_a_batch_is_written_however_little_its_many_tokens_are_made_of() -> None:
+    fields = [token(f"T{number}__c", "id") for number in range(10)]
+
+    made = walker(fields).walk([event("a", None)] * 40, [1] * 40)
+
+    key = identity("a")
+    tokens = (b"\2" + prefixed(tokeniser().attribute("thing", "a"))) * 10
+    assert made.rows == [((key.encode(), MADE + prefixed(key) + tokens + b"\2"),)] * 40
+
+
 def test_a_plan_of_another_normaliser_is_left_to_strip() -> None:
     with pytest.raises(UnwalkableError, match="normaliser 99"):
         walker([KEPT], normaliser=99)
