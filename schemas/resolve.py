@@ -107,13 +107,15 @@ class _Resolver:
             msg = f"{self._file}: a type is neither a name, a union nor an object; mend the file"
             raise SetupError(msg)
         kind = schema["type"]
+        if not isinstance(kind, str):  # an object around a whole type adds nothing that is read
+            return self.resolve(kind, namespace, inside)
         if kind in NAMED:
             return self._named(schema, namespace, inside)
-        if kind == "array":
-            return {**schema, "items": self.resolve(schema.get("items"), namespace, inside)}
-        if kind == "map":
-            return {**schema, "values": self.resolve(schema.get("values"), namespace, inside)}
-        return {**schema, "type": self.resolve(kind, namespace, inside)}
+        if kind in {"array", "map"}:
+            inner = "items" if kind == "array" else "values"
+            return {**schema, inner: self.resolve(schema.get(inner), namespace, inside)}
+        found = self.resolve(kind, namespace, inside)
+        return {**schema, "type": found} if isinstance(found, str) else found
 
     def _by_name(self, name: str, namespace: str, inside: tuple[str, ...]) -> Any:  # noqa: ANN401
         if name in PRIMITIVES:

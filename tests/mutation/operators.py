@@ -203,6 +203,12 @@ def _under(
             yield from _under(child, names, here, inside, lines)
 
 
+def _lines(function: ast.FunctionDef) -> tuple[int, int]:
+    """Return its first and last line; a call of it is seen at its first decorator."""
+    first = min([function.lineno, *(one.lineno for one in function.decorator_list)])
+    return first, function.end_lineno or function.lineno
+
+
 class _Body(ast.AST):
     """A function's body alone; shares the list, so that changes take effect."""
 

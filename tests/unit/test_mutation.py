@@ -67,10 +67,10 @@ def test_a_mutant_is_named_by_its_outermost_function_and_again_by_number() -> No
     }
 
 
-def test_a_function_starts_with_its_decorators_as_its_frames_do() -> None:
-    (mutant,) = Source("@one\n@two\ndef f(n):\n    return n\n", "a.py").mutants
+def test_a_function_starts_with_its_decorators_where_a_call_of_it_is_seen() -> None:
+    source = Source("@first\n@second\ndef f():\n    return g()\n", "a.py")
 
-    assert mutant.span == (1, 4)
+    assert [mutant.span for mutant in source.mutants] == [(1, 4)]
 
 
 PAIRS = ((0, 1), (1, 1), (1, 2), (2, 1), (0, 0), (2, 3))

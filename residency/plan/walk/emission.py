@@ -83,7 +83,7 @@ class _Writer:
         """Return the finished program."""
         plans = {made.name: made for made in (self.output.external_id, *self.output.fields)}
         places = {made.name: number for number, made in enumerate(self.output.fields)}
-        self.constant = HEADER.pack(MAGIC, schema.id)
+        self.constant += HEADER.pack(MAGIC, schema.id)
         for one in schema.avro["fields"]:
             name, nullable = one["name"], _nullable(one["type"])
             made = plans.pop(name, None)

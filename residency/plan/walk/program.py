@@ -108,7 +108,7 @@ class _Writer:
                 return
             avro = {"type": avro}
         kind = avro["type"]
-        if not isinstance(kind, str) or (kind not in PRIMITIVES and kind in self._names):
+        if kind in self._names:
             self.node(kind, wish, path, act)
         elif kind == "record":
             for one in avro["fields"]:

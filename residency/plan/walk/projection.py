@@ -53,10 +53,12 @@ class Projection:
 
         Oddly: an array or map that is kept has several blocks, or says their sizes.
         """
+        if not values:
+            return []
         data, array, starts, ends = spans_of(values)
         status = np.zeros(len(values), np.uint8)
         row_ends = self._walk(array, starts, ends, status)
-        tape = self._tape[: row_ends[-1] if len(row_ends) else 0]
+        tape = self._tape[: row_ends[-1]]
         fills = view(self._edit(data, tape))
         room = len(data) + len(fills) + len(values) * len(self._head)
         out, record_ends = np.empty(room, np.uint8), np.empty(len(values), np.int64)

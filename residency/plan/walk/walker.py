@@ -13,10 +13,7 @@ from residency.plan.walk.accelerator import ints, view
 from residency.plan.walk.assemble import assemble
 from residency.plan.walk.build import Builder
 from residency.plan.walk.emission import Emission
-from residency.plan.walk.fills import (
-    Column,
-    varint,
-)
+from residency.plan.walk.fills import Column, varint
 from residency.plan.walk.found import Found, walk_all
 from residency.plan.walk.program import Program, write_program
 from residency.plan.walk.wish import UnwalkableError
@@ -91,6 +88,8 @@ class Walker:
             versions: The row version of each.
 
         """
+        if not values:
+            return Walked([], [])
         found = walk_all(self._program, values, self._slots)
         for check in self._checks:
             check.mark(found.data, found.slots, found.status)
@@ -132,8 +131,7 @@ class Walker:
             joined.append(column.joined)
             if number in ids:
                 keys[number] = _texts(column)
-        places = np.array(ends or [[0]], np.int64)
-        return view(b"".join(joined)), places, keys
+        return view(b"".join(joined)), np.array(ends, np.int64), keys
 
     def _emit(
         self, emission: Emission, found: Found, fills: Any, ends: Any, versions: Sequence[int]
@@ -151,12 +149,12 @@ class Walker:
             if done == len(found.status):
                 break
             room *= 2
-        joined = out[: record_ends[-1]].tobytes() if len(record_ends) else b""
+        joined = out[: record_ends[-1]].tobytes()
         return [joined[a:z] for a, z in pairwise([0, *record_ends.tolist()])]
 
 
 def _texts(column: Column) -> list[bytes]:
     """Return the strings of a column that has one for each event, all of one length."""
-    joined, size = column.joined, column.sizes[0] if column.sizes else 1
+    joined, size = column.joined, column.sizes[0]
     skip = len(varint(size)) if size > _SHORT else 1
     return [joined[at + skip : at + size] for at in range(0, len(joined), size)]

@@ -99,9 +99,22 @@ def test_a_shared_type_is_written_out_once_and_named_after() -> None:
     assert two["type"] == ["null", "t.A"]
 
 
+def test_a_type_may_stand_in_an_object_of_its_own() -> None:
+    types = {"t.A": {"type": "fixed", "name": "A", "namespace": "t", "size": 2}}
+    wrapped = [{"type": "t.A", "doc": "x"}, {"type": {"type": "int"}}, {"type": ["null", "t.A"]}]
+    fields = [{"name": f"f{n}", "type": avro} for n, avro in enumerate(wrapped)]
+
+    made = resolve({"type": "record", "name": "R", "fields": fields}, types, "R.avsc")
+
+    types_made = [one["type"] for one in made["fields"]]
+    assert types_made == [types["t.A"], {"type": "int"}, ["null", "t.A"]]
+    assert [leaf.path for leaf in leaves(made)] == ["f0", "f1", "f2"]
+
+
 @pytest.mark.parametrize(
     ("avro", "words"),
     [
+        ({"type": 7}, "neither a name"),
         ("t.Missing", "is unknown"),
         ("t.Loop", "contains itself"),
         ({"items": "int"}, "neither a name"),

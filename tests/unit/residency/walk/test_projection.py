@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from job import HEADER_IN, HEADER_OUT, Job
 from orders import JOB, KEY, SCHEMA_IN, SCHEMA_OUT, peers_events
-from random_avro import Values, event_schema
+from random_avro import Values, event_schema, varint
 from walk_cases import soon
 
 from residency.plan.kinds import digits, kind_of
+from residency.plan.walk.fills import Column, text
+from residency.plan.walk.program import Acts
+from residency.plan.walk.projection import Projection
 from schemas.errors import SetupError
 from schemas.resolve import named_types
 
@@ -122,3 +125,64 @@ def test_a_batch_longer_than_any_before_grows_the_tape() -> None:
 def test_a_job_that_does_not_fit_its_schemas_is_refused_by_name(job: Any, names: str) -> None:
     with pytest.raises(SetupError, match=names):
         Job.load(json.dumps(SCHEMA_IN), json.dumps(SCHEMA_IN), json.dumps(job), key=KEY)
+
+
+NAMES = {"type": "array", "items": {"type": "record", "name": "t.N", "fields": [
+    {"name": "first", "type": "string"}, {"name": "gone", "type": "string"},
+    {"name": "last", "type": "string"}, {"name": "age", "type": "long"},
+]}}  # fmt: skip
+PEOPLE = {"type": "record", "name": "t.P", "fields": [{"name": "people", "type": NAMES}]}
+ACTS = Acts(frozenset({"people[].gone"}), {"people[].first": 0, "people[].last": 1})
+
+
+def doubled(data: bytes, firsts: Any, lasts: Any) -> Column:
+    pieces = [text(data[a:z] * 2) for a, z in zip(firsts.tolist(), lasts.tolist(), strict=True)]
+    return Column(b"".join(pieces), [len(piece) for piece in pieces])
+
+
+def initial(data: bytes, firsts: Any, lasts: Any) -> Column:
+    del lasts
+    return Column(b"".join(text(data[at : at + 1]) for at in firsts.tolist()), [2] * len(firsts))
+
+
+def person(first: bytes, gone: bytes, last: bytes) -> bytes:
+    return text(first) + gone + text(last) + varint(300)
+
+
+def people(number: int, *, smaller: bool) -> bytes:
+    """Return a list of persons, as it is or as its projection has it."""
+    persons = []
+    for n in range(number):
+        first, last = b"f%d" % n, b"last%d" % n
+        if smaller:
+            persons.append(person(first * 2, b"", last[:1]))
+        else:
+            persons.append(person(first, text(b"secret"), last))
+    return (varint(number) + b"".join(persons) if number else b"") + b"\0"
+
+
+def small(*numbers: int, head: bytes) -> list[bytes]:
+    return [head + people(number, smaller=True) for number in numbers]
+
+
+@pytest.mark.parametrize("head", [HEADER_OUT, b"", b"h" * 300])
+@pytest.mark.parametrize("numbers", [(), (1,), (0,), (2, 0, 1), (40, 3), (1, 200, 2)])
+def test_each_event_has_its_own_edits_however_many_there_are(
+    numbers: tuple[int, ...], head: bytes
+) -> None:
+    projection = Projection(PEOPLE, ACTS, [doubled, initial], head)
+    events = [HEADER_IN + people(number, smaller=False) for number in numbers]
+
+    for _ in range(2):
+        assert projection.project(events) == small(*numbers, head=head)
+
+
+def test_an_event_that_is_not_plain_takes_no_other_with_it() -> None:
+    projection = Projection(PEOPLE, ACTS, [doubled, initial], b"head")
+    events = [HEADER_IN + people(number, smaller=False) for number in (2, 3, 1)]
+
+    made = projection.project([events[0], events[1][:-1], events[2], HEADER_IN + b"\1\0"])
+
+    first, last = small(2, 1, head=b"head")
+    assert made == [first, None, last, None]
+    assert projection.project([events[1][:-1]]) == [None]
