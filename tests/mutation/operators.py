@@ -219,12 +219,6 @@ class _Body(ast.AST):
         self.body = body
 
 
-def _lines(function: ast.FunctionDef) -> tuple[int, int]:
-    """Return first and last line, decorators included: a frame starts at the first of them."""
-    first = min([function.lineno, *(one.lineno for one in function.decorator_list)])
-    return first, function.end_lineno or function.lineno
-
-
 def _is_left_alone(parent: ast.AST, child: ast.AST) -> bool:
     match child:
         case ast.Expr(value=ast.Constant(value=str())) | ast.JoinedStr() | ast.Import():
