@@ -158,7 +158,7 @@ def carry(client: dict[str, Any], route: Route, job: Job, meter: Meter) -> None:
     """Carry out *job* from topic to topic until the meter's halt."""
     (topic,) = route.generations
     start_at_the_beginning(client, route.group, topic)
-    job.projection.project([])  # compiles the kernels, or loads them
+    job.projection.project([b""])  # compiles the kernels, or loads them
     signals = telemetry("border", "eu", None, {})
     try:
         Hop(client, route, JobDuties(job, meter), signals).run(meter.halt)

@@ -125,7 +125,7 @@ class Bench:
         meter = Meter(wanted, threading.Event())
         (source,) = way.generations
         start_at_the_beginning(self.client, way.group, source)
-        job.projection.project([])
+        job.projection.project([b""])
         signals = self.signals()
         worker = ClockedHop(self.client, way, JobDuties(job, meter), signals)
         worker.shares = Shares()

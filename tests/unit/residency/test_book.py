@@ -18,6 +18,7 @@ from residency.plan.book import MAX_VALUE_BYTES, Crossed, PlanBook, compile_all
 from residency.plan.faults import PlanError
 from residency.plan.model import Plan, ProcessorRef
 from residency.plan.processors import Fields
+from residency.plan.walk.accelerator import IS_ACCELERATED
 from residency.plan.walk.walker import Walker
 from schemas.codec import HEADER, MAGIC, encode
 from schemas.errors import QuarantineError, Reason
@@ -204,7 +205,30 @@ def test_a_plan_that_no_walker_knows_leaves_the_others_theirs(
     assert [head[1] for head in found._walkers] == [HEADER.pack(MAGIC, known.schema_id)]  # noqa: SLF001
 
 
-def test_warming_up_has_every_walker_walk_nothing(
+@pytest.mark.skipif(not IS_ACCELERATED, reason="Numba is not installed, or told not to compile")
+def test_after_warming_up_a_batch_has_nothing_left_to_compile() -> None:
+    script = (
+        "import sys; sys.path[:0] = sys.argv[1:3]\n"
+        "import test_book as t\n"
+        "from residency.plan.walk.assemble import assemble, write_tokens\n"
+        "from residency.plan.walk.kernel import walk\n"
+        "kernels = (walk, assemble, write_tokens)\n"
+        "book = t.PlanBook.load('eu', t.KEYS, t.ON)\n"
+        "book.warm_up()\n"
+        "warm = [len(one.signatures) for one in kernels]\n"
+        "t.as_batch(book, t.batch_of(list(t.published(40))))\n"
+        "print(warm, [len(one.signatures) for one in kernels])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(Path(__file__).parent), str(ROOT)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert done.stdout.strip() == "[1, 1, 1] [1, 1, 1]"
+
+
+def test_warming_up_has_every_walker_walk_one_malformed_event(
     book: PlanBook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     walked: list[tuple[int, list[bytes], list[int]]] = []
@@ -214,7 +238,7 @@ def test_warming_up_has_every_walker_walk_nothing(
 
     book.warm_up()
 
-    assert walked == [(number, [], []) for number in book.plans]
+    assert walked == [(number, [b""], [0]) for number in book.plans]
 
 
 def test_a_record_of_the_greatest_size_is_walked_and_a_larger_one_is_not(book: PlanBook) -> None:
