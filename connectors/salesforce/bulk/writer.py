@@ -6,7 +6,6 @@ crash finds it, and nothing else is written before the org can do nothing more o
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 from connectors.salesforce.bulk.ingest import ENDED, OURS, RUNNING, Info, Ingest, State
@@ -27,6 +26,7 @@ from schemas.errors import HaltError, HomeportError
 from schemas.events import RecordId
 
 LOG = logging.getLogger("homeport.salesforce")
+TAKEN: Final = "BULK_API_ERROR"  # said, among others, of a second upload to one job
 UPLOADS: Final = 2  # a new job each; a first upload that was not answered may block its job
 SLOWER: Final = 1.5  # each look at a running job waits so much longer than the last
 # What another try of the same row would say again. All else is not worth keeping.
@@ -155,11 +155,21 @@ class BulkWriter:
     def _start(
         self, sobject: str, operation: str, key_field: str, table: Table, rows: Mapping[str, Ids]
     ) -> Job:
-        """Return a new job that the org now carries out."""
-        for _ in range(UPLOADS - 1):
-            with suppress(BodyRefusedError):
+        """Return a new job that the org now carries out.
+
+        Raises:
+            OrgUnavailableError: Upload after upload was refused: perhaps each had arrived and only
+                its answer was lost, so that the next try found it there. None is carried out.
+
+        """
+        for _ in range(UPLOADS):
+            try:
                 return self._open(sobject, operation, key_field, table, rows)
-        return self._open(sobject, operation, key_field, table, rows)
+            except BodyRefusedError as exc:
+                if exc.error.code != TAKEN:
+                    raise
+        msg = f"{operation} {sobject}: {UPLOADS} uploads were refused ({TAKEN})"
+        raise OrgUnavailableError(msg)
 
     def _open(
         self, sobject: str, operation: str, key_field: str, table: Table, rows: Mapping[str, Ids]

@@ -56,11 +56,23 @@ def test_an_upload_that_is_refused_is_tried_once_more_by_a_new_job() -> None:
     store = KeptJobs()
     org = Org(lambda call: refused(call, 400, "BULK_API_ERROR") if call.method == "PUT" else None)
 
-    with pytest.raises(RequestRefusedError, match="BULK_API_ERROR"):
+    # handed back, and no halt: the answers may have been lost, not the uploads
+    with pytest.raises(OrgUnavailableError, match="BULK_API_ERROR"):
         open_writer(org, store).upsert(ORDER, KEY, ROWS, ids_of(ROWS))
 
     assert [call for call in org.calls if call == "POST "] == ["POST "] * 2
     assert [call for call in org.calls if call == f"PATCH /{JOB}"] == [f"PATCH /{JOB}"] * 2
+    assert store.unfinished() == []
+
+
+def test_an_upload_that_is_refused_for_another_reason_halts_at_once() -> None:
+    store = KeptJobs()
+    org = Org(lambda call: refused(call, 400, "INVALIDJOB") if call.method == "PUT" else None)
+
+    with pytest.raises(RequestRefusedError, match="INVALIDJOB"):
+        open_writer(org, store).upsert(ORDER, KEY, ROWS, ids_of(ROWS))
+
+    assert org.calls.count("POST ") == 1
     assert store.unfinished() == []
 
 
