@@ -1,9 +1,10 @@
 """What one service process may know: read once from its own 0600 file, passed down."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -14,6 +15,7 @@ from schemas.errors import SetupError
 from streams.backlog import BatchPolicy
 from streams.limit import LimitPolicy
 
+T = TypeVar("T")
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -69,22 +71,10 @@ def load_settings(home: Path, region: str, service: str) -> Settings:
 
     """
     path = home / region / "services" / f"{service}.json"
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if path.stat().st_mode & 0o077:
-            msg = f"{path}: others can read these credentials; run `chmod 600` on it"
-            raise SetupError(msg)
-        return TypeAdapter(Settings).validate_python(raw)
-    except FileNotFoundError as exc:
+    if not path.exists():
         msg = f"{path}: missing; run `homeport up` first"
-        raise SetupError(msg) from exc
-    except ValidationError as exc:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
-        msg = f"{path}: {faults}"
-        raise SetupError(msg) from None  # the cause quotes what it refused
-    except json.JSONDecodeError:
-        msg = f"{path}: not JSON; run `homeport up` to write it again"
-        raise SetupError(msg) from None
+        raise SetupError(msg)
+    return _checked(path, Settings, lambda raw: raw, "run `homeport up` to write it again")
 
 
 def load_org(path: Path) -> SalesforceConfig:
@@ -94,20 +84,28 @@ def load_org(path: Path) -> SalesforceConfig:
         SetupError: The file is missing, readable by others, or has a key we do not know.
 
     """
+
+    def way_in(raw: Any) -> Any:  # noqa: ANN401, JSON
+        return raw.get("salesforce", raw) if isinstance(raw, dict) else raw
+
+    return _checked(path, SalesforceConfig, way_in, "see docs/salesforce-org.md")
+
+
+def _checked(path: Path, kind: type[T], part: Callable[[Any], Any], step: str) -> T:
+    """Return *part* of a file of credentials as a *kind*; *step* mends a file that is none."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if path.stat().st_mode & 0o077:
             msg = f"{path}: others can read these credentials; run `chmod 600` on it"
             raise SetupError(msg)
-        way_in = raw.get("salesforce", raw) if isinstance(raw, dict) else raw
-        return TypeAdapter(SalesforceConfig).validate_python(way_in)
+        return TypeAdapter(kind).validate_python(part(raw))
     except OSError as exc:
-        msg = f"{path}: cannot be read ({type(exc).__name__}); see docs/salesforce-org.md"
+        msg = f"{path}: cannot be read ({type(exc).__name__}); {step}"
         raise SetupError(msg) from exc
     except ValidationError as exc:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
         msg = f"{path}: {faults}"
         raise SetupError(msg) from None  # the cause quotes what it refused
     except ValueError:
-        msg = f"{path}: not JSON; see docs/salesforce-org.md"
+        msg = f"{path}: not JSON; {step}"
         raise SetupError(msg) from None

@@ -2,7 +2,6 @@
 
 import os
 from base64 import b64encode
-from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,14 @@ import orjson
 from schemas.errors import Reason
 from streams.cli import EXIT_WRONG
 from streams.cli.options import home_option, json_option, region_option
-from streams.cli.quarantined import collected, load_entries, one_of, parse_since, report_retry
+from streams.cli.quarantined import (
+    collected,
+    load_entries,
+    one_of,
+    parse_since,
+    report_list,
+    report_retry,
+)
 
 if TYPE_CHECKING:
     from streams.quarantine import Entry
@@ -67,32 +73,25 @@ def list_(  # noqa: PLR0913, PLR0917, click passes each option as one
         and reason in {None, entry.reason}
         and (since is None or entry.since >= since)
     ]
-    counts = Counter(entry.reason for entry in found)
-    shown = found[-limit:][::-1] if limit else []
-    if as_json:
-        document = {
-            "region": region,
-            "total": len(found),
-            "reasons": dict(counts.most_common()),
-            "records": [entry.to_json() for entry in shown],
-        }
-        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-        return
-    for name, n in counts.most_common():
-        click.echo(f"{n:>8}  {name}")
-    click.echo(f"{len(found):>8}  in all, {region}")
-    if shown:
-        click.echo()
-    for entry in shown:
-        plan = (entry.plan or "-")[:DIGEST]
-        where = f" at {entry.path}" if entry.path else ""
-        settled = f", {entry.settled}" if entry.settled else ""
-        click.echo(
-            f"{entry.since:%Y-%m-%d %H:%M:%S}  {entry.record}  {entry.reason}{where}"
-            f"  plan {plan}{settled}"
-        )
-    if len(found) > len(shown) > 0:
-        click.echo(f"and {len(found) - len(shown)} older; --limit shows more")
+    report_list(
+        region,
+        found,
+        groups="reasons",
+        group_of=lambda entry: entry.reason,
+        line=_line,
+        limit=limit,
+        as_json=as_json,
+    )
+
+
+def _line(entry: "Entry") -> str:
+    plan = (entry.plan or "-")[:DIGEST]
+    where = f" at {entry.path}" if entry.path else ""
+    settled = f", {entry.settled}" if entry.settled else ""
+    return (
+        f"{entry.since:%Y-%m-%d %H:%M:%S}  {entry.record}  {entry.reason}{where}"
+        f"  plan {plan}{settled}"
+    )
 
 
 @quarantine.command()

@@ -1,6 +1,7 @@
 """What the commands on a region's quarantine share: which entries, and how a retry ended."""
 
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import orjson
 from schemas.errors import RetriableError, SetupError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from streams.quarantine import Entry
     from streams.retry import Outcome
@@ -39,6 +40,50 @@ def parse_since(ctx: click.Context, param: click.Parameter, value: str | None) -
         msg = "say 30m, 2h, 7d or a time like 2026-11-25T16:00"
         raise click.BadParameter(msg, param=param) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def report_list(  # noqa: PLR0913, what two commands say differently
+    region: str,
+    found: "Sequence[Entry]",
+    *,
+    groups: str,
+    group_of: "Callable[[Entry], str | None]",
+    line: "Callable[[Entry], str]",
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Print how many entries there are of each group, and the newest, newest first.
+
+    Args:
+        region: Whose.
+        found: Oldest first.
+        groups: What the groups are called in JSON.
+        group_of: An entry's.
+        line: An entry for people.
+        limit: How many entries are shown.
+        as_json: Print one JSON document instead.
+
+    """
+    counts = Counter(group_of(entry) for entry in found)
+    shown = found[-limit:][::-1] if limit else []
+    if as_json:
+        document = {
+            "region": region,
+            "total": len(found),
+            groups: dict(counts.most_common()),
+            "records": [entry.to_json() for entry in shown],
+        }
+        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        return
+    for name, n in counts.most_common():
+        click.echo(f"{n:>8}  {name}")
+    click.echo(f"{len(found):>8}  in all, {region}")
+    if shown:
+        click.echo()
+    for entry in shown:
+        click.echo(line(entry))
+    if len(found) > len(shown) > 0:
+        click.echo(f"and {len(found) - len(shown)} older; --limit shows more")
 
 
 def collected(outcomes: "Iterable[Outcome]", total: int) -> "list[Outcome]":

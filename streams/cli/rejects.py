@@ -1,17 +1,22 @@
 """``homeport rejects``: rows that the org refused, why, and sending them again."""
 
-from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import orjson
 
 from schemas.errors import Reason
 from streams.cli import EXIT_WRONG
 from streams.cli.options import home_option, json_option, region_option
-from streams.cli.quarantined import collected, load_entries, one_of, parse_since, report_retry
+from streams.cli.quarantined import (
+    collected,
+    load_entries,
+    one_of,
+    parse_since,
+    report_list,
+    report_retry,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,26 +74,9 @@ def list_(  # noqa: PLR0913, PLR0917, click passes each option as one
         for entry in chosen(load_entries(home, region).values(), code, sobject, since)
         if with_settled or entry.settled is None
     ]
-    codes = Counter(_code(entry) for entry in found)
-    shown = found[-limit:][::-1] if limit else []
-    if as_json:
-        document = {
-            "region": region,
-            "total": len(found),
-            "codes": dict(codes.most_common()),
-            "records": [entry.to_json() for entry in shown],
-        }
-        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-        return
-    for name, n in codes.most_common():
-        click.echo(f"{n:>8}  {name}")
-    click.echo(f"{len(found):>8}  in all, {region}")
-    if shown:
-        click.echo()
-    for entry in shown:
-        click.echo(_line(entry))
-    if len(found) > len(shown) > 0:
-        click.echo(f"and {len(found) - len(shown)} older; --limit shows more")
+    report_list(
+        region, found, groups="codes", group_of=_code, line=_line, limit=limit, as_json=as_json
+    )
 
 
 @rejects.command()

@@ -172,7 +172,7 @@ class FakeBulk:
         return [self.results.get(key, DONE) for key in keys]
 
     def hard_delete(self, sobject: str, ids: Sequence[str]) -> list[RowResult]:
-        raise NotImplementedError
+        pytest.fail(f"{len(ids)} rows of {sobject} purged, and none was to be deleted")
 
 
 def bulk_sink(config: SalesforceConfig, org: FakeOrg, bulk: FakeBulk) -> SalesforceSink:
