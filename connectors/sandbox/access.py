@@ -3,8 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from connectors.sandbox.deployed.metadata import (
+    Field,
+    Metadata,
+    ObjectAccess,
+    PermissionSet,
+    SObject,
+)
 from connectors.sandbox.errors import not_found
-from connectors.sandbox.metadata import Field, Metadata, ObjectAccess, PermissionSet, SObject
 
 ADMIN_ACCESS = ObjectAccess(read=True, create=True, edit=True, delete=True, view_all=True)
 USER_PREFIX = "005"

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from connectors.sandbox.apps import RegisteredApp
+from connectors.sandbox.logins.apps import RegisteredApp
 
 DAILY_API_CALLS = 100_000  # what an Enterprise org has before licences add to it
 WINDOW_MIN = 24 * 60

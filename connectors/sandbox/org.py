@@ -13,14 +13,13 @@ from typing import TypeVar
 
 from connectors.embedded.files import private_dir
 from connectors.sandbox.access import USER_PREFIX, User, View, Views
-from connectors.sandbox.apps import CLI_APP, AppBook, RegisteredApp
-from connectors.sandbox.collections import Writer
-from connectors.sandbox.faults import Faults
-from connectors.sandbox.hindrances import hindrances
+from connectors.sandbox.deployed.metadata import DEFAULT_SESSION_MINUTES, load_metadata
+from connectors.sandbox.faults.book import Faults
+from connectors.sandbox.faults.hindrances import hindrances
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.limits import DAILY_API_CALLS, ApiUsage, window_start
-from connectors.sandbox.metadata import DEFAULT_SESSION_MINUTES, load_metadata
-from connectors.sandbox.oauth import (
+from connectors.sandbox.logins.apps import CLI_APP, AppBook, RegisteredApp
+from connectors.sandbox.logins.oauth import (
     OAuthError,
     TokenRequest,
     digest,
@@ -28,8 +27,9 @@ from connectors.sandbox.oauth import (
     token_answer,
     verify,
 )
-from connectors.sandbox.query import QueryEngine
-from connectors.sandbox.reader import RecordReader
+from connectors.sandbox.rows.reader import RecordReader
+from connectors.sandbox.rows.writer import Writer
+from connectors.sandbox.soql.engine import QueryEngine
 from connectors.sandbox.store import Store
 
 T = TypeVar("T")

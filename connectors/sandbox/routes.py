@@ -1,9 +1,20 @@
-"""The resources that answer alone and within a composite, below ``/services/data/vXX.0``."""
+"""Which handler answers which path.
 
-from connectors.sandbox import rows
-from connectors.sandbox.deletes import delete_collection
+`PARTS` answer alone and within a composite, below ``/services/data/vXX.0``; `ROUTES` are all.
+"""
+
+from connectors.sandbox import resources as top
+from connectors.sandbox.bulk import resources as bulk
+from connectors.sandbox.composite.resource import post_composite
 from connectors.sandbox.dispatch import Kind, Route
+from connectors.sandbox.logins import resource as logins
+from connectors.sandbox.rows import resource as rows
+from connectors.sandbox.rows.deletes import delete_collection
+from connectors.sandbox.soap import post_login
+from connectors.sandbox.web import api, open_to_all
 
+_DATA = r"/services/data/v{version:\d+\.\d}"
+_JOBS = f"{_DATA}/jobs/ingest"
 _SOBJECT = "/sobjects/{sobject}"
 
 PARTS = (
@@ -23,4 +34,24 @@ PARTS = (
     Route("GET", f"{_SOBJECT}/{{field}}/{{value}}", rows.get_by_key, Kind.ROW),
     Route("PATCH", f"{_SOBJECT}/{{field}}/{{value}}", rows.patch_by_key, Kind.ROW),
     Route("DELETE", f"{_SOBJECT}/{{field}}/{{value}}", rows.delete_by_key, Kind.ROW),
+)
+
+ROUTES = (
+    ("GET", "/services/data", open_to_all(top.get_versions)),
+    ("POST", "/services/oauth2/token", open_to_all(logins.post_token, has_faults=True)),
+    ("POST", "/services/oauth2/revoke", open_to_all(logins.post_revoke)),
+    ("POST", "/services/Soap/{api:[cu]}/{version}", post_login),
+    ("GET", "/services/oauth2/userinfo", open_to_all(logins.get_userinfo)),
+    ("GET", "/id/{org}/{user}", open_to_all(logins.get_identity)),
+    ("GET", _DATA, api(top.get_resources)),
+    ("GET", f"{_DATA}/limits", api(top.get_limits)),
+    ("POST", f"{_DATA}/composite", api(post_composite)),
+    ("GET", _JOBS, api(bulk.list_all)),
+    ("POST", _JOBS, api(bulk.post_job)),
+    ("GET", f"{_JOBS}/{{id}}", api(bulk.get_info)),
+    ("PATCH", f"{_JOBS}/{{id}}", api(bulk.patch_job)),
+    ("DELETE", f"{_JOBS}/{{id}}", api(bulk.delete_job)),
+    ("PUT", f"{_JOBS}/{{id}}/batches", api(bulk.put_data)),
+    ("GET", f"{_JOBS}/{{id}}/{{results}}", api(bulk.get_results)),
+    *((r.method, _DATA + r.path, api(r.handler)) for r in PARTS),
 )

@@ -13,9 +13,9 @@ from typing import Any
 
 from connectors.embedded.files import PRIVATE_FILE, private_dir
 from connectors.sandbox.access import User
-from connectors.sandbox.metadata import Field, Metadata
-from connectors.sandbox.reader import Row
-from connectors.sandbox.schema import FOLD, ORG_TABLES, deploy
+from connectors.sandbox.deployed.metadata import Field, Metadata
+from connectors.sandbox.deployed.schema import FOLD, ORG_TABLES, deploy
+from connectors.sandbox.rows.reader import Row
 
 ADMIN = "admin"
 BUSY_TIMEOUT_S = 30

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from connectors.sandbox.call import Answer, Call, Handler
 from connectors.sandbox.errors import ApiError, not_found, refuse
-from connectors.sandbox.fault_acts import FAULT_KEY, Work, act
+from connectors.sandbox.faults.acts import FAULT_KEY, Work, act
 from connectors.sandbox.org import Org, Session
 
 ORG: web.AppKey[Org] = web.AppKey("org", Org)

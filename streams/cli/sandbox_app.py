@@ -12,7 +12,7 @@ from streams.cli.options import home_option, json_option
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from connectors.sandbox.apps import RegisteredApp
+    from connectors.sandbox.logins.apps import RegisteredApp
 
 
 @click.group()
@@ -39,7 +39,7 @@ def list_apps(*, home: Path, as_json: bool) -> None:
     Example:
       homeport sandbox app list --json
     """
-    from connectors.sandbox.apps import read_apps  # noqa: PLC0415 -- late, for --help
+    from connectors.sandbox.logins.apps import read_apps  # noqa: PLC0415 -- late, for --help
 
     rows = [
         {
@@ -120,7 +120,7 @@ def secret(*, name: str, user: str | None, home: Path, as_json: bool) -> None:
       homeport sandbox app secret Region_Sink_EU --json
       {"client_id": "3MVG9...", "client_secret": "..."}
     """
-    from connectors.sandbox.apps import new_secret  # noqa: PLC0415 -- late, for --help
+    from connectors.sandbox.logins.apps import new_secret  # noqa: PLC0415 -- late, for --help
 
     client_id, client_secret = new_secret(home, name, user)
     answer = {"client_id": client_id, "client_secret": client_secret}
@@ -128,6 +128,6 @@ def secret(*, name: str, user: str | None, home: Path, as_json: bool) -> None:
 
 
 def _change(home: Path, name: str, change: "Callable[[RegisteredApp], RegisteredApp]") -> None:
-    from connectors.sandbox.apps import change_app  # noqa: PLC0415 -- late, for --help
+    from connectors.sandbox.logins.apps import change_app  # noqa: PLC0415 -- late, for --help
 
     change_app(home, name, change)

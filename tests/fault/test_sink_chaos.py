@@ -22,7 +22,7 @@ from confluent_kafka import Message, Producer
 from oracle import comparable, expected_rows, kill, org_rows
 
 from connectors.embedded.stack import Stack
-from connectors.sandbox.remote import Control, control
+from connectors.sandbox.faults.remote import Control, control
 from residency import topics
 from residency.expected import field_hmacs
 from residency.keys import secret

@@ -25,7 +25,7 @@ from connectors.salesforce.errors import (
     SessionRefusedError,
 )
 from connectors.salesforce.refusals import Call
-from connectors.sandbox.apps import change_app, new_secret
+from connectors.sandbox.logins.apps import change_app, new_secret
 
 EU = "Region_Sink_EU"
 ROW = {KEY: "a-a", "Status__c": "placed"}

@@ -20,7 +20,7 @@ MAY_MINT_LOGGED = {"residency/ledger/log.py"}
 MAY_IMPORT_FAUST = {"streams/app.py"}
 MAY_PRINT = {
     "connectors/embedded/jars.py",  # the maintainer's script that makes kafka.lock
-    "connectors/sandbox/apps.py",  # stands for a foreign system, and its stderr is its log
+    "connectors/sandbox/logins/apps.py",  # stands for a foreign system, and its stderr is its log
     "connectors/sandbox/web.py",  # as that
 }
 

@@ -10,11 +10,11 @@ from connectors.sandbox.access import User
 from connectors.sandbox.bulk.columns import Column, Record, columns_of, read_record
 from connectors.sandbox.bulk.jobs import Job, Operation, State, change_state, find_job
 from connectors.sandbox.bulk.table import Format, Line, TableError, all_lines, read_lines
-from connectors.sandbox.collections import Outcome, Writer
-from connectors.sandbox.deletes import delete_row
 from connectors.sandbox.errors import Problem
 from connectors.sandbox.ids import sequence_of
 from connectors.sandbox.org import Org
+from connectors.sandbox.rows.deletes import delete_row
+from connectors.sandbox.rows.writer import Outcome, Writer
 from connectors.sandbox.store import Store
 
 CHUNK = 200  # rows per transaction, as in the real org

@@ -8,9 +8,9 @@ from decimal import Decimal
 from connectors.sandbox.access import View
 from connectors.sandbox.bulk.jobs import Operation
 from connectors.sandbox.bulk.table import TableError
+from connectors.sandbox.deployed.metadata import Field
 from connectors.sandbox.errors import InvalidValueError, Problem
-from connectors.sandbox.metadata import Field
-from connectors.sandbox.values import coercer
+from connectors.sandbox.rows.values import coercer
 
 NULL = "#N/A"
 _XSD = {"double": "double", "currency": "double", "datetime": "dateTime", "boolean": "boolean"}

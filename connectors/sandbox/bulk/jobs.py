@@ -9,8 +9,8 @@ from connectors.sandbox.access import USER_PREFIX, User
 from connectors.sandbox.bulk.table import Format
 from connectors.sandbox.errors import ApiError, not_found, refuse
 from connectors.sandbox.ids import record_id, sequence_of
+from connectors.sandbox.rows.values import render_datetime
 from connectors.sandbox.store import ADMIN, Store
-from connectors.sandbox.values import render_datetime
 
 JOB_PREFIX = "750"
 KEEP_S = 7 * 86_400  # results and jobs are kept seven days

@@ -21,9 +21,9 @@ from connectors.sandbox.bulk.jobs import (
     waiting_jobs,
 )
 from connectors.sandbox.bulk.table import TableError
-from connectors.sandbox.fault_plan import Kind
-from connectors.sandbox.faults import A_JOB, Fired
-from connectors.sandbox.hindrances import hit_by
+from connectors.sandbox.faults.book import A_JOB, Fired
+from connectors.sandbox.faults.hindrances import hit_by
+from connectors.sandbox.faults.plan import Kind
 from connectors.sandbox.org import Org
 from connectors.sandbox.store import Store
 from connectors.sandbox.web import report

@@ -16,7 +16,7 @@ import requests
 from simple_salesforce import Salesforce
 
 from connectors.embedded.pki import App, ensure_app, write_apps
-from connectors.sandbox.remote import Control, control
+from connectors.sandbox.faults.remote import Control, control
 
 ROOT = Path(__file__).parents[3]
 START_S = 60

@@ -10,7 +10,7 @@ from typing import Any
 import requests
 
 from connectors.embedded.pki import ensure_app, write_apps
-from connectors.sandbox.apps import RegisteredApp, change_app, new_secret
+from connectors.sandbox.logins.apps import RegisteredApp, change_app, new_secret
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ORDER, KEY = "Commerce_Order__c", "External_Id__c"

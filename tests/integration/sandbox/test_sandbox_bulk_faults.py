@@ -21,7 +21,7 @@ from ingest_jobs import (
     wait,
 )
 
-from connectors.sandbox.remote import Control
+from connectors.sandbox.faults.remote import Control
 
 
 def keys(name: str, rows: int) -> list[str]:

@@ -10,7 +10,7 @@ import requests
 from simple_salesforce.login import token_login
 
 from connectors.embedded.pki import ensure_app
-from connectors.sandbox.apps import change_app, new_secret
+from connectors.sandbox.logins.apps import change_app, new_secret
 
 EU, UK, KEY = "Region_Sink_EU", "Region_Sink_UK", "External_Id__c"
 BLOCKED = {"error": "OAUTH_APP_BLOCKED", "error_description": "this app is blocked by admin"}

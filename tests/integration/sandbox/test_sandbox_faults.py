@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from connectors.sandbox.remote import Control, control
+from connectors.sandbox.faults.remote import Control, control
 from schemas.errors import SetupError
 
 KEY, ORDER = "External_Id__c", "Commerce_Order__c"

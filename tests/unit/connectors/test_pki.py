@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from connectors.embedded import pki
-from connectors.sandbox.apps import read_apps
+from connectors.sandbox.logins.apps import read_apps
 
 
 def certificate(path: Path) -> x509.Certificate:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sandbox.access import User, View, Views
-from connectors.sandbox.collections import Writer
-from connectors.sandbox.metadata import Field, load_metadata
-from connectors.sandbox.reader import RecordReader, Row
+from connectors.sandbox.deployed.metadata import Field, load_metadata
+from connectors.sandbox.rows.reader import RecordReader, Row
+from connectors.sandbox.rows.writer import Writer
 from connectors.sandbox.store import Store
 
 KEY = "External_Id__c"

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.sandbox.fault_acts import target_of
-from connectors.sandbox.fault_plan import Kind, Plan, PlanError, Surface, Trait, read_plan
-from connectors.sandbox.faults import A_JOB, Faults, Target
+from connectors.sandbox.faults.acts import target_of
+from connectors.sandbox.faults.book import A_JOB, Faults, Target
+from connectors.sandbox.faults.plan import Kind, Plan, PlanError, Surface, Trait, read_plan
 
 SLOW = {"kind": "slow", "on": "query", "once": True}
 REFUSED = {

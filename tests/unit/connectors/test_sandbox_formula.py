@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.sandbox.formula import Column, compile_condition
-from connectors.sandbox.formula_functions import Values
-from connectors.sandbox.formula_tree import MAX_DEPTH, MAX_LENGTH, FormulaError
+from connectors.sandbox.rules.formula import Column, compile_condition
+from connectors.sandbox.rules.functions import Values
+from connectors.sandbox.rules.tree import MAX_DEPTH, MAX_LENGTH, FormulaError
 
 COLUMNS: Mapping[str, Column] = {
     column.name.lower(): column

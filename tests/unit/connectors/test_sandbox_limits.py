@@ -1,7 +1,7 @@
 """The allowances count a rolling 24 hours, by the minute."""
 
-from connectors.sandbox.apps import RegisteredApp
 from connectors.sandbox.limits import ApiUsage
+from connectors.sandbox.logins.apps import RegisteredApp
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 

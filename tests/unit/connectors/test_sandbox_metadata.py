@@ -8,10 +8,10 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from connectors.sandbox.access import view_of
-from connectors.sandbox.describe import describe
+from connectors.sandbox.deployed.describe import describe
+from connectors.sandbox.deployed.metadata import SFDX, load_metadata
 from connectors.sandbox.errors import Problem
-from connectors.sandbox.metadata import SFDX, load_metadata
-from connectors.sandbox.reader import RecordReader
+from connectors.sandbox.rows.reader import RecordReader
 from residency.regions import load_regions
 
 METADATA = load_metadata()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from connectors.sandbox.access import User, Views
-from connectors.sandbox.collections import Outcome, Writer
+from connectors.sandbox.deployed.metadata import SFDX, Field, Metadata, SObject, load_metadata
 from connectors.sandbox.errors import Problem
-from connectors.sandbox.metadata import SFDX, Field, Metadata, SObject, load_metadata
-from connectors.sandbox.reader import RecordReader
+from connectors.sandbox.rows.reader import RecordReader
+from connectors.sandbox.rows.writer import Outcome, Writer
 from connectors.sandbox.store import Store
 from schemas.errors import SetupError
 

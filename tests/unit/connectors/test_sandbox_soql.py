@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sandbox.access import User, Views
+from connectors.sandbox.deployed.metadata import load_metadata
 from connectors.sandbox.errors import ApiError
-from connectors.sandbox.metadata import load_metadata
-from connectors.sandbox.query import QueryEngine
-from connectors.sandbox.soql import parse
+from connectors.sandbox.soql.engine import QueryEngine
+from connectors.sandbox.soql.parser import parse
 from connectors.sandbox.store import Store
 
 Ask = Callable[[str], dict[str, Any]]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.sandbox.deployed.metadata import Field
 from connectors.sandbox.errors import InvalidValueError
 from connectors.sandbox.ids import ALPHABET, checksum, record_id, sequence_of
-from connectors.sandbox.metadata import Field
-from connectors.sandbox.values import coercer, decimal_text, parse_datetime, renderer
+from connectors.sandbox.rows.values import coercer, decimal_text, parse_datetime, renderer
 
 TOTAL = Field("Total__c", "Total", "currency", precision=18, scale=2)
 SKU = Field("Sku__c", "Sku", "string", length=64)

@@ -6,14 +6,14 @@ from urllib.parse import quote
 
 from connectors.sandbox.access import View
 from connectors.sandbox.call import Answer, Call
-from connectors.sandbox.collections import Outcome, external_id_field, parse_collection
-from connectors.sandbox.describe import describe, describe_global, summary
+from connectors.sandbox.deployed.describe import describe, describe_global, summary
+from connectors.sandbox.deployed.metadata import Field
 from connectors.sandbox.errors import ApiError, no_such_column, not_found, refuse
 from connectors.sandbox.ids import record_id, sequence_of
-from connectors.sandbox.metadata import Field
-from connectors.sandbox.query import MAX_BATCH
+from connectors.sandbox.rows.values import renderer
+from connectors.sandbox.rows.writer import Outcome, external_id_field, parse_collection
+from connectors.sandbox.soql.engine import MAX_BATCH
 from connectors.sandbox.store import Store
-from connectors.sandbox.values import renderer
 
 CREATED_SINCE = 46  # API version that answers upserts with a body and knows collections' upsert
 FORBIDDEN = frozenset(

@@ -16,9 +16,9 @@ from typing import TypeVar
 
 from connectors.sandbox.access import View
 from connectors.sandbox.errors import Problem
-from connectors.sandbox.fault_plan import Fault, Kind
+from connectors.sandbox.faults.plan import Fault, Kind
 from connectors.sandbox.ids import record_id
-from connectors.sandbox.reader import Row
+from connectors.sandbox.rows.reader import Row
 
 T = TypeVar("T")
 RowKey = tuple[str, int]  # object, sequence number

@@ -9,10 +9,10 @@ from typing import Any
 
 from connectors.sandbox.access import View
 from connectors.sandbox.call import Answer, Call
-from connectors.sandbox.collections import MAX_RECORDS, ROLLED_BACK, Outcome, Writer
 from connectors.sandbox.errors import Problem, refuse
-from connectors.sandbox.hindrances import Hindrances, hindrances
+from connectors.sandbox.faults.hindrances import Hindrances, hindrances
 from connectors.sandbox.ids import is_id, record_id, sequence_of
+from connectors.sandbox.rows.writer import MAX_RECORDS, ROLLED_BACK, Outcome, Writer
 from connectors.sandbox.store import Store
 
 _DELETED = Problem("ENTITY_IS_DELETED", "entity is deleted")

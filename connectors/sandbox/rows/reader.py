@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from connectors.sandbox.access import View
+from connectors.sandbox.deployed.metadata import Field
 from connectors.sandbox.errors import InvalidValueError, Problem, no_such_column, not_writable
-from connectors.sandbox.metadata import Field
-from connectors.sandbox.values import Coerce, Stored, coercer
+from connectors.sandbox.rows.values import Coerce, Stored, coercer
 
 Row = dict[str, Stored]
 

@@ -11,16 +11,16 @@ from urllib.parse import quote
 import orjson
 
 from connectors.sandbox.call import Answer, Call, Inner, parse_json
-from connectors.sandbox.composite_plan import (
+from connectors.sandbox.composite.plan import (
     Part,
     Plan,
     in_order,
     parse_composite,
     too_many_parts,
 )
+from connectors.sandbox.composite.references import UnresolvedError, resolve
 from connectors.sandbox.dispatch import DISPATCHER, Kind
 from connectors.sandbox.errors import ApiError, Problem
-from connectors.sandbox.references import UnresolvedError, resolve
 from connectors.sandbox.store import Store
 from connectors.sandbox.web import check_version
 

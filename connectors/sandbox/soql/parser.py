@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Literal
 
 from connectors.sandbox.errors import refuse
-from connectors.sandbox.soql_tree import (
+from connectors.sandbox.soql.tree import (
     Comparison,
     Condition,
     Item,

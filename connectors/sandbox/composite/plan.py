@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from connectors.sandbox.composite.references import referenced
 from connectors.sandbox.dispatch import Dispatcher, Kind
 from connectors.sandbox.errors import ApiError, Problem, parse_error, refuse
-from connectors.sandbox.references import referenced
 
 MAX_PARTS = 25
 MAX_LARGE_PARTS = 5  # collections and queries together

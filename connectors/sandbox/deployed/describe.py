@@ -3,7 +3,7 @@
 from typing import Any
 
 from connectors.sandbox.access import View
-from connectors.sandbox.metadata import Field
+from connectors.sandbox.deployed.metadata import Field
 
 BYTES_PER_CHARACTER = 3  # byteLength counts UTF-8 as Salesforce stores it
 _SOAP_TYPES = {

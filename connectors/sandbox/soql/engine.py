@@ -15,11 +15,11 @@ from typing import Any
 from connectors.sandbox.access import User, Views
 from connectors.sandbox.errors import ApiError, refuse
 from connectors.sandbox.ids import record_id
-from connectors.sandbox.soql import parse, pointed
-from connectors.sandbox.soql_sql import Compiled, compile_query
-from connectors.sandbox.soql_tree import Query
+from connectors.sandbox.rows.values import Render, Stored, renderer
+from connectors.sandbox.soql.parser import parse, pointed
+from connectors.sandbox.soql.sql import Compiled, compile_query
+from connectors.sandbox.soql.tree import Query
 from connectors.sandbox.store import Store
-from connectors.sandbox.values import Render, Stored, renderer
 
 MIN_BATCH, MAX_BATCH = 200, 2000  # records per page; Salesforce's limits
 MAX_CURSORS = 100

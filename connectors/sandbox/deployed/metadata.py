@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree as ET
 
-from connectors.sandbox.formula import Column
-from connectors.sandbox.formula_functions import Kind
-from connectors.sandbox.rules import Rule, compile_rule
+from connectors.sandbox.rules.formula import Column
+from connectors.sandbox.rules.functions import Kind
+from connectors.sandbox.rules.rule import Rule, compile_rule
 from schemas.errors import SetupError
 
-SFDX = Path(__file__).parents[1] / "sfdx/force-app/main/default"
+SFDX = Path(__file__).parents[2] / "sfdx/force-app/main/default"
 NAMESPACE = "{http://soap.sforce.com/2006/04/metadata}"
 DEFAULT_SESSION_MINUTES = 120
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-from connectors.sandbox.formula_tree import FormulaError
+from connectors.sandbox.rules.tree import FormulaError
 
 Kind = Literal["boolean", "number", "text", "time", "picklist", "null"]
 Values = Mapping[str, str | int | None]

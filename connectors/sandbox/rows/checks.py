@@ -7,11 +7,11 @@ validation rules, then saving to the database.
 from collections.abc import Mapping, Sequence
 
 from connectors.sandbox.access import View
+from connectors.sandbox.deployed.metadata import Field, SObject
 from connectors.sandbox.errors import Problem
 from connectors.sandbox.ids import record_id
-from connectors.sandbox.metadata import Field, SObject
-from connectors.sandbox.reader import Row
-from connectors.sandbox.rules import Rule
+from connectors.sandbox.rows.reader import Row
+from connectors.sandbox.rules.rule import Rule
 from connectors.sandbox.store import Store, key_of
 
 _Mark = tuple[str, str | int]  # a unique field and a value of it

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.sandbox.access import User, View
-from connectors.sandbox.checks import checked
+from connectors.sandbox.deployed.metadata import Field
 from connectors.sandbox.errors import Problem, not_found, refuse
-from connectors.sandbox.hindrances import UNHINDERED, Hindrances
+from connectors.sandbox.faults.hindrances import UNHINDERED, Hindrances
 from connectors.sandbox.ids import record_id
-from connectors.sandbox.metadata import Field
-from connectors.sandbox.reader import RecordReader, Row
+from connectors.sandbox.rows.checks import checked
+from connectors.sandbox.rows.reader import RecordReader, Row
 from connectors.sandbox.store import Store, key_of
 
 MAX_RECORDS = 200  # per call; Salesforce's limit

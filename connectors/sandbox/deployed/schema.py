@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Mapping
 
-from connectors.sandbox.metadata import Field, Metadata, SObject
+from connectors.sandbox.deployed.metadata import Field, Metadata, SObject
 
 FOLD = "FOLD"  # collation that `Store` brings: SQLite's own NOCASE knows A to Z only
 KEY_PREFIXES = "abcdefghijklmnopqrstuvwxyz"  # custom objects get a00, a01, ... in order

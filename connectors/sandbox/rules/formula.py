@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from connectors.sandbox import formula_tree as tree
-from connectors.sandbox.formula_functions import FUNCTIONS, Kind, Run, Typed, Values
-from connectors.sandbox.formula_tree import FormulaError, parse_formula
+from connectors.sandbox.rules import tree
+from connectors.sandbox.rules.functions import FUNCTIONS, Kind, Run, Typed, Values
+from connectors.sandbox.rules.tree import FormulaError, parse_formula
 
 
 @dataclass(frozen=True, slots=True)

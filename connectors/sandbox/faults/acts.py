@@ -14,9 +14,9 @@ from aiohttp import web
 
 from connectors.sandbox.call import Answer
 from connectors.sandbox.errors import ApiError, refuse
-from connectors.sandbox.fault_plan import Kind, Surface, Trait
-from connectors.sandbox.faults import Faults, Fired, Target
-from connectors.sandbox.hindrances import hit_by
+from connectors.sandbox.faults.book import Faults, Fired, Target
+from connectors.sandbox.faults.hindrances import hit_by
+from connectors.sandbox.faults.plan import Kind, Surface, Trait
 
 FAULT_KEY = "homeport.fault"  # where a request keeps the fault that hit it, for the log
 NO_ANSWER = 0  # status in the log of a request that got none

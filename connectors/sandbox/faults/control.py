@@ -15,9 +15,9 @@ from aiohttp import web
 
 from connectors.embedded.files import write_private
 from connectors.sandbox.access import User
-from connectors.sandbox.apps import CLI_APP
 from connectors.sandbox.errors import ApiError
-from connectors.sandbox.fault_plan import (
+from connectors.sandbox.faults.book import Faults
+from connectors.sandbox.faults.plan import (
     DEFAULT_SECONDS,
     MAX_WAIT_S,
     PlanError,
@@ -25,8 +25,8 @@ from connectors.sandbox.fault_plan import (
     number,
     read_plan,
 )
-from connectors.sandbox.faults import Faults
 from connectors.sandbox.ids import record_id
+from connectors.sandbox.logins.apps import CLI_APP
 from connectors.sandbox.org import Org
 from connectors.sandbox.store import ADMIN, key_of
 

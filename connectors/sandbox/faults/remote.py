@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-from connectors.sandbox.control import BASE, TOKEN_FILE, TOKEN_HEADER
+from connectors.sandbox.faults.control import BASE, TOKEN_FILE, TOKEN_HEADER
 from connectors.sandbox.running import instance_url
 from schemas.errors import SetupError
 

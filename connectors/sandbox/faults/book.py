@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from connectors.sandbox.fault_plan import NEEDS, Fault, Kind, Plan, Surface, Trait
-from connectors.sandbox.hindrances import RowLocks
+from connectors.sandbox.faults.hindrances import RowLocks
+from connectors.sandbox.faults.plan import NEEDS, Fault, Kind, Plan, Surface, Trait
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from connectors.sandbox.formula import Column, Condition, compile_condition
-from connectors.sandbox.formula_tree import FormulaError
+from connectors.sandbox.rules.formula import Column, Condition, compile_condition
+from connectors.sandbox.rules.tree import FormulaError
 from schemas.errors import SetupError
 
 

@@ -10,12 +10,13 @@ from decimal import Decimal
 from typing import Any
 
 from connectors.sandbox.access import USER_PREFIX, User, View
+from connectors.sandbox.deployed.metadata import Field
 from connectors.sandbox.errors import ApiError, refuse
 from connectors.sandbox.ids import sequence_of
-from connectors.sandbox.metadata import Field
-from connectors.sandbox.soql import pointed
-from connectors.sandbox.soql_numbers import INT64, ROUNDING, exactly
-from connectors.sandbox.soql_tree import (
+from connectors.sandbox.rows.values import parse_datetime
+from connectors.sandbox.soql.numbers import INT64, ROUNDING, exactly
+from connectors.sandbox.soql.parser import pointed
+from connectors.sandbox.soql.tree import (
     Comparison,
     Condition,
     Item,
@@ -27,7 +28,6 @@ from connectors.sandbox.soql_tree import (
     Quoted,
     Value,
 )
-from connectors.sandbox.values import parse_datetime
 
 MAX_OFFSET = 2000  # rows; Salesforce's limit
 _NO_ID = -1  # no row has this number

@@ -16,9 +16,9 @@ from decimal import ROUND_DOWN, Decimal, InvalidOperation
 import orjson
 
 from connectors.sandbox.access import USER_PREFIX
+from connectors.sandbox.deployed.metadata import Field
 from connectors.sandbox.errors import InvalidValueError, Problem
 from connectors.sandbox.ids import record_id, sequence_of
-from connectors.sandbox.metadata import Field
 
 Stored = str | int | None
 Coerce = Callable[[object], Stored]

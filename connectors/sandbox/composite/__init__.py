@@ -1,0 +1,1 @@
+"""Requests that hold other requests."""

@@ -1,0 +1,1 @@
+"""What is deployed: objects, fields, permission sets, their tables and their describe."""

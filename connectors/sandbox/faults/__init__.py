@@ -1,0 +1,1 @@
+"""Faults on command: a plan, what it hinders, and the path that controls it."""

@@ -1,0 +1,1 @@
+"""The apps that the org knows, and their logins."""

@@ -1,0 +1,43 @@
+"""The resources that belong to no object: API versions, their resources, limits."""
+
+from aiohttp import web
+
+from connectors.sandbox.bulk.jobs import DAILY_BATCHES, used_batches
+from connectors.sandbox.call import Answer, Call
+from connectors.sandbox.web import FIRST_VERSION, LAST_VERSION
+
+SEASONS = ("Summer", "Winter", "Spring")  # v31 is Summer '14; three releases a year
+
+
+async def get_versions(request: web.Request) -> Answer:
+    """List the API versions; the one data resource that needs no session."""
+    del request
+    return Answer([_release(number) for number in range(FIRST_VERSION, LAST_VERSION + 1)])
+
+
+async def get_resources(call: Call) -> Answer:
+    """List the resources of one API version."""
+    base = f"/services/data/v{call.version}"
+    names = ("composite", "jobs", "limits", "query", "queryAll", "sobjects")
+    return Answer(
+        {name: f"{base}/{name}" for name in names} | {"identity": call.org.identity(call.user)}
+    )
+
+
+async def get_limits(call: Call) -> Answer:
+    """Show what is left of the org's allowances."""
+    tables = " UNION ALL ".join(
+        f'SELECT COUNT(*) FROM "{view.name}"'  # noqa: S608 -- metadata names
+        for view in call.org.views.all(call.user)
+    )
+    counts = await call.org.read(lambda store: store.select(tables)) if tables else []
+    rows_in_all = sum(row[0] for row in counts)
+    left = DAILY_BATCHES - await call.org.read(used_batches)
+    batches = {"DailyBulkApiBatches": {"Max": DAILY_BATCHES, "Remaining": max(0, left)}}
+    return Answer(call.org.usage.as_json(rows_in_all, call.org.apps.all()) | batches)
+
+
+def _release(number: int) -> dict[str, str]:
+    since = number - FIRST_VERSION
+    label = f"{SEASONS[since % 3]} '{14 + (since + 2) // 3}"
+    return {"label": label, "url": f"/services/data/v{number}.0", "version": f"{number}.0"}

@@ -1,0 +1,1 @@
+"""Rows: their resources, and the path that every written row takes."""

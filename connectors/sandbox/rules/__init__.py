@@ -1,0 +1,1 @@
+"""Validation rules: formulas compiled when the org starts."""

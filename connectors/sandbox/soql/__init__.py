@@ -1,0 +1,1 @@
+"""SOQL: text in, tree, SQL, pages of rows out."""
