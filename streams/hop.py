@@ -215,7 +215,8 @@ class Hop:
         """Yield topic, value, key and headers of everything that the batch becomes."""
         target, quarantine = self._route.target, self._route.quarantine
         stamps: dict[tuple[str, int], Sequence[Headers] | None] = {}  # by topic and plan
-        last: tuple[str, int] | None = None
+        last_plan: object = None
+        last_place: object = None
         stamped: Sequence[Headers] | None = None
         raw = batch.raw
         for place, offset, value, verdict in zip(
@@ -229,12 +230,13 @@ class Hop:
             plan, rows = verdict
             if not rows:
                 continue
-            if last != (place.topic, id(plan)):  # its digest would take longer
-                last = place.topic, id(plan)
-                if last not in stamps:
+            if plan is not last_plan or place is not last_place:
+                last_plan, last_place = plan, place
+                which = place.topic, id(plan)  # its digest would take longer
+                if which not in stamps:
                     shared = self._duties.stamp(place.topic, plan)
-                    stamps[last] = shared and [[*one, trace] for one in shared]
-                stamped = stamps[last]
+                    stamps[which] = shared and [[*one, trace] for one in shared]
+                stamped = stamps[which]
             if stamped is None:
                 for key, minimal in rows:
                     yield target, minimal, key, None

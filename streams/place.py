@@ -43,10 +43,10 @@ class Batch:
     def after(self, verdicts: Sequence[Verdict]) -> dict[Place, tuple[int, Tally]]:
         """Return, for each place of the batch, the next offset and the count up to there."""
         made = [-1 if isinstance(v, QuarantineError) else len(v.rows) for v in verdicts]
-        tallies = {place: place.tally for place in self.places}
+        last = dict(zip(self.places, self.raw.offsets, strict=True))
+        tallies = {place: place.tally for place in last}
         for (place, minimal), n in Counter(zip(self.places, made, strict=True)).items():
             tallies[place] = tallies[place].plus(_share(minimal, n))
-        last = dict(zip(self.places, self.raw.offsets, strict=True))
         return {place: (offset + 1, tallies[place]) for place, offset in last.items()}
 
 
