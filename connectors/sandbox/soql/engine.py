@@ -181,8 +181,8 @@ class _Pages:
 
 
 def count(store: Store, compiled: Compiled) -> int:
-    """Return how many rows a query has that neither counts by a field nor groups."""
-    if not compiled.window:
+    """Return how many rows, or groups of rows, a query has."""
+    if not compiled.window and not compiled.query.group_by:
         return int(store.select(compiled.select("COUNT(*)"), compiled.values)[0][0])
     sql = f"SELECT COUNT(*) FROM ({compiled.select('1')})"  # noqa: S608 -- compiled
     return int(store.select(sql, compiled.values)[0][0])
