@@ -80,6 +80,27 @@ class QueryEngine:
             records = pages.later(cursor.compiled, cursor.ids[start:end], cursor.batch)
         return pages.page(len(cursor.ids), records, name if end < len(cursor.ids) else None, end)
 
+    def flat(self, text: str, user: User, *, with_deleted: bool) -> Compiled:
+        """Return the query in *text* if Bulk API 2.0 takes it: its rows are flat.
+
+        Raises:
+            ApiError: 400: malformed, names what the user cannot see, or not to be had in Bulk:
+                counts and groups, subqueries, OFFSET.
+
+        """
+        compiled = self.compile(text, user, with_deleted=with_deleted)
+        refused = {
+            "Aggregate Relationships": (
+                bool(compiled.children) or compiled.is_count or compiled.is_aggregate
+            ),
+            "OFFSET": compiled.query.offset > 0,
+        }
+        for name, is_used in refused.items():
+            if is_used:
+                text = f"{name} not supported in Bulk V2 Query with CSV content type"
+                raise refuse(400, "API_ERROR", text)
+        return compiled
+
     def rows(
         self, store: Store, text: str, user: User, *, with_deleted: bool
     ) -> tuple[tuple[Column, ...], Iterator[Row]]:
@@ -90,20 +111,10 @@ class QueryEngine:
         header, ``operand.field`` its field, ``operand.render()`` the function that shows it.
 
         Raises:
-            ApiError: 400: malformed, names what the user cannot see, or not to be had in Bulk:
-                counts and groups, subqueries, OFFSET.
+            ApiError: 400, as `flat` says.
 
         """
-        compiled = self.compile(text, user, with_deleted=with_deleted)
-        refused = {
-            "Aggregate Relationships": bool(compiled.children),
-            "Aggregate functions and GROUP BY": compiled.is_count or compiled.is_aggregate,
-            "OFFSET": compiled.query.offset > 0,
-        }
-        for name, is_used in refused.items():
-            if is_used:
-                text = f"{name} not supported in Bulk V2 Query with CSV content type"
-                raise refuse(400, "API_ERROR", text)
+        compiled = self.flat(text, user, with_deleted=with_deleted)
         columns = ", ".join(column.operand.selected for column in compiled.columns)
         return compiled.columns, store.stream(compiled.select(columns), compiled.values)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from connectors.sandbox.access import View
+from connectors.sandbox.deployed.describe import LONG_TEXT
 from connectors.sandbox.deployed.metadata import NUMBER_TYPES, Field
 from connectors.sandbox.soql.scope import Scope
 from connectors.sandbox.soql.tree import FieldGroup, Item, Query
@@ -33,9 +34,15 @@ def selected_items(query: Query, view: View, scope: Scope) -> Sequence[Item | Qu
     return items
 
 
+def is_long(field: Field) -> bool:
+    """Return whether the field is a long text, by which nothing is filtered, sorted or grouped."""
+    return field.type == "textarea" and field.length > LONG_TEXT
+
+
 def groupable(field: Field) -> bool:
     """Return whether GROUP BY takes the field."""
-    return field.type not in NUMBER_TYPES - {"int"} and field.type != "datetime"
+    is_fraction = field.type in NUMBER_TYPES - {"int"}
+    return not is_fraction and field.type != "datetime" and not is_long(field)
 
 
 def _is_in(group: FieldGroup, field: Field) -> bool:

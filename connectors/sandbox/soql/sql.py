@@ -7,7 +7,7 @@ from typing import Any
 from connectors.sandbox.access import View
 from connectors.sandbox.errors import ApiError, refuse
 from connectors.sandbox.soql.compiled import Child, Column, Compiled
-from connectors.sandbox.soql.fields import groupable, selected_items
+from connectors.sandbox.soql.fields import groupable, is_long, selected_items
 from connectors.sandbox.soql.lexer import pointed
 from connectors.sandbox.soql.operands import Operand, operand
 from connectors.sandbox.soql.scope import Reader, Scope
@@ -145,7 +145,7 @@ class _Compiler:
         if self.query.is_mine:
             terms.append(f"{self.table}.OwnerId = {self.reader.user.sequence:d}")
         if self.query.where is not None:
-            terms.append(self._conditions(self._plain, self._semi_join).sql(self.query.where))
+            terms.append(self._conditions(self._filtered, self._semi_join).sql(self.query.where))
         return f" WHERE {' AND '.join(terms)}" if terms else ""
 
     def _grouping(self) -> str:
@@ -172,15 +172,25 @@ class _Compiler:
 
     def _ordering(self, term: Ordering) -> str:
         is_grouped = bool(self.query.group_by)
-        name = (self._grouped if is_grouped else self._plain)(term.item).ordered
+        found = (self._grouped if is_grouped else self._plain)(term.item)
+        if is_long(found.field) and not found.is_aggregate:
+            text = f"field '{found.field.name}' can not be sorted in a query call"
+            raise self.scope.refuse(term.item.at, "MALFORMED_QUERY", text)
         direction = "DESC" if term.is_descending else "ASC"
-        return f"{name} {direction} NULLS {'LAST' if term.nulls_last else 'FIRST'}"
+        return f"{found.ordered} {direction} NULLS {'LAST' if term.nulls_last else 'FIRST'}"
 
     def _plain(self, item: Item) -> Operand:
         found = operand(self.scope, item)
         if found.is_aggregate:
             text = f"Aggregate functions are not supported here: {item.function}"
             raise self.scope.refuse(item.at, "MALFORMED_QUERY", text)
+        return found
+
+    def _filtered(self, item: Item) -> Operand:
+        found = self._plain(item)
+        if is_long(found.field):
+            text = f"field '{found.field.name}' can not be filtered in a query call"
+            raise self.scope.refuse(item.at, "INVALID_FIELD", text)
         return found
 
     def _grouped(self, item: Item) -> Operand:
@@ -204,7 +214,7 @@ class _Compiler:
         if self.table != TABLE:
             text = "Nesting of semi join sub-selects is not supported"
             raise self.scope.refuse(term.item.at, "MALFORMED_QUERY", text)
-        left, query = self._plain(term.item), term.query
+        left, query = self._filtered(term.item), term.query
         view = self.reader.views.find(self.reader.user, query.source)
         if view is None:
             raise unsupported_type(query)

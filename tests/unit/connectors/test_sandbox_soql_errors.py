@@ -49,6 +49,7 @@ NOT_AT_THE_TOP = (
     "Semi join sub-selects are only allowed at the top level WHERE expressions and not in nested"
     " WHERE expressions."
 )
+LONG = "field 'Description' can not be {} in a query call"
 FEW_ROWS = "The SOQL FIELDS function must have a LIMIT of at most 200"
 ILLEGAL = "Invalid string literal 'a\\d'. Illegal character sequence '\\d' in string literal."
 UNCLOSED = "line 1:46 mismatched character '<EOF>' expecting '''"
@@ -78,6 +79,9 @@ NESTED = f"{ACCOUNTS}Id IN (SELECT Id FROM Account WHERE ¦Id IN (SELECT Id FROM
         (f"{ACCOUNTS}¦Name = 5", INVALID, wrong("Name", "string and should")),
         (f"{ACCOUNTS}¦Name LIKE 5", INVALID, wrong("Name", "string and should")),
         (f"{ACCOUNTS}¦Name = TODAY", INVALID, wrong("Name", "string and should")),
+        (f"{ACCOUNTS}¦Description = ''", INVALID, LONG.format("filtered")),
+        ("SELECT Id FROM Account ORDER BY ¦Description", MALFORMED, LONG.format("sorted")),
+        ("SELECT COUNT(Id) FROM Account GROUP BY ¦Description", MALFORMED, LONG.format("grouped")),
         ("SELECT Id, Name, id FROM ¦Account", INVALID, "duplicate field selected: Id"),
         ("SELECT Id, FIELDS(ALL) FROM ¦User LIMIT 1", INVALID, "duplicate field selected: Id"),
         ("SELECT ¦FIELDS(ALL) FROM Account LIMIT 201", MALFORMED, FEW_ROWS),
@@ -172,6 +176,6 @@ def test_a_query_of_many_terms_is_answered(org: SoqlOrg) -> None:
 )
 def test_query_jobs_refuse_what_is_no_flat_table(org: SoqlOrg, soql: str) -> None:
     with pytest.raises(ApiError) as caught:
-        org.engine.rows(org.store, soql, ADMIN, with_deleted=False)
+        org.engine.flat(soql, ADMIN, with_deleted=False)
 
     assert caught.value.problems[0].code == "API_ERROR"
