@@ -221,9 +221,8 @@ class _Compiler:
         self.semi_joins += 1
         inner = _Compiler(query, self.reader, view, f"s{self.semi_joins}", self.values)
         selected = inner._selected_id(left)
-        where = inner._where() or " WHERE 1"
-        found = f"{left.sql} IN (SELECT {selected} {inner.scope.source}{where}"
-        found += f" AND {selected} IS NOT NULL)"
+        where = inner._where()  # it may add to the source
+        found = f"{left.sql} IN (SELECT {selected} {inner.scope.source}{where})"
         return f"NOT coalesce({found}, 0)" if term.is_negated else found
 
     def _selected_id(self, left: Operand) -> str:

@@ -45,6 +45,8 @@ NOT_THE_SAME = (
     "The selected field 'LastName' in the subquery and the left operand field 'Id' in the where"
     " expression in the outer query should point to the same object type"
 )
+NOT_THE_SAME_ID = NOT_THE_SAME.replace("LastName", "OwnerId")
+NOT_IDS = NOT_THE_SAME.replace("LastName", "Name").replace("'Id'", "'Name'")
 NOT_AT_THE_TOP = (
     "Semi join sub-selects are only allowed at the top level WHERE expressions and not in nested"
     " WHERE expressions."
@@ -87,6 +89,7 @@ NESTED = f"{ACCOUNTS}Id IN (SELECT Id FROM Account WHERE ¦Id IN (SELECT Id FROM
         ("SELECT ¦FIELDS(ALL) FROM Account LIMIT 201", MALFORMED, FEW_ROWS),
         ("SELECT ¦FIELDS(CUSTOM) FROM Vault__c", MALFORMED, FEW_ROWS),
         ("SELECT FIELDS(¦Id) FROM Account", MALFORMED, "unexpected token: 'Id'"),
+        ("SELECT ¦Name:1 FROM Account", MALFORMED, "unexpected token: 'Name:1'"),
         ("SELECT ¦FROM Account", MALFORMED, "unexpected token: 'FROM'"),
         ("SELECT Id FROM Account LIMIT¦", MALFORMED, "unexpected token: '<EOF>'"),
         (f"{ACCOUNTS}Name = '' AND Id = '' ¦OR Id = ''", MALFORMED, "unexpected token: 'OR'"),
@@ -98,6 +101,8 @@ NESTED = f"{ACCOUNTS}Id IN (SELECT Id FROM Account WHERE ¦Id IN (SELECT Id FROM
         (f"{ACCOUNTS}¦FORMAT(Name) = 'a'", MALFORMED, "unknown function: FORMAT"),
         ("SELECT ¦TYPEOF Owner WHEN User THEN Id END FROM A", MALFORMED, "TYPEOF is not supported"),
         (f"{ACCOUNTS}Id IN (SELECT ¦LastName FROM Contact)", MALFORMED, NOT_THE_SAME),
+        (f"{ACCOUNTS}Id IN (SELECT ¦OwnerId FROM Contact)", MALFORMED, NOT_THE_SAME_ID),
+        (f"{ACCOUNTS}Name IN (SELECT ¦Name FROM Contact)", MALFORMED, NOT_IDS),
         (f"{ACCOUNTS}(¦Id IN (SELECT Id FROM Account)) OR Id = ''", MALFORMED, NOT_AT_THE_TOP),
         (f"{ACCOUNTS}NOT ¦Id IN (SELECT Id FROM Account)", MALFORMED, NOT_AT_THE_TOP),
         (NESTED, MALFORMED, "Nesting of semi join sub-selects is not supported"),
@@ -133,13 +138,62 @@ def test_limits_have_a_refusal_of_their_own(org: SoqlOrg, soql: str, code: str, 
 @pytest.mark.parametrize(
     "ending",
     [
-        "FOR VIEW", "for reference", "FOR UPDATE", "LIMIT 0 FOR VIEW", "OFFSET 2000",
+        "ORDER BY Name NULLS FIRST, Id DESC NULLS LAST", "FOR VIEW",
+        "for reference", "FOR UPDATE", "LIMIT 0 FOR VIEW", "OFFSET 2000",
         "WITH SECURITY_ENFORCED", "WITH user_mode ORDER BY Name LIMIT 1", "AS a WHERE a.Name = ''",
         "USING SCOPE everything WHERE Name = '' LIMIT 1",
     ],
 )  # fmt: skip
 def test_clauses_that_change_nothing_here_are_taken(org: SoqlOrg, ending: str) -> None:
     assert org.column(f"SELECT Id FROM Account {ending}") == []
+
+
+def test_all_fields_are_had_of_200_rows(org: SoqlOrg) -> None:
+    assert org.records("SELECT FIELDS(ALL) FROM Account LIMIT 200") == []
+
+
+def test_a_pattern_longer_than_the_database_takes_is_refused(org: SoqlOrg) -> None:
+    longest, longer = (f"{ACCOUNTS}Name LIKE '{'x' * n}'" for n in (50_000, 50_001))
+
+    assert org.column(longest) == []
+    assert "LIKE pattern is too long" in org.refusal(longer).message
+
+
+def test_a_path_has_at_most_five_relationships(org: SoqlOrg) -> None:
+    five = "SELECT Account.Parent.Parent.Parent.Parent.Name FROM Contact"
+
+    assert org.column(five) == []
+    assert org.refusal(five.replace("Account", "ReportsTo.Account")).code == "MALFORMED_QUERY"
+
+
+def names(start: str, step: str, times: int) -> list[str]:
+    """Return paths to three users from each of several parents: four parents to a step."""
+    users = ("Owner", "CreatedBy", "LastModifiedBy")
+    return [f"{start}{step * n}{user}.Name" for n in range(times) for user in users]
+
+
+def test_a_query_names_at_most_55_parents(org: SoqlOrg) -> None:
+    most = [
+        *names("", "ReportsTo.", 5),  # 19 parents: the first step is the object itself
+        *names("Account.", "Parent.", 4),  # 16
+        *names("ReportsTo.Account.", "Parent.", 3),  # 12
+        *names("ReportsTo.ReportsTo.Account.", "Parent.", 2),  # 8
+    ]
+    more = [*most, "ReportsTo.ReportsTo.ReportsTo.Account.Name"]
+
+    assert org.records(f"SELECT {', '.join(most)} FROM Contact") == []
+    refused = org.refusal(f"SELECT {', '.join(more)} FROM Contact")
+    assert "at most 55 parents" in refused.message
+
+
+def test_lists_of_children_go_four_levels_down(org: SoqlOrg) -> None:
+    soql = "SELECT Id FROM Account"
+    for _ in range(4):
+        soql = f"SELECT Id, ({soql.replace('FROM Account', 'FROM ChildAccounts')}) FROM Account"
+
+    assert org.ask(soql)["records"] == []
+    deeper = f"SELECT Id, ({soql.replace('FROM Account', 'FROM ChildAccounts')}) FROM Account"
+    assert "more than 4 levels down is not supported" in org.refusal(deeper).message
 
 
 @pytest.mark.parametrize(
@@ -158,10 +212,10 @@ def test_the_longest_query_is_read() -> None:
 
 def test_a_query_of_many_terms_is_answered(org: SoqlOrg) -> None:
     terms = " OR ".join(f"Name = 'n{n}'" for n in range(5000))
-    listed = ",".join(f"'{n}'" for n in range(11_000))
+    listed = ",".join("1" * 49_000)
 
     assert org.column(f"SELECT Id FROM Account WHERE {terms}") == []
-    assert org.column(f"SELECT Id FROM Account WHERE Name IN ({listed})") == []
+    assert org.column(f"SELECT Id FROM Account WHERE AnnualRevenue IN ({listed})") == []
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,21 @@ def test_children_have_conditions_orders_and_limits_of_their_own(org: SoqlOrg) -
     assert list(record) == ["Name", "Contacts", "ChildAccounts"]
 
 
+def test_an_offset_skips_children_of_each_parent(org: SoqlOrg) -> None:
+    soql = "SELECT (SELECT LastName FROM Contacts ORDER BY Id LIMIT 5 OFFSET 1) FROM Account"
+
+    first, second = org.records(soql)
+
+    assert first["Contacts"]["records"] == [{"LastName": "B"}]
+    assert second["Contacts"] is None
+
+
+def test_an_anti_join_selects_rows_without_a_reference(org: SoqlOrg) -> None:
+    soql = "SELECT LastName FROM Contact WHERE AccountId NOT IN (SELECT Id FROM Account)"
+
+    assert org.column(soql) == ["D", "E"]
+
+
 def test_children_may_list_their_own(org: SoqlOrg) -> None:
     soql = "SELECT (SELECT Code__c, (SELECT Id FROM Notes__r) FROM Vaults__r) FROM Account LIMIT 1"
 
