@@ -42,6 +42,9 @@ class Problem:
         return body
 
 
+NO_ACCESS = Problem("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
+
+
 class ApiError(Exception):
     """The whole request is refused.
 
@@ -84,6 +87,17 @@ def refuse(status: int, code: str, message: str, fields: tuple[str, ...] | None 
 def not_found(message: str = "The requested resource does not exist") -> ApiError:
     """Return the 404 of a resource, object, field or row that this user cannot see."""
     return refuse(404, "NOT_FOUND", message)
+
+
+def malformed_id(text: str) -> Problem:
+    """Return the refusal of what is no id of any object."""
+    return Problem("MALFORMED_ID", f"malformed id {text}")
+
+
+def too_many_ids(limit: int) -> ApiError:
+    """Return the refusal of a call for more rows than *limit*."""
+    text = f"record limit reached. cannot submit more than {limit} records into this call"
+    return refuse(400, "EXCEEDED_ID_LIMIT", text)
 
 
 def no_such_column(field: str, sobject: str) -> Problem:

@@ -18,6 +18,7 @@ from connectors.sandbox.dispatch import DISPATCHER, Dispatcher
 from connectors.sandbox.faults.control import add_routes, control_token
 from connectors.sandbox.org import Org, OrgOptions
 from connectors.sandbox.routes import PARTS, ROUTES
+from connectors.sandbox.rows.bin import purge_expired
 from connectors.sandbox.running import announced
 from connectors.sandbox.web import (
     LOG,
@@ -30,6 +31,7 @@ from schemas.errors import SetupError
 HOST = "127.0.0.1"
 MAX_BODY = 50 * 2**20  # bytes, unpacked
 SAVE_USAGE_EVERY_S = 1.0
+EMPTY_BIN_EVERY_S = 3600.0
 STOP_WITHIN_S = 2.0
 
 
@@ -100,11 +102,12 @@ async def _running(folder: Path, url: str, options: OrgOptions) -> AsyncIterator
         add_routes(app, org, org.faults, control_token(folder))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_WITHIN_S)
     await runner.setup()
-    saver = asyncio.create_task(_save_usage(org))
+    chores = [asyncio.create_task(_save_usage(org)), asyncio.create_task(_empty_bin(org))]
     try:
         yield runner
     finally:
-        saver.cancel()
+        for chore in chores:
+            chore.cancel()
         await runner.cleanup()
         org.close()
         log.close()
@@ -114,6 +117,12 @@ async def _save_usage(org: Org) -> None:
     while True:
         await asyncio.sleep(SAVE_USAGE_EVERY_S)
         org.save_usage()
+
+
+async def _empty_bin(org: Org) -> None:
+    while True:
+        await purge_expired(org)
+        await asyncio.sleep(EMPTY_BIN_EVERY_S)
 
 
 def _listener(port: int) -> socket.socket:

@@ -156,6 +156,12 @@ class Store:
     def purge(self, sobject: str, sequence: int) -> None:
         """Remove the row with that number; the number is never given out again."""
         self._db.execute(f'DELETE FROM "{sobject}" WHERE Id = ?', (sequence,))  # noqa: S608 -- metadata
+        self.note_purge(sobject)
+
+    def note_purge(self, sobject: str) -> None:
+        """Note that rows of *sobject* were removed for good just now."""
+        sql = "UPDATE objects SET purged_at = ? WHERE name = ?"
+        self._db.execute(sql, (int(time.time()), sobject))
 
     def next_sequence(self, sobject: str) -> int:
         """Return the number that the next row of *sobject* gets, inside a transaction."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from connectors.sandbox.access import User, View
 from connectors.sandbox.deployed.metadata import Field
-from connectors.sandbox.errors import Problem, not_found, refuse
+from connectors.sandbox.errors import NO_ACCESS, Problem, not_found, refuse
 from connectors.sandbox.faults.hindrances import UNHINDERED, Hindrances
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.checks import checked
@@ -24,7 +24,6 @@ ROLLED_BACK = Problem(
     "Record rolled back because not all records were valid and the request was using AllOrNone"
     " header",
 )
-_NO_ACCESS = Problem("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +110,10 @@ class Writer:
         with self.store.transaction():
             self.store.update(self.view.name, [{"Id": sequence, "IsDeleted": 1, **self._stamp()}])
 
+    def restore(self, sequence: int) -> None:
+        """Take the row out of the recycle bin; nobody else may hold its keys."""
+        self.store.update(self.view.name, [{"Id": sequence, "IsDeleted": 0, **self._stamp()}])
+
     def hindrance(self, sequence: int) -> Problem | None:
         """Return what keeps the row of that number from being deleted now, if anything does."""
         return self.hindrances.of(self.view, [sequence])[0]
@@ -138,7 +141,7 @@ class Writer:
             text = f"{key.label}: more than one record found for external id field"
             problems.append(Problem("DUPLICATE_EXTERNAL_ID", text, (key.name,)))
         elif matches and not self.view.may_see(matches[0][1], self.user):
-            problems.append(_NO_ACCESS)
+            problems.append(NO_ACCESS)
         owner = row.get("OwnerId")
         if owner is not None and not self.store.user_exists(int(owner)):
             text = "Owner ID: owner cannot be blank"
