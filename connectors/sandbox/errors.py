@@ -51,6 +51,7 @@ class ApiError(Exception):
     Attributes:
         status: HTTP status.
         problems: What the body lists; one or more.
+        headers: Of the answer, such as ``Allow``.
 
     """
 
@@ -59,6 +60,7 @@ class ApiError(Exception):
         super().__init__(f"{status} {', '.join(p.code for p in problems)}")
         self.status = status
         self.problems = tuple(problems)
+        self.headers: dict[str, str] = {}
 
     def body(self) -> list[dict[str, Any]]:
         """Return the JSON body: always an array."""
