@@ -1,5 +1,6 @@
 """What one user sees of one object: field-level security, applied before anything else."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -105,6 +106,7 @@ class Views:
             prefixes: Key prefix by object.
 
         """
+        self.made_at = int(time.time())  # in seconds since 1970: describe has not changed since
         everybody: list[tuple[str | None, PermissionSet | None]] = [(None, None)]
         everybody += list(metadata.permission_sets.items())
         objects = [_linked(sobject, prefixes) for sobject in metadata.objects.values()]

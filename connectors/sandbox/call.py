@@ -40,13 +40,19 @@ class Inner:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One authenticated call, or one subrequest of it."""
+    """One authenticated call, or one subrequest of it.
+
+    Attributes:
+        parts: Of the path, where it is read as another method's.
+
+    """
 
     org: Org
     session: Session
     version: str
     request: web.Request
     inner: Inner | None = None
+    parts: Mapping[str, str] | None = None
 
     @property
     def user(self) -> User:
@@ -60,7 +66,8 @@ class Call:
 
     def part(self, name: str) -> str:
         """Return a part of the path."""
-        return self.request.match_info[name] if self.inner is None else self.inner.parts[name]
+        own = self.request.match_info if self.parts is None else self.parts
+        return own[name] if self.inner is None else self.inner.parts[name]
 
     def param(self, name: str, default: str = "") -> str:
         """Return a parameter of the URL."""

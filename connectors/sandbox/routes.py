@@ -8,7 +8,7 @@ from connectors.sandbox.bulk import resources as bulk
 from connectors.sandbox.composite.resource import post_composite
 from connectors.sandbox.dispatch import Kind, Route
 from connectors.sandbox.logins import resource as logins
-from connectors.sandbox.rows import collection
+from connectors.sandbox.rows import collection, feeds, keyed
 from connectors.sandbox.rows import resource as rows
 from connectors.sandbox.soap import post_login
 from connectors.sandbox.web import api, open_to_all
@@ -38,12 +38,15 @@ PARTS = (
     Route("GET", _SOBJECT, rows.get_sobject, Kind.ROW),
     Route("POST", _SOBJECT, rows.post_row, Kind.ROW),
     Route("GET", f"{_SOBJECT}/describe", rows.get_describe, Kind.ROW),
+    Route("GET", f"{_SOBJECT}/deleted", feeds.get_deleted, Kind.ROW),
+    Route("GET", f"{_SOBJECT}/updated", feeds.get_updated, Kind.ROW),
     Route("GET", f"{_SOBJECT}/{{id}}", rows.get_row, Kind.ROW),
+    Route("POST", f"{_SOBJECT}/{{id}}", keyed.post_by_key, Kind.ROW),
     Route("PATCH", f"{_SOBJECT}/{{id}}", rows.patch_row, Kind.ROW),
     Route("DELETE", f"{_SOBJECT}/{{id}}", rows.delete_row, Kind.ROW),
-    Route("GET", f"{_SOBJECT}/{{field}}/{{value}}", rows.get_by_key, Kind.ROW),
-    Route("PATCH", f"{_SOBJECT}/{{field}}/{{value}}", rows.patch_by_key, Kind.ROW),
-    Route("DELETE", f"{_SOBJECT}/{{field}}/{{value}}", rows.delete_by_key, Kind.ROW),
+    Route("GET", f"{_SOBJECT}/{{field}}/{{value}}", keyed.get_by_key, Kind.ROW),
+    Route("PATCH", f"{_SOBJECT}/{{field}}/{{value}}", keyed.patch_by_key, Kind.ROW),
+    Route("DELETE", f"{_SOBJECT}/{{field}}/{{value}}", keyed.delete_by_key, Kind.ROW),
 )
 
 ROUTES = (

@@ -164,6 +164,12 @@ class Store:
         sql = "UPDATE objects SET purged_at = ? WHERE name = ?"
         self._db.execute(sql, (int(time.time()), sobject))
 
+    def last_purge(self, sobject: str) -> int | None:
+        """Return when rows of *sobject* were last removed, in seconds since 1970, if any were."""
+        sql = "SELECT purged_at FROM objects WHERE name = ?"
+        row = self._db.execute(sql, (sobject,)).fetchone()
+        return None if row is None else row[0]
+
     def next_sequence(self, sobject: str) -> int:
         """Return the number that the next row of *sobject* gets, inside a transaction."""
         sql = "SELECT seq FROM sqlite_sequence WHERE name = ?"

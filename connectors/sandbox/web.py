@@ -5,6 +5,7 @@ import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from connectors.sandbox.accesslog import APP_KEY, AccessLog
 from connectors.sandbox.call import Answer, Call, Handler
+from connectors.sandbox.dispatch import DISPATCHER
 from connectors.sandbox.errors import ApiError, not_found, refuse
 from connectors.sandbox.faults.acts import Work, act
 from connectors.sandbox.limits import LongCalls
@@ -72,7 +74,8 @@ def api(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamRespons
                 if not is_within:
                     raise refuse(403, "REQUEST_LIMIT_EXCEEDED", _LIMIT_TEXT)
                 check_accept(request.headers.get("Accept", ""))
-                result = await handler(Call(org, session, version, request))
+                act_on, call = _meant(handler, Call(org, session, version, request))
+                result = await act_on(call)
             except ApiError as exc:
                 result = _refused(exc)
             result.headers.update(common)
@@ -95,6 +98,18 @@ async def refuse_unmatched(call: Call) -> Answer:
         _, methods = await resource.resolve(call.request)
         allowed |= methods - {"*"}  # of the route that leads here
     raise not_allowed(call.request.method, allowed) if allowed else not_found()
+
+
+def _meant(handler: Handler, call: Call) -> tuple[Handler, Call]:
+    """Return what a POST with ``_HttpMethod`` stands for, for clients that know no PATCH.
+
+    Source: REST API, "Update a Record".
+    """
+    method = call.request.query.get("_HttpMethod", "")
+    if call.request.method != "POST" or not method:
+        return handler, call
+    found = call.request.app[DISPATCHER].find(method.upper(), call.request.raw_path)
+    return found.route.handler, replace(call, parts=found.parts)
 
 
 def open_to_all(
