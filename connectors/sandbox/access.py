@@ -144,6 +144,25 @@ class Views:
         links = self._children.get(user.permission_set, {})
         return links.get((view.name, child_relationship.lower()))
 
+    def parents(self, user: User, view: View) -> dict[str, View]:
+        """Return the objects that *view*'s references point at, by the references' names."""
+        links = self._parents.get(user.permission_set, {})
+        return {
+            field.name: parent for (name, _), (parent, field) in links.items() if name == view.name
+        }
+
+    def dependents(self) -> dict[str, list[Link]]:
+        """Return every (view, field) whose rows a delete concerns, by what the field points at.
+
+        Views are the administrator's: what a user sees of the rows does not matter.
+        """
+        found: dict[str, list[Link]] = {}
+        for view in self._views[None].values():
+            for field in view.sobject.fields:
+                if field.on_delete is not None:
+                    found.setdefault(field.references[0], []).append((view, field))
+        return found
+
     def children(self, user: User, view: View) -> list[Link]:
         """Return every (view, field) that points at *view*, as far as *user* sees them."""
         views = self._views.get(user.permission_set, {}).values()

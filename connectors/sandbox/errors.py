@@ -6,6 +6,7 @@ who sent it and nowhere else. Nothing here is ever logged.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 
@@ -121,3 +122,26 @@ def not_writable(names: Sequence[str]) -> Problem:
 def parse_error(message: str) -> ApiError:
     """Return the refusal of a body that is not the JSON the resource expects."""
     return refuse(400, "JSON_PARSER_ERROR", message)
+
+
+def wrong_json(value: object, wanted: str) -> InvalidValueError:
+    """Return the refusal of a JSON value of the wrong type; the place is added by the reader."""
+    text = (
+        f"Cannot deserialize instance of {wanted} from {_token(value)} or request may be missing "
+        "a required field"
+    )
+    return InvalidValueError(Problem("JSON_PARSER_ERROR", text, (), is_parse_error=True))
+
+
+def _token(value: object) -> str:
+    """Return a JSON value as the real API's parser names it."""
+    if isinstance(value, bool):
+        word = str(value).lower()
+        return f"VALUE_{word.upper()} value {word}"
+    if isinstance(value, int):
+        return f"VALUE_NUMBER_INT value {value}"
+    if isinstance(value, Decimal):
+        return f"VALUE_NUMBER_FLOAT value {value}"
+    if isinstance(value, str):
+        return f"VALUE_STRING value {value}"
+    return "START_ARRAY value [" if isinstance(value, list) else "START_OBJECT value {"

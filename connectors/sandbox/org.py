@@ -27,6 +27,7 @@ from connectors.sandbox.logins.oauth import (
     token_answer,
     verify,
 )
+from connectors.sandbox.rows.links import Links
 from connectors.sandbox.rows.reader import RecordReader
 from connectors.sandbox.rows.writer import Writer
 from connectors.sandbox.soql.engine import QueryEngine
@@ -84,6 +85,7 @@ class Org:
         self._sessions = Store(file)  # the event loop's: one indexed read per call
         metadata = load_metadata()
         self.views = Views(metadata, self._sessions.deploy(metadata))
+        self._dependents = self.views.dependents()
         self._minutes = metadata.session_minutes
         self._writes, self._reads = Store(file), Store(file)
         self._writer = ThreadPoolExecutor(1, "org-writer")
@@ -125,9 +127,11 @@ class Org:
         key = (view.name, user.permission_set)
         reader = self._readers.get(key)
         if reader is None:
-            reader = self._readers[key] = RecordReader(view)
+            links = Links(view, self.views.parents(user, view))
+            reader = self._readers[key] = RecordReader(view, links)
         now, is_strict = int(time.time()), self.options.refuses_whole
-        return Writer(store, view, reader, user, now, is_strict, hindrances())
+        dependents = self._dependents
+        return Writer(store, view, reader, user, now, is_strict, hindrances(), dependents)
 
     def login(self, request: TokenRequest) -> dict[str, str]:
         """Return the answer to a token request.

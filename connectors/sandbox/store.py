@@ -214,11 +214,6 @@ class Store:
         row = self._db.execute(sql, (sequence,)).fetchone()
         return None if row is None else User(*row)
 
-    def user_exists(self, sequence: int) -> bool:
-        """Return whether there is a user with that number."""
-        sql = "SELECT 1 FROM users WHERE sequence = ?"
-        return self._db.execute(sql, (sequence,)).fetchone() is not None
-
     def open_session(self, digest: bytes, user: User, app: str, idle_s: int) -> None:
         """Store a session that ends *idle_s* seconds after its last use."""
         now = int(time.time())
