@@ -256,7 +256,8 @@ class Writer:
         made: Row = {"CreatedDate": self.now, "CreatedById": self.user.sequence}
         full: Row = {"OwnerId": self.user.sequence, **row, **made, **self._stamp()}
         full["Id"] = sequence
-        return full | self.reader.names.given(row, sequence, text, self.now)
+        self.reader.names.fill(full, sequence, text, self.now)
+        return full
 
     def _changed_row(self, row: Row, text: str, name: str | None) -> Row:
         full = {**row, **self._stamp()}
