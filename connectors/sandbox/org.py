@@ -27,7 +27,6 @@ from connectors.sandbox.logins.oauth import (
     token_answer,
     verify,
 )
-from connectors.sandbox.rows.links import Links
 from connectors.sandbox.rows.reader import RecordReader
 from connectors.sandbox.rows.writer import Writer
 from connectors.sandbox.soql.engine import QueryEngine
@@ -127,8 +126,7 @@ class Org:
         key = (view.name, user.permission_set)
         reader = self._readers.get(key)
         if reader is None:
-            links = Links(view, self.views.parents(user, view))
-            reader = self._readers[key] = RecordReader(view, links)
+            reader = self._readers[key] = RecordReader(view)
         now, is_strict = int(time.time()), self.options.refuses_whole
         dependents = self._dependents
         return Writer(store, view, reader, user, now, is_strict, hindrances(), dependents)

@@ -30,9 +30,9 @@ class RecordReader:
 
     """
 
-    def __init__(self, view: View, links: Links) -> None:
-        """Prepare the rules of every field of *view*, whose references are *links*."""
-        self.links = links
+    def __init__(self, view: View) -> None:
+        """Prepare the rules of every field of *view*."""
+        self.links = Links(view)
         self._sobject = view.name
         self.names = Names(view.sobject)
         self._columns = {
