@@ -11,6 +11,7 @@ from aiohttp import web
 from connectors.sandbox.access import User, View
 from connectors.sandbox.errors import parse_error
 from connectors.sandbox.org import Org, Session
+from connectors.sandbox.protocol import check_media_type
 from connectors.sandbox.store import Store
 
 T = TypeVar("T")
@@ -75,9 +76,11 @@ class Call:
         """Return the request's body as text; a subrequest's is the whole composite's.
 
         Raises:
-            ApiError: 400, it is not UTF-8.
+            ApiError: 415, it is not JSON; 400, it is not UTF-8.
 
         """
+        if self.inner is None:
+            check_media_type(self.header("Content-Type"))
         try:
             return (await self.request.read()).decode("utf-8")
         except UnicodeDecodeError as exc:

@@ -42,12 +42,16 @@ class Problem:
         return body
 
 
+NO_ACCESS = Problem("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
+
+
 class ApiError(Exception):
     """The whole request is refused.
 
     Attributes:
         status: HTTP status.
         problems: What the body lists; one or more.
+        headers: Of the answer, such as ``Allow``.
 
     """
 
@@ -56,6 +60,7 @@ class ApiError(Exception):
         super().__init__(f"{status} {', '.join(p.code for p in problems)}")
         self.status = status
         self.problems = tuple(problems)
+        self.headers: dict[str, str] = {}
 
     def body(self) -> list[dict[str, Any]]:
         """Return the JSON body: always an array."""
@@ -84,6 +89,17 @@ def refuse(status: int, code: str, message: str, fields: tuple[str, ...] | None 
 def not_found(message: str = "The requested resource does not exist") -> ApiError:
     """Return the 404 of a resource, object, field or row that this user cannot see."""
     return refuse(404, "NOT_FOUND", message)
+
+
+def malformed_id(text: str) -> Problem:
+    """Return the refusal of what is no id of any object."""
+    return Problem("MALFORMED_ID", f"malformed id {text}")
+
+
+def too_many_ids(limit: int) -> ApiError:
+    """Return the refusal of a call for more rows than *limit*."""
+    text = f"record limit reached. cannot submit more than {limit} records into this call"
+    return refuse(400, "EXCEEDED_ID_LIMIT", text)
 
 
 def no_such_column(field: str, sobject: str) -> Problem:

@@ -13,8 +13,8 @@ from connectors.sandbox.rows.deletes import delete_collection
 from connectors.sandbox.soap import post_login
 from connectors.sandbox.web import api, open_to_all
 
-_DATA = r"/services/data/v{version:\d+\.\d}"
-_JOBS = f"{_DATA}/jobs/ingest"
+DATA = r"/services/data/v{version:\d+\.\d}"
+_JOBS = f"{DATA}/jobs/ingest"
 _SOBJECT = "/sobjects/{sobject}"
 
 PARTS = (
@@ -43,9 +43,13 @@ ROUTES = (
     ("POST", "/services/Soap/{api:[cu]}/{version}", post_login),
     ("GET", "/services/oauth2/userinfo", open_to_all(logins.get_userinfo)),
     ("GET", "/id/{org}/{user}", open_to_all(logins.get_identity)),
-    ("GET", _DATA, api(top.get_resources)),
-    ("GET", f"{_DATA}/limits", api(top.get_limits)),
-    ("POST", f"{_DATA}/composite", api(post_composite)),
+    ("GET", DATA, api(top.get_resources)),
+    ("HEAD", DATA, api(top.get_resources)),
+    ("GET", f"{DATA}/limits", api(top.get_limits)),
+    ("HEAD", f"{DATA}/limits", api(top.get_limits)),
+    ("GET", f"{DATA}/recent", api(top.get_recent)),
+    ("HEAD", f"{DATA}/recent", api(top.get_recent)),
+    ("POST", f"{DATA}/composite", api(post_composite)),
     ("GET", _JOBS, api(bulk.list_all)),
     ("POST", _JOBS, api(bulk.post_job)),
     ("GET", f"{_JOBS}/{{id}}", api(bulk.get_info)),
@@ -53,5 +57,6 @@ ROUTES = (
     ("DELETE", f"{_JOBS}/{{id}}", api(bulk.delete_job)),
     ("PUT", f"{_JOBS}/{{id}}/batches", api(bulk.put_data)),
     ("GET", f"{_JOBS}/{{id}}/{{results}}", api(bulk.get_results)),
-    *((r.method, _DATA + r.path, api(r.handler)) for r in PARTS),
+    *((r.method, DATA + r.path, api(r.handler)) for r in PARTS),
+    *(("HEAD", DATA + r.path, api(r.handler)) for r in PARTS if r.method == "GET"),
 )

@@ -10,11 +10,12 @@ from typing import Any
 
 from connectors.sandbox.access import User, View
 from connectors.sandbox.deployed.metadata import Field
-from connectors.sandbox.errors import Problem, not_found, refuse
+from connectors.sandbox.errors import NO_ACCESS, Problem, not_found, refuse
 from connectors.sandbox.faults.hindrances import UNHINDERED, Hindrances
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.checks import checked
-from connectors.sandbox.rows.reader import RecordReader, Row
+from connectors.sandbox.rows.reader import RecordReader
+from connectors.sandbox.rows.values import Row
 from connectors.sandbox.store import Store, key_of
 
 MAX_RECORDS = 200  # per call; Salesforce's limit
@@ -24,7 +25,6 @@ ROLLED_BACK = Problem(
     "Record rolled back because not all records were valid and the request was using AllOrNone"
     " header",
 )
-_NO_ACCESS = Problem("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,10 @@ class Writer:
         with self.store.transaction():
             self.store.update(self.view.name, [{"Id": sequence, "IsDeleted": 1, **self._stamp()}])
 
+    def restore(self, sequence: int) -> None:
+        """Take the row out of the recycle bin; nobody else may hold its keys."""
+        self.store.update(self.view.name, [{"Id": sequence, "IsDeleted": 0, **self._stamp()}])
+
     def hindrance(self, sequence: int) -> Problem | None:
         """Return what keeps the row of that number from being deleted now, if anything does."""
         return self.hindrances.of(self.view, [sequence])[0]
@@ -138,7 +142,7 @@ class Writer:
             text = f"{key.label}: more than one record found for external id field"
             problems.append(Problem("DUPLICATE_EXTERNAL_ID", text, (key.name,)))
         elif matches and not self.view.may_see(matches[0][1], self.user):
-            problems.append(_NO_ACCESS)
+            problems.append(NO_ACCESS)
         owner = row.get("OwnerId")
         if owner is not None and not self.store.user_exists(int(owner)):
             text = "Owner ID: owner cannot be blank"
@@ -162,6 +166,7 @@ class Writer:
                 for plan in plans
             ]
         sequence = self.store.next_sequence(self.view.name)
+        renamed = self.reader.names.renamed(self.store, plans)
         new: list[Row] = []
         changed: list[Row] = []
         outcomes: list[Outcome] = []
@@ -176,7 +181,7 @@ class Writer:
                 new.append(self._new_row(plan, at, text))
                 sequence += 1
             else:
-                changed.append(self._changed_row(plan, text))
+                changed.append(self._changed_row(plan, text, renamed.get(at)))
             outcomes.append(Outcome(text, created=is_new))
         self.store.insert(self.view.name, new)
         self.store.update(self.view.name, changed)
@@ -186,13 +191,12 @@ class Writer:
         made: Row = {"CreatedDate": self.now, "CreatedById": self.user.sequence}
         full: Row = {"OwnerId": self.user.sequence, **row, **made, **self._stamp()}
         full["Id"] = sequence
-        full["Name"] = row.get("Name") or text
-        return full
+        return full | self.reader.names.given(row, sequence, text, self.now)
 
-    def _changed_row(self, row: Row, text: str) -> Row:
+    def _changed_row(self, row: Row, text: str, name: str | None) -> Row:
         full = {**row, **self._stamp()}
-        if "Name" in full:
-            full["Name"] = full["Name"] or text
+        if name or "Name" in full:
+            full["Name"] = name or full["Name"] or text
         return full
 
     def _stamp(self) -> Row:
