@@ -6,14 +6,17 @@
 from connectors.sandbox import resources as top
 from connectors.sandbox.bulk import resources as bulk
 from connectors.sandbox.composite.resource import post_composite
+from connectors.sandbox.deploys import resource as deploys
 from connectors.sandbox.dispatch import Kind, Route
 from connectors.sandbox.logins import resource as logins
 from connectors.sandbox.rows import resource as rows
 from connectors.sandbox.rows.deletes import delete_collection
-from connectors.sandbox.soap import post_login
+from connectors.sandbox.soap import resource as soap
 from connectors.sandbox.web import api, open_to_all
 
 DATA = r"/services/data/v{version:\d+\.\d}"
+_METADATA_SOAP = "/services/Soap/m/{version}"
+_DEPLOYMENTS = f"{_DATA}/metadata/deployRequest"
 _JOBS = f"{DATA}/jobs/ingest"
 _SOBJECT = "/sobjects/{sobject}"
 
@@ -40,7 +43,10 @@ ROUTES = (
     ("GET", "/services/data", open_to_all(top.get_versions)),
     ("POST", "/services/oauth2/token", open_to_all(logins.post_token, has_faults=True)),
     ("POST", "/services/oauth2/revoke", open_to_all(logins.post_revoke)),
-    ("POST", "/services/Soap/{api:[cu]}/{version}", post_login),
+    ("POST", "/services/Soap/{api:[cu]}/{version}", soap.post_partner),
+    ("POST", _METADATA_SOAP, soap.post_metadata),
+    ("POST", f"{_METADATA_SOAP}/deployRequest", soap.post_metadata),
+    ("POST", f"{_METADATA_SOAP}/deployRequest/{{id}}", soap.post_metadata),
     ("GET", "/services/oauth2/userinfo", open_to_all(logins.get_userinfo)),
     ("GET", "/id/{org}/{user}", open_to_all(logins.get_identity)),
     ("GET", DATA, api(top.get_resources)),

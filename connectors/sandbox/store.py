@@ -13,6 +13,7 @@ from typing import Any
 
 from connectors.embedded.files import PRIVATE_FILE, private_dir
 from connectors.sandbox.access import User
+from connectors.sandbox.deployed.changes import prepare
 from connectors.sandbox.deployed.metadata import Field, Metadata
 from connectors.sandbox.deployed.schema import FOLD, ORG_TABLES, deploy
 from connectors.sandbox.rows.values import Row
@@ -48,6 +49,7 @@ class Store:
         self._db.execute("PRAGMA foreign_keys=ON")
         self._db.create_collation(FOLD, _compare_folded)
         self._db.create_function("fold", 1, _fold, deterministic=True)
+        self._db.executescript(ORG_TABLES)
 
     def close(self) -> None:
         """Close the connection."""
@@ -95,6 +97,11 @@ class Store:
         self._db.execute("INSERT OR IGNORE INTO org VALUES (?, ?)", (name, default))
         row = self._db.execute("SELECT value FROM org WHERE name = ?", (name,)).fetchone()
         return str(row[0])
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Store an org setting."""
+        sql = "INSERT INTO org VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        self._db.execute(sql, (name, value))
 
     def select(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""

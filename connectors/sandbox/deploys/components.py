@@ -61,7 +61,8 @@ class Problem:
 
     Attributes:
         line: In its file, from 1; None if it is about no line.
-        is_warning: The deployment may go on, if its options say so.
+        is_warning: It is of the kind that a deployment may be told to ignore.
+        fails: It fails the deployment, or its part of it.
 
     """
 
@@ -72,6 +73,7 @@ class Problem:
     line: int | None = None
     column: int | None = None
     is_warning: bool = False
+    fails: bool = True
 
 
 def path_of(kind: str, name: str) -> str:

@@ -18,6 +18,10 @@ from connectors.sandbox.deploys.options import DeployOptions
 from connectors.sandbox.ids import record_id, sequence_of
 from connectors.sandbox.store import Store
 
+PERMISSION = "ModifyMetadata"  # the user permission that all of this takes
+NO_PERMISSION = (
+    "use of the Metadata API requires a user with the ModifyAllData or ModifyMetadata permissions"
+)
 DEPLOY_PREFIX, RETRIEVE_PREFIX = "0Af", "09S"
 KEEP_S = 30 * 24 * 3600  # as long as the real org shows a deployment
 _COLUMNS = (
@@ -105,6 +109,12 @@ def find_deployment(store: Store, text: str) -> Deployment | None:
     number = sequence_of(DEPLOY_PREFIX, text)
     rows = [] if number is None else _rows(store, "number = ?", number)
     return rows[0] if rows else None
+
+
+def user_names(store: Store, one: Deployment) -> dict[int, str]:
+    """Return the names of who made the deployment and who cancelled it, by user number."""
+    sql = "SELECT sequence, username FROM users WHERE sequence IN (?, ?)"
+    return dict(store.select(sql, (one.user, one.cancelled_by)))
 
 
 def waiting_deployments(store: Store) -> list[int]:

@@ -158,8 +158,8 @@ def _add_deletion(  # noqa: PLR0913 -- who is to go, and where it is looked for
         found.problems.append(Problem(kind, name, file, text))
     elif name not in there[kind]:
         text = f"No {kind} named: {name} found"
-        is_warning = options.ignore_warnings
-        found.problems.append(Problem(kind, name, file, text, is_warning=is_warning))
+        fails = not options.ignore_warnings
+        found.problems.append(Problem(kind, name, file, text, is_warning=True, fails=fails))
     else:
         found.steps.append(Component(kind, name, file))
 

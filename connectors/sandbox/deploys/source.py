@@ -59,6 +59,8 @@ class Source:
             SetupError: It makes none; the text names the file.
 
         """
+        if not self.changes:
+            return load_metadata()
         with tempfile.TemporaryDirectory(prefix="homeport-deploy-") as name:
             folder = Path(name)
             files = self.files()
