@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 from aiohttp import web
 
 from connectors.sandbox.access import User, View
-from connectors.sandbox.errors import parse_error
+from connectors.sandbox.errors import not_found, parse_error
 from connectors.sandbox.org import Org, Session
 from connectors.sandbox.protocol import check_media_type
 from connectors.sandbox.store import Store
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Inner:
-    """A composite's subrequest: stands where the request's own parts would.
+    """A request within a request: stands where the request's own parts would.
 
     Attributes:
         parts: Of the subrequest's path.
@@ -53,6 +53,11 @@ class Call:
         """Who is calling."""
         return self.session.user
 
+    @property
+    def major(self) -> int:
+        """The API version without its ``.0``, to compare with."""
+        return int(self.version.partition(".")[0])
+
     def part(self, name: str) -> str:
         """Return a part of the path."""
         return self.request.match_info[name] if self.inner is None else self.inner.parts[name]
@@ -71,6 +76,16 @@ class Call:
     def view(self) -> View:
         """Return the object named in the path, as the caller sees it."""
         return self.org.views.get(self.user, self.part("sobject"))
+
+    def since(self, version: int) -> None:
+        """Refuse what came with a later API version than the call's.
+
+        Raises:
+            ApiError: 404, there is no such resource yet.
+
+        """
+        if self.major < version:
+            raise not_found()
 
     async def body(self) -> str:
         """Return the request's body as text; a subrequest's is the whole composite's.

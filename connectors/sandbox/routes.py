@@ -9,24 +9,34 @@ from connectors.sandbox.composite.resource import post_composite
 from connectors.sandbox.deploys import resource as deploys
 from connectors.sandbox.dispatch import Kind, Route
 from connectors.sandbox.logins import resource as logins
+from connectors.sandbox.rows import collection
 from connectors.sandbox.rows import resource as rows
-from connectors.sandbox.rows.deletes import delete_collection
 from connectors.sandbox.soap import resource as soap
 from connectors.sandbox.web import api, open_to_all
 
 DATA = r"/services/data/v{version:\d+\.\d}"
 _METADATA_SOAP = "/services/Soap/m/{version}"
-_DEPLOYMENTS = f"{_DATA}/metadata/deployRequest"
+_DEPLOYMENTS = f"{DATA}/metadata/deployRequest"
 _JOBS = f"{DATA}/jobs/ingest"
 _SOBJECT = "/sobjects/{sobject}"
+_COLLECTION = "/composite/sobjects"
 
 PARTS = (
     Route("GET", "/query", rows.get_query, Kind.QUERY),
     Route("GET", "/queryAll", rows.get_query_all, Kind.QUERY),
     Route("GET", "/query/{locator}", rows.get_query_page, Kind.QUERY),
     Route("GET", "/queryAll/{locator}", rows.get_query_page, Kind.QUERY),
-    Route("DELETE", "/composite/sobjects", delete_collection, Kind.COLLECTION),
-    Route("PATCH", "/composite/sobjects/{sobject}/{field}", rows.patch_collection, Kind.COLLECTION),
+    Route("POST", _COLLECTION, collection.post_collection, Kind.COLLECTION),
+    Route("PATCH", _COLLECTION, collection.patch_collection, Kind.COLLECTION),
+    Route("DELETE", _COLLECTION, collection.delete_collection, Kind.COLLECTION),
+    Route("GET", f"{_COLLECTION}/{{sobject}}", collection.get_collection, Kind.COLLECTION),
+    Route("POST", f"{_COLLECTION}/{{sobject}}", collection.retrieve_collection, Kind.COLLECTION),
+    Route(
+        "PATCH",
+        f"{_COLLECTION}/{{sobject}}/{{field}}",
+        collection.upsert_collection,
+        Kind.COLLECTION,
+    ),
     Route("GET", "/sobjects", rows.get_sobjects, Kind.ROW),
     Route("GET", _SOBJECT, rows.get_sobject, Kind.ROW),
     Route("POST", _SOBJECT, rows.post_row, Kind.ROW),

@@ -1,4 +1,4 @@
-"""The sObject resources: one row at a time, collections of up to 200, and queries."""
+"""The sObject resources, one row at a time, and queries."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,14 +8,14 @@ from connectors.sandbox.access import View
 from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.deployed.describe import describe, describe_global, summary
 from connectors.sandbox.deployed.metadata import Field
-from connectors.sandbox.errors import ApiError, no_such_column, not_found, refuse
-from connectors.sandbox.ids import record_id, sequence_of
-from connectors.sandbox.rows.values import renderer
-from connectors.sandbox.rows.writer import Outcome, external_id_field, parse_collection
+from connectors.sandbox.errors import ApiError, not_found, refuse
+from connectors.sandbox.ids import sequence_of
+from connectors.sandbox.rows.rendering import fields_of, rendered, url_of
+from connectors.sandbox.rows.writer import Outcome, external_id_field
 from connectors.sandbox.soql.engine import MAX_BATCH
 from connectors.sandbox.store import Store
 
-CREATED_SINCE = 46  # API version that answers upserts with a body and knows collections' upsert
+CREATED_SINCE = 46  # API version that answers upserts with a body
 FORBIDDEN = frozenset(
     {"INSUFFICIENT_ACCESS_OR_READONLY", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"}
 )  # answered with 403 where there is only one row
@@ -35,23 +35,6 @@ async def get_describe(call: Call) -> Answer:
     """Describe one object."""
     view = call.view()
     return Answer(describe(view, call.org.views.children(call.user, view), call.version))
-
-
-async def patch_collection(call: Call) -> Answer:
-    """Upsert up to 200 rows by an external id, in one transaction."""
-    if _major(call) < CREATED_SINCE:
-        raise not_found()
-    view = call.view()
-    key = external_id_field(view, call.part("field"))
-    body = await call.body()
-
-    def work(store: Store) -> list[dict[str, Any]]:
-        records, all_or_none = parse_collection(call.document(body), view)
-        writer = call.org.writer(store, view, call.user)
-        outcomes = writer.upsert(key, records, body, all_or_none=all_or_none)
-        return [outcome.as_json() for outcome in outcomes]
-
-    return Answer(await call.write(work))
 
 
 async def post_row(call: Call) -> Answer:
@@ -119,9 +102,9 @@ async def patch_by_key(call: Call) -> Answer:
         return writer.upsert(key, [keyed], body, all_or_none=True)[0]
 
     outcome = _accepted(await call.write(work))
-    if not outcome.created and _major(call) < CREATED_SINCE:
+    if not outcome.created and call.major < CREATED_SINCE:
         return Answer(status=204)
-    return _created(call, view, outcome, with_flag=_major(call) >= CREATED_SINCE)
+    return _created(call, view, outcome, with_flag=call.major >= CREATED_SINCE)
 
 
 async def delete_by_key(call: Call) -> Answer:
@@ -183,23 +166,9 @@ def _batch_size(header: str) -> int:
 async def _rendered(call: Call, view: View, row: tuple[int, int]) -> dict[str, Any]:
     """Return the row of that number, with the fields the request asks for."""
     wanted = call.param("fields")
-    fields = _fields(view, wanted.split(",")) if wanted else list(view.fields.values())
-    names = ", ".join(f'"{f.name}"' for f in fields)
-    sql = f'SELECT {names} FROM "{view.name}" WHERE Id = ?'  # noqa: S608 -- metadata names
-    values = (await call.read(lambda store: store.select(sql, (row[0],))))[0]
-    return {"attributes": {"type": view.name, "url": _url(call, view, row[0])}} | {
-        f.name: renderer(f, view.prefix)(v) for f, v in zip(fields, values, strict=True)
-    }
-
-
-def _fields(view: View, names: Sequence[str]) -> list[Field]:
-    found: dict[str, Field] = {}
-    for name in names:
-        field = view.field(name.strip())
-        if field is None:
-            raise ApiError(400, [no_such_column(name.strip(), view.name)])
-        found[field.name] = field
-    return list(found.values())
+    fields = fields_of(view, wanted.split(",")) if wanted else list(view.fields.values())
+    rows = await call.read(lambda store: rendered(store, call.version, view, fields, [row[0]]))
+    return rows[row[0]]
 
 
 def _find_by_id(store: Store, view: View, call: Call) -> tuple[int, int]:
@@ -249,7 +218,7 @@ def _several(call: Call, view: View, matches: Sequence[tuple[int, int]]) -> Answ
     """Return the 300 of an external id that several rows hold, or None."""
     if len(matches) == 1:
         return None
-    return Answer([_url(call, view, sequence) for sequence, _ in matches], 300)
+    return Answer([url_of(call.version, view, sequence) for sequence, _ in matches], 300)
 
 
 def _accepted(outcome: Outcome) -> Outcome:
@@ -274,12 +243,3 @@ def _created(call: Call, view: View, outcome: Outcome, *, with_flag: bool) -> An
         url = f"/services/data/v{call.version}/sobjects/{view.name}/{quote(outcome.id or '')}"
         headers = {"Location": url}
     return Answer(document, 201 if outcome.created else 200, dict(headers))
-
-
-def _url(call: Call, view: View, sequence: int) -> str:
-    base = f"/services/data/v{call.version}/sobjects/{view.name}"
-    return f"{base}/{record_id(view.prefix, sequence)}"
-
-
-def _major(call: Call) -> int:
-    return int(call.version.partition(".")[0])

@@ -1,6 +1,6 @@
 """The write path: create, update and upsert of up to 200 rows, as sObject Collections do.
 
-Source: REST API, "sObject Collections" (upsert); one call is one transaction.
+Source: REST API, "sObject Collections"; one call is one transaction.
 """
 
 from collections import Counter
@@ -14,6 +14,7 @@ from connectors.sandbox.errors import NO_ACCESS, Problem, not_found, refuse
 from connectors.sandbox.faults.hindrances import UNHINDERED, Hindrances
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.checks import checked
+from connectors.sandbox.rows.named import NO_ID_ALLOWED, Named, named, without_id
 from connectors.sandbox.rows.reader import RecordReader
 from connectors.sandbox.rows.values import Row
 from connectors.sandbox.store import Store, key_of
@@ -29,11 +30,12 @@ ROLLED_BACK = Problem(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one record: an id, or problems.
+    """What became of one record.
 
     Attributes:
-        id: 18 characters, or None if it was refused.
+        id: 18 characters; None for a row that does not exist.
         created: Whether the row is new.
+        problems: Why it was not written; of a row that was, there are none.
 
     """
 
@@ -41,12 +43,17 @@ class Outcome:
     created: bool = False
     problems: tuple[Problem, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the item of a collection's answer; a refused one has no id and no created."""
-        if self.id is None:
-            errors = [p.as_record_error() for p in self.problems]
-            return {"success": False, "errors": errors}
-        return {"id": self.id, "success": True, "errors": [], "created": self.created}
+    def as_json(self, *, with_flag: bool = False) -> dict[str, Any]:
+        """Return the item of a collection's answer, for an upsert with ``created``."""
+        item: dict[str, Any] = {} if self.id is None else {"id": self.id}
+        if self.problems:
+            return {
+                **item,
+                "success": False,
+                "errors": [p.as_record_error() for p in self.problems],
+            }
+        item |= {"success": True, "errors": []}
+        return {**item, "created": self.created} if with_flag else item
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +101,16 @@ class Writer:
 
     def create(self, record: Mapping[str, Any], body: str) -> Outcome:
         """Create one row."""
-        read = self._read(record, body)
+        return self.create_all([record], body, all_or_none=True)[0]
+
+    def create_all(
+        self, records: Sequence[Mapping[str, Any]], body: str, *, all_or_none: bool
+    ) -> list[Outcome]:
+        """Create one row per record; outcomes are in order."""
+        read = [self._read_new(record, body) for record in records]
         with self.store.transaction():
-            plan = self._plan(read, [], None) if isinstance(read, dict) else read
-            return self._write([plan], all_or_none=True)[0]
+            plans = [self._plan(r, [], None) if isinstance(r, dict) else r for r in read]
+            return self._write(plans, all_or_none=all_or_none)
 
     def update(self, sequence: int, owner: int, record: Mapping[str, Any], body: str) -> Outcome:
         """Update the row with that number, which belongs to *owner*."""
@@ -105,6 +118,17 @@ class Writer:
         with self.store.transaction():
             plan = self._plan(read, [(sequence, owner)], None) if isinstance(read, dict) else read
             return self._write([plan], all_or_none=True)[0]
+
+    def update_all(
+        self, records: Sequence[Mapping[str, Any]], body: str, *, all_or_none: bool
+    ) -> list[Outcome]:
+        """Update the rows that the records name by their ``id``; outcomes are in order."""
+        split = [without_id(record) for record in records]
+        read = [self._read(others, body) for _, others in split]
+        with self.store.transaction():
+            rows = named(self.store, self.view, [text for text, _ in split])
+            plans = [self._plan_named(r, row) for r, row in zip(read, rows, strict=True)]
+            return self._write(plans, all_or_none=all_or_none)
 
     def delete(self, sequence: int) -> None:
         """Put the row into the recycle bin: it keeps its values and frees its keys."""
@@ -124,6 +148,17 @@ class Writer:
         if isinstance(read, list) and self.refuses_whole and read[0].is_parse_error:
             raise refuse(400, read[0].code, read[0].message)
         return read
+
+    def _read_new(self, record: Mapping[str, Any], body: str) -> Row | list[Problem]:
+        text, others = without_id(record)
+        if text is not None:
+            return [NO_ID_ALLOWED]
+        return self._read(others, body)
+
+    def _plan_named(self, read: Row | list[Problem], row: Named | Problem) -> Row | list[Problem]:
+        if not isinstance(read, dict):
+            return read
+        return [row] if isinstance(row, Problem) else self._plan(read, [row], None)
 
     def _plan(
         self, row: Row, matches: Sequence[tuple[int, int]], key: Field | None
@@ -161,10 +196,7 @@ class Writer:
         """Write the good rows and return every record's outcome, in order."""
         plans = self.hindrances.applied(self.view, checked(self.store, self.view, plans, key))
         if all_or_none and any(isinstance(plan, list) for plan in plans):
-            return [
-                Outcome(None, problems=tuple(plan) if isinstance(plan, list) else (ROLLED_BACK,))
-                for plan in plans
-            ]
+            return [self._refused(plan) for plan in plans]
         sequence = self.store.next_sequence(self.view.name)
         renamed = self.reader.names.renamed(self.store, plans)
         new: list[Row] = []
@@ -187,6 +219,14 @@ class Writer:
         self.store.update(self.view.name, changed)
         return outcomes
 
+    def _refused(self, plan: Row | list[Problem]) -> Outcome:
+        """Return what becomes of a record when another one takes the whole request down."""
+        if isinstance(plan, list):
+            return Outcome(None, problems=tuple(plan))
+        at = plan.get("Id")
+        text = None if at is None else record_id(self.view.prefix, int(at))
+        return Outcome(text, problems=(ROLLED_BACK,))
+
     def _new_row(self, row: Row, sequence: int, text: str) -> Row:
         made: Row = {"CreatedDate": self.now, "CreatedById": self.user.sequence}
         full: Row = {"OwnerId": self.user.sequence, **row, **made, **self._stamp()}
@@ -207,29 +247,6 @@ class Writer:
         }
 
 
-def parse_collection(document: object, view: View) -> tuple[list[dict[str, Any]], bool]:
-    """Return (records, allOrNone) of a collections request's body.
-
-    Raises:
-        ApiError: It is not such a body, holds more than 200 records, or another type.
-
-    """
-    if not isinstance(document, dict) or not isinstance(document.get("records"), list):
-        text = "The request body must be an object with a list of records"
-        raise refuse(400, "INVALID_INPUT", text)
-    records: list[Any] = document["records"]
-    all_or_none = document.get("allOrNone", False)
-    if not isinstance(all_or_none, bool):
-        text = "Cannot deserialize instance of boolean: allOrNone"
-        raise refuse(400, "JSON_PARSER_ERROR", text)
-    if len(records) > MAX_RECORDS:
-        text = f"record limit reached. cannot submit more than {MAX_RECORDS} records into this call"
-        raise refuse(400, "EXCEEDED_ID_LIMIT", text)
-    for record in records:
-        _check_type(record, view)
-    return records, all_or_none
-
-
 def external_id_field(view: View, name: str) -> Field:
     """Return the external id field of that name.
 
@@ -242,16 +259,6 @@ def external_id_field(view: View, name: str) -> Field:
         text = f"Provided external ID field does not exist or is not accessible: {name}"
         raise not_found(text)
     return field
-
-
-def _check_type(record: object, view: View) -> None:
-    attributes = record.get("attributes") if isinstance(record, dict) else None
-    kind = attributes.get("type") if isinstance(attributes, dict) else None
-    if not isinstance(kind, str):
-        raise refuse(400, "INVALID_INPUT", "Each record needs attributes with a type")
-    if kind.lower() != view.name.lower():
-        text = f"Record type {kind} does not match the resource's type {view.name}"
-        raise refuse(400, "INVALID_INPUT", text)
 
 
 def _keyed(read: Row | list[Problem], key: Field) -> Row | list[Problem]:
