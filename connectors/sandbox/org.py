@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from connectors.embedded.files import private_dir
 from connectors.sandbox.access import User, View, Views
-from connectors.sandbox.deployed.source import DEFAULT_SESSION_MINUTES, Metadata
+from connectors.sandbox.deployed.metadata import Metadata
+from connectors.sandbox.deployed.source import DEFAULT_SESSION_MINUTES
 from connectors.sandbox.deploys.source import Source, tidy
 from connectors.sandbox.faults.book import Faults
 from connectors.sandbox.faults.hindrances import hindrances
@@ -136,7 +137,12 @@ class Org:
         return Writer(store, view, reader, user, now, is_strict, hindrances())
 
     def deploy(
-        self, store: Store, number: int, source: Source, metadata: Metadata, done: Callable[[], None]
+        self,
+        store: Store,
+        number: int,
+        source: Source,
+        metadata: Metadata,
+        done: Callable[[], None],
     ) -> None:
         """Make *source* what is deployed, in one transaction with *done*.
 
@@ -196,8 +202,7 @@ class Org:
         if user is None:
             error, text = "invalid_grant", "inactive user"
             raise OAuthError(error, text)
-        minutes = self._minutes.get(app.name, DEFAULT_SESSION_MINUTES)
-        token = open_session(self._sessions, self.id, user, app.name, minutes)
+        token = open_session(self._sessions, self.id, user, app.name, self.idle_minutes(app.name))
         return token_answer(token, self.url, self.identity(user), self._secret, now)
 
     def session(self, token: str) -> Session | None:
@@ -220,6 +225,10 @@ class Org:
     def end(self, session: Session) -> None:
         """End a session."""
         self._sessions.close_session(session.digest)
+
+    def idle_minutes(self, app: str) -> int:
+        """Return how long a session of *app* lives without a call."""
+        return self._minutes.get(app, DEFAULT_SESSION_MINUTES)
 
     def revoke(self, token: str) -> bool:
         """End the session of *token*; return whether there was one."""

@@ -73,6 +73,9 @@ ROUTES = (
     ("DELETE", f"{_JOBS}/{{id}}", api(bulk.delete_job)),
     ("PUT", f"{_JOBS}/{{id}}/batches", api(bulk.put_data)),
     ("GET", f"{_JOBS}/{{id}}/{{results}}", api(bulk.get_results)),
+    ("POST", _DEPLOYMENTS, api(deploys.post_deployment)),
+    ("GET", f"{_DEPLOYMENTS}/{{id}}", api(deploys.get_deployment)),
+    ("PATCH", f"{_DEPLOYMENTS}/{{id}}", api(deploys.patch_deployment)),
     *((r.method, DATA + r.path, api(r.handler)) for r in PARTS),
     *(("HEAD", DATA + r.path, api(r.handler)) for r in PARTS if r.method == "GET"),
 )

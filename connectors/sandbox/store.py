@@ -83,10 +83,20 @@ class Store:
         finally:
             self._db.execute("ROLLBACK")
 
-    def deploy(self, metadata: Metadata) -> dict[str, str]:
-        """Bring the tables up to *metadata* and return the key prefix of each object."""
-        self._db.executescript(ORG_TABLES)
+    def deploy(self, metadata: Metadata, before: Metadata | None = None) -> dict[str, str]:
+        """Bring the tables to *metadata* and return the key prefix of each object.
+
+        Args:
+            metadata: What is deployed now.
+            before: What was; what of it is gone is taken away. None: nothing is.
+
+        Raises:
+            UnfitRowsError: A field cannot be unique, two live rows have the same value.
+
+        """
         with self.transaction():
+            if before is not None:
+                prepare(self._db, before, metadata)
             prefixes = deploy(self._db, metadata)
             self._db.execute("INSERT OR IGNORE INTO users VALUES (1, ?, NULL)", (ADMIN,))
             self.setting("created_at", str(int(time.time())))
@@ -100,7 +110,9 @@ class Store:
 
     def set_setting(self, name: str, value: str) -> None:
         """Store an org setting."""
-        sql = "INSERT INTO org VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        sql = (
+            "INSERT INTO org VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        )
         self._db.execute(sql, (name, value))
 
     def select(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -32,6 +32,8 @@ def unchangeable(old: Field, new: Field) -> str | None:
         return f"The test org cannot change a field's type, {old.type} to {new.type}"
     if old.scale != new.scale:
         return f"The test org cannot change a field's scale, {old.scale} to {new.scale}"
+    if old.references != new.references:
+        return "The test org cannot change what a field refers to"
     if old.is_case_sensitive != new.is_case_sensitive:
         return "The test org cannot change whether a field is case sensitive"
     return None
@@ -48,6 +50,8 @@ def prepare(db: sqlite3.Connection, old: Metadata, new: Metadata) -> None:
     """
     for name, before in old.objects.items():
         after = new.objects.get(name)
+        if before.rows is not None:
+            continue
         if after is None:
             db.execute(f'DELETE FROM "{name}"')  # noqa: S608 -- metadata
         for field in before.fields:
@@ -62,7 +66,12 @@ def prepare(db: sqlite3.Connection, old: Metadata, new: Metadata) -> None:
 
 
 def _is_indexed_otherwise(old: Field, new: Field) -> bool:
-    return (old.is_unique, old.is_external_id) != (new.is_unique, new.is_external_id)
+    return _index(old) != _index(new)
+
+
+def _index(field: Field) -> tuple[bool, bool]:
+    is_there = field.is_unique or field.is_external_id or field.on_delete is not None
+    return is_there, field.is_unique
 
 
 def _drop_index(db: sqlite3.Connection, sobject: SObject, field: Field) -> None:

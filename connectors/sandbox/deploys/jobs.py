@@ -79,7 +79,22 @@ class Deployment:
     def of(cls, row: Sequence[Any]) -> Self:
         """Return the deployment in a row of the table."""
         options = DeployOptions.of(json.loads(row[2]))
-        return cls(row[0], row[1], options, State(row[3]), *row[4:11], json.loads(row[11]), row[12])
+        created, started, changed, ended, total, deployed, failed = row[4:11]
+        return cls(
+            number=row[0],
+            user=row[1],
+            options=options,
+            state=State(row[3]),
+            created_at=created,
+            started_at=started,
+            changed_at=changed,
+            ended_at=ended,
+            total=total,
+            deployed=deployed,
+            failed=failed,
+            details=json.loads(row[11]),
+            cancelled_by=row[12],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.sandbox.access import USER_PREFIX
 from connectors.sandbox.deploys.components import Component, Problem
 from connectors.sandbox.deploys.jobs import ENDED, Deployment, Outcome, State
-from connectors.sandbox.ids import record_id
+from connectors.sandbox.ids import USER_PREFIX, record_id
 
 _PREFIXES = {
     "CustomObject": "01I",

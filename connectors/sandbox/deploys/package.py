@@ -150,9 +150,9 @@ def _package(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], root: str
     for name, one in below.items():
         if "/" not in name:
             continue
-        kind, full_name = _kind(name)
-        content = archive.read(one) if kind else b""
-        members.append(Member(kind, full_name, one.filename, content))
+        known, full_name = _kind(name)
+        content = archive.read(one) if known else b""
+        members.append(Member(known, full_name, one.filename, content))
     wanted = _manifest(archive, below[MANIFEST])
     return Package(below[MANIFEST].filename, wanted, tuple(members), tuple(deleted))
 

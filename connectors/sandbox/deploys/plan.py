@@ -3,8 +3,9 @@
 Source: Metadata API Developer Guide, "deploy()" and "DeployMessage".
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from connectors.sandbox.deployed.changes import unchangeable
 from connectors.sandbox.deployed.metadata import Metadata
@@ -23,8 +24,10 @@ from connectors.sandbox.deploys.source import Source
 from connectors.sfdx.places import PARTS, PLACES
 from schemas.errors import SetupError
 
+_Names: TypeAlias = Mapping[str, Mapping[str, str]]  # source files by type and full name
 _ORDER = ("CustomObject", "CustomField", "ValidationRule")  # each may name the ones before it
 _ALL = "*"
+_OBJECT = "CustomObject"
 _SETS = f"{PLACES['PermissionSet'][0]}/"
 
 
@@ -48,6 +51,7 @@ class Plan:
 
 @dataclass(slots=True)
 class _Found:
+    options: DeployOptions
     steps: list[Component] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
@@ -69,9 +73,9 @@ def make_plan(
         is_cancelled: Asked between two tries; then the plan ends early.
 
     """
-    found = _Found()
+    found = _Found(options)
     for package in packages:
-        _collect(package, source, options, found)
+        _collect(package, source, metadata, found)
     steps, after, result = _settle(source, metadata, found, is_cancelled)
     return Plan(tuple(steps), tuple(found.problems), after, result)
 
@@ -92,7 +96,7 @@ def _key(problem: Problem) -> tuple[str, str]:
     return problem.kind, problem.name
 
 
-def _collect(package: Package, source: Source, options: DeployOptions, found: _Found) -> None:
+def _collect(package: Package, source: Source, metadata: Metadata, found: _Found) -> None:
     """Add the package's components to *found*, and what is wrong with it."""
     named: set[tuple[str, str]] = set()
     there = names_of(source.files())
@@ -105,26 +109,26 @@ def _collect(package: Package, source: Source, options: DeployOptions, found: _F
         known = wanted or problems
         found.problems += problems if known and (wanted or not components) else []
         for one in wanted:
-            if one.kind == "CustomObject" and is_empty(one) and one.name in there[one.kind]:
+            if one.kind == _OBJECT and one.name in metadata.objects and is_empty(one):
                 continue  # it only brings parts: what the object is stays
             found.steps.append(one)
-    _add_missing(package, named, there, options, found)
+    if not found.options.allow_missing_files:
+        _add_missing(package, named, there, found)
     for file, kind, name in package.deleted:
-        _add_deletion(file, kind, name, there, options, found)
+        _add_deletion(file, kind, name, there, found)
 
 
 def _is_wanted(one: Component, package: Package) -> bool:
     names = package.wanted.get(one.kind, frozenset())
     owner = one.name.partition(".")[0] if one.kind in PARTS else ""
-    objects = package.wanted.get("CustomObject", frozenset()) if owner else frozenset()
+    objects = package.wanted.get(_OBJECT, frozenset()) if owner else frozenset()
     return bool({one.name, _ALL} & names or {owner, _ALL} & objects)
 
 
 def _add_missing(
     package: Package,
     named: set[tuple[str, str]],
-    there: dict[str, dict[str, str]],
-    options: DeployOptions,
+    there: _Names,
     found: _Found,
 ) -> None:
     """Add what the manifest names and no file holds."""
@@ -134,7 +138,7 @@ def _add_missing(
             found.problems.append(Problem(kind, "", package.file, text))
             continue
         for name in sorted(names - {_ALL}):
-            if (kind, name) not in named and not options.allow_missing_files:
+            if (kind, name) not in named:
                 text = (
                     f"An object '{name}' of type {kind} was named in package.xml, but was not"
                     " found in zipped directory"
@@ -142,14 +146,7 @@ def _add_missing(
                 found.problems.append(Problem(kind, name, package.file, text))
 
 
-def _add_deletion(  # noqa: PLR0913 -- who is to go, and where it is looked for
-    file: str,
-    kind: str,
-    name: str,
-    there: dict[str, dict[str, str]],
-    options: DeployOptions,
-    found: _Found,
-) -> None:
+def _add_deletion(file: str, kind: str, name: str, there: _Names, found: _Found) -> None:
     if kind not in there:
         text = f"Unknown type name '{kind}' specified in {file}"
         found.problems.append(Problem(kind, name, file, text))
@@ -158,7 +155,7 @@ def _add_deletion(  # noqa: PLR0913 -- who is to go, and where it is looked for
         found.problems.append(Problem(kind, name, file, text))
     elif name not in there[kind]:
         text = f"No {kind} named: {name} found"
-        fails = not options.ignore_warnings
+        fails = not found.options.ignore_warnings
         found.problems.append(Problem(kind, name, file, text, is_warning=True, fails=fails))
     else:
         found.steps.append(Component(kind, name, file))
@@ -197,10 +194,10 @@ def _try(source: Source, before: Metadata, steps: Sequence[Component]) -> Metada
     files = result.files()
     for step in steps:
         owner = step.name.partition(".")[0]
-        is_known = path_of("CustomObject", owner) in files
-        if step.kind in PARTS and not step.is_deletion and not is_known:
-            return f"Entity of type 'CustomObject' named '{owner}' cannot be found"
-        if step.kind == "CustomObject" and not owner.endswith("__c") and owner not in before.objects:
+        is_standard = owner in before.objects and not owner.endswith("__c")
+        is_custom = owner.endswith("__c") and path_of(_OBJECT, owner) in files
+        is_about_object = step.kind == _OBJECT or step.kind in PARTS
+        if is_about_object and not (step.is_deletion or is_standard or is_custom):
             return f"Entity of type 'CustomObject' named '{owner}' cannot be found"
     try:
         after = result.load()
@@ -253,7 +250,7 @@ def _apply(source: Source, steps: Sequence[Component]) -> Source:
         if not one.is_deletion:
             source = source.put(one.path, one.content)
             continue
-        below = f"objects/{one.name}/" if one.kind == "CustomObject" else one.path
+        below = f"objects/{one.name}/" if one.kind == _OBJECT else one.path
         for path, content in source.files().items():
             if path.startswith(below):
                 source = source.take(path)

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from connectors.sandbox.access import USER_PREFIX
 from connectors.sandbox.deploys.components import NAMESPACE, joined, names_of
 from connectors.sandbox.deploys.messages import component_id, stamp
-from connectors.sandbox.ids import record_id
+from connectors.sandbox.ids import USER_PREFIX, record_id
 from connectors.sandbox.store import ADMIN
 from connectors.sfdx.places import PARTS, PLACES
 
@@ -115,6 +114,8 @@ def _found(
         messages.append({"fileName": file, "problem": text})
         return []
     known = set(there[kind])
+    if kind == _OBJECT:  # a standard one has only the parts that were deployed
+        known |= {name.partition(".")[0] for part in PARTS for name in there[part]}
     for name in sorted(members - known - {_ALL}):
         text = f"Entity of type '{kind}' named '{name}' cannot be found"
         messages.append({"fileName": file, "problem": text})
@@ -127,7 +128,7 @@ def _objects(
     """Return the source files of each object to give back, whole or single parts of it."""
     objects: dict[str, set[str]] = {}
     for name in found.get(_OBJECT, []):
-        objects[name] = {there[_OBJECT][name]}
+        objects[name] = {p for n, p in there[_OBJECT].items() if n == name}
         for kind in PARTS:
             objects[name] |= {p for n, p in there[kind].items() if n.startswith(f"{name}.")}
     for kind in PARTS:

@@ -104,8 +104,9 @@ class Deployer:
             ended = outcome(State.FAILED, (), [problem], int(time.time()))
             await self._org.write(lambda store: _end(store, number, ended))
             return
-        while plan is not None:
-            plan = await self._try(one, plan)
+        left: Plan | None = plan
+        while left is not None:
+            left = await self._try(one, left)
 
     def _plan(self, one: Deployment) -> Plan:
         """Return what the deployment would do; beside the writer's thread, it takes its time."""
@@ -175,9 +176,7 @@ def _culprit(plan: Plan, exc: UnfitRowsError) -> Problem:
     """Return the problem with the field whose rows do not fit."""
     name = f"{exc.sobject}.{exc.field}"
     file = next(s.file for s in plan.steps if (s.kind, s.name) == ("CustomField", name))
-    text = (
-        f"Cannot make {exc.field} unique: there are records with duplicate values; remove them first"
-    )
+    text = f"Cannot make {exc.field} unique: there are records with duplicate values"
     return Problem("CustomField", name, file, text)
 
 

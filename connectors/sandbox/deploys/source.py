@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Self
 
 from connectors.embedded.files import PRIVATE_FILE, private_dir
-from connectors.sandbox.deployed.metadata import SFDX, Metadata, load_metadata
+from connectors.sandbox.deployed.metadata import Metadata
+from connectors.sandbox.deployed.source import SFDX, load_metadata
 
 GONE = b""
 _FOLDERS = ("objects", "permissionsets", "extlClntAppOauthPolicies")  # that metadata always has
@@ -68,8 +69,6 @@ class Source:
                 file = folder / path
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
-                if file.name.endswith(".object-meta.xml"):
-                    (file.parent / "fields").mkdir(exist_ok=True)
             for one in _FOLDERS:
                 (folder / one).mkdir(exist_ok=True)
             return load_metadata(folder)

@@ -19,6 +19,7 @@ _FAULTS = {
     PARTNER: "urn:fault.partner.soap.sforce.com",
     ENTERPRISE: "urn:fault.enterprise.soap.sforce.com",
 }
+_NO_CODE = ""  # SOAP's own refusals have none of Salesforce's codes
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
 
 
@@ -66,13 +67,16 @@ def read_request(body: bytes) -> Request:
     try:
         root = parse(body)
     except UnreadableXmlError as exc:
-        raise Fault("", f"XML parse error: {exc.text} at line {exc.line}") from exc
+        words = f"XML parse error: {exc.text} at line {exc.line}"
+        raise Fault(_NO_CODE, words) from exc
     if root.tag != f"{{{_SOAP}}}Envelope":
-        raise Fault("", f"{root.tag} must be of the namespace {_SOAP}")
+        words = f"{root.tag} must be an Envelope of the namespace {_SOAP}"
+        raise Fault(_NO_CODE, words)
     found = child(root, "Body")
     operations = [] if found is None else list(found)
     if len(operations) != 1:
-        raise Fault("", "The Body must hold one operation")
+        words = "The Body must hold one operation"
+        raise Fault(_NO_CODE, words)
     node = operations[0]
     session = text(root, "Header", "SessionHeader", "sessionId")
     namespace = node.tag.partition("}")[0].removeprefix("{") if "}" in node.tag else ""
@@ -82,7 +86,7 @@ def read_request(body: bytes) -> Request:
 def unknown_operation(request: Request) -> Fault:
     """Return the refusal of an operation that there is not."""
     name = f"{{{request.namespace}}}{request.operation}"
-    return Fault("", f"No operation available for request {name}")
+    return Fault(_NO_CODE, f"No operation available for request {name}")
 
 
 def answer(namespace: str, operation: str, result: Node, header: Node = None) -> str:

@@ -6,7 +6,6 @@ Source: Metadata API Developer Guide, "File-Based Calls" and "Utility Calls".
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 from connectors.sandbox.deploys.jobs import (
     ENDED,
@@ -26,7 +25,7 @@ from connectors.sandbox.org import Org, Session
 from connectors.sandbox.soap.envelope import Fault, Request
 from connectors.sfdx.places import PARTS, PLACES
 
-_QUEUED = {"done": False, "state": "Queued"}
+_QUEUED: Mapping[str, Node] = {"done": False, "state": "Queued"}
 _UNPACKAGED = "unpackaged/"
 _MAX_QUERIES = 3  # of one listMetadata
 

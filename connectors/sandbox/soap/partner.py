@@ -11,11 +11,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from connectors.sandbox.access import USER_PREFIX
 from connectors.sandbox.deploys.messages import stamp
-from connectors.sandbox.ids import record_id
+from connectors.sandbox.ids import USER_PREFIX, record_id
 from connectors.sandbox.markup import Node, texts
-from connectors.sandbox.org import Org, Session
+from connectors.sandbox.org import SECONDS_PER_MINUTE, Org, Session
 from connectors.sandbox.rows.bin import empty_recycle_bin, undelete
 from connectors.sandbox.rows.writer import Outcome
 from connectors.sandbox.soap.envelope import Fault, Request
@@ -57,7 +56,7 @@ async def get_user_info(org: Org, session: Session, request: Request) -> Node:
         "organizationMultiCurrency": False,
         "organizationName": "Homeport test org",
         "profileId": None,
-        "sessionSecondsValid": session.idle_s,
+        "sessionSecondsValid": org.idle_minutes(session.app) * SECONDS_PER_MINUTE,
         "userEmail": user.username,
         "userFullName": user.username,
         "userId": record_id(USER_PREFIX, user.sequence),

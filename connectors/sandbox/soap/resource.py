@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from connectors.sandbox.accesslog import APP_KEY
 from connectors.sandbox.deploys.jobs import NO_PERMISSION, PERMISSION
 from connectors.sandbox.deploys.runner import DEPLOYER
 from connectors.sandbox.errors import ApiError
 from connectors.sandbox.markup import Node
 from connectors.sandbox.org import Org, Session
+from connectors.sandbox.protocol import FIRST_VERSION, LAST_VERSION
 from connectors.sandbox.soap import metadata, partner
 from connectors.sandbox.soap.envelope import (
     ENTERPRISE,
@@ -25,7 +27,7 @@ from connectors.sandbox.soap.envelope import (
     read_request,
     unknown_operation,
 )
-from connectors.sandbox.web import APP_KEY, FIRST_VERSION, LAST_VERSION, ORG, report
+from connectors.sandbox.web import ORG, report
 
 _NAMESPACES = {"u": PARTNER, "c": ENTERPRISE}
 _TOO_LARGE = (
@@ -82,7 +84,7 @@ async def _respond(
         first = exc.problems[0]
         body = fault(namespace, Fault(first.code, first.message))
     except web.HTTPRequestEntityTooLarge:
-        largest = _TOO_LARGE.format(request.app._client_max_size)
+        largest = _TOO_LARGE.format(request.client_max_size)
         body = fault(namespace, Fault("EXCEEDED_MAX_SIZE_REQUEST", largest))
     except Exception as exc:  # noqa: BLE001 -- clients of SOAP read faults, whatever happened
         body = fault(namespace, Fault("UNKNOWN_EXCEPTION", report(exc)))
@@ -122,5 +124,5 @@ def _check_version(version: str) -> None:
 
 def _usage(org: Org) -> Node:
     """Return the LimitInfoHeader of an answer."""
-    info = {"current": org.usage.used(), "limit": org.usage.maximum, "type": "API REQUESTS"}
+    info: Node = {"current": org.usage.used(), "limit": org.usage.maximum, "type": "API REQUESTS"}
     return {"LimitInfoHeader": {"limitInfo": info}}
