@@ -1,6 +1,7 @@
 """Packages of the Metadata API, as clients zip them, and how to follow a deployment."""
 
 import io
+import json
 import time
 import zipfile
 from collections.abc import Mapping
@@ -78,6 +79,30 @@ def deploy(client: Any, content: io.BytesIO, **options: Any) -> dict[str, Any]:
             return status
         time.sleep(0.05)
     raise AssertionError(status)
+
+
+def rest_deploy(client: Any, content: io.BytesIO, **options: Any) -> dict[str, Any]:
+    """Deploy over REST, as the official CLI may, and return the DeployResult at the end."""
+    wanted = {"singlePackage": True, "rollbackOnError": True, **options}
+    parts = {
+        "file": ("package.zip", content.getvalue(), "application/zip"),
+        "entity_content": (None, json.dumps({"deployOptions": wanted}), "application/json"),
+    }
+    started = client.call("POST", "metadata/deployRequest", files=parts)
+    assert started.status_code == 201, started.text
+    return followed(client, started.json()["id"])
+
+
+def followed(client: Any, deployment: str) -> dict[str, Any]:
+    """Return the DeployResult of a deployment once it is over."""
+    until = time.monotonic() + WAIT_S
+    while time.monotonic() < until:
+        url = f"metadata/deployRequest/{deployment}?includeDetails=true"
+        result: dict[str, Any] = client.call("GET", url).json()["deployResult"]
+        if result["done"]:
+            return result
+        time.sleep(0.05)
+    raise AssertionError(result)
 
 
 def problems(status: Mapping[str, Any]) -> list[tuple[str, str, str]]:
