@@ -5,6 +5,7 @@ import json
 import time
 import zipfile
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 NAMESPACE = "http://soap.sforce.com/2006/04/metadata"
@@ -69,7 +70,7 @@ def object_package(name: str, *parts: str) -> io.BytesIO:
 
 def deploy(client: Any, content: io.BytesIO, **options: Any) -> dict[str, Any]:
     """Deploy by simple-salesforce and return what it says at the end."""
-    simple = client.simple()
+    simple = _simple(client)
     started = simple.deploy(content, sandbox=True, **{**OPTIONS, **options})
     assert started["state"] == "Queued"
     until = time.monotonic() + WAIT_S
@@ -79,6 +80,12 @@ def deploy(client: Any, content: io.BytesIO, **options: Any) -> dict[str, Any]:
             return status
         time.sleep(0.05)
     raise AssertionError(status)
+
+
+@cache
+def _simple(client: Any) -> Any:
+    """Return the client on that session; it reads its WSDL once, which takes a second."""
+    return client.simple()
 
 
 def rest_deploy(client: Any, content: io.BytesIO, **options: Any) -> dict[str, Any]:

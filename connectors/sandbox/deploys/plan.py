@@ -103,11 +103,11 @@ def _collect(package: Package, source: Source, metadata: Metadata, found: _Found
     for member in package.members:
         components, problems = split(member)
         wanted = [one for one in components if _is_wanted(one, package)]
-        named |= {(one.kind, one.name) for one in components}
+        named |= {(one.kind, one.name) for one in components} | {(member.kind or "", member.name)}
         if components and not wanted:
             found.problems.append(problem_of(components[0], "Not in package.xml"))
-        known = wanted or problems
-        found.problems += problems if known and (wanted or not components) else []
+            continue
+        found.problems += problems
         for one in wanted:
             if one.kind == _OBJECT and one.name in metadata.objects and is_empty(one):
                 continue  # it only brings parts: what the object is stays

@@ -46,23 +46,22 @@ def upsert(client: Any, sobject: str, **row: Any) -> Any:
     return client.call("PATCH", url, json={"records": records}).json()[0]
 
 
-def test_a_new_object_is_there_at_once_described_and_takes_rows(module_org: Any) -> None:
-    admin = module_org.login()
-
-    status = deploy(admin, object_package("Parcel__c", KEY, text_field("Street__c")))
+def test_a_new_object_is_there_at_once_described_and_takes_rows(module_admin: Any) -> None:
+    status = deploy(module_admin, object_package("Parcel__c", KEY, text_field("Street__c")))
 
     assert status["state"] == "Succeeded", status
     assert status["deployment_detail"]["deployed_count"] == "3"
-    assert fields_of(admin, "Parcel__c") >= {"Id", "Name", "Key__c", "Street__c"}
-    assert upsert(admin, "parcel__c", Key__c="p-1", Street__c="Elm")["success"]
-    found = admin.query("SELECT Key__c, Street__c FROM Parcel__c")["records"]
+    assert fields_of(module_admin, "Parcel__c") >= {"Id", "Name", "Key__c", "Street__c"}
+    assert upsert(module_admin, "parcel__c", Key__c="p-1", Street__c="Elm")["success"]
+    found = module_admin.query("SELECT Key__c, Street__c FROM Parcel__c")["records"]
     assert [(r["Key__c"], r["Street__c"]) for r in found] == [("p-1", "Elm")]
 
 
-def test_fields_are_added_to_an_object_that_keeps_its_rows_and_what_it_is(module_org: Any) -> None:
-    admin = module_org.login()
-    deploy(admin, object_package("Pallet__c", KEY))
-    upsert(admin, "Pallet__c", Key__c="a")
+def test_fields_are_added_to_an_object_that_keeps_its_rows_and_what_it_is(
+    module_admin: Any,
+) -> None:
+    deploy(module_admin, object_package("Pallet__c", KEY))
+    upsert(module_admin, "Pallet__c", Key__c="a")
     more = packed(
         {
             "package.xml": manifest({"CustomField": ["Pallet__c.Note__c"]}),
@@ -70,32 +69,32 @@ def test_fields_are_added_to_an_object_that_keeps_its_rows_and_what_it_is(module
         }
     )
 
-    status = deploy(admin, more)
+    status = deploy(module_admin, more)
 
     assert (status["state"], status["deployment_detail"]["total_count"]) == ("Succeeded", "1")
-    assert upsert(admin, "Pallet__c", Key__c="a", Note__c="n")["created"] is False
-    found = admin.query("SELECT Key__c, Note__c FROM Pallet__c")["records"]
+    assert upsert(module_admin, "Pallet__c", Key__c="a", Note__c="n")["created"] is False
+    found = module_admin.query("SELECT Key__c, Note__c FROM Pallet__c")["records"]
     assert [(r["Key__c"], r["Note__c"]) for r in found] == [("a", "n")]
-    labels = {s["name"]: s["label"] for s in admin.call("GET", "sobjects").json()["sobjects"]}
+    labels = {
+        s["name"]: s["label"] for s in module_admin.call("GET", "sobjects").json()["sobjects"]
+    }
     assert labels["Pallet__c"] == "Pallet"
 
 
-def test_a_standard_object_takes_fields_of_its_own(module_org: Any) -> None:
-    admin = module_org.login()
+def test_a_standard_object_takes_fields_of_its_own(module_admin: Any) -> None:
     files = {
         "package.xml": manifest({"CustomObject": ["Account"]}),
         "objects/Account.object": document("CustomObject", text_field("Tier__c")),
     }
 
-    status = deploy(admin, packed(files))
+    status = deploy(module_admin, packed(files))
 
     assert status["state"] == "Succeeded", problems(status)
     row = {"Name": "Ada Ltd", "Tier__c": "gold"}
-    assert admin.call("POST", "sobjects/Account", json=row).status_code == 201
+    assert module_admin.call("POST", "sobjects/Account", json=row).status_code == 201
 
 
-def test_a_lookup_to_an_object_of_the_same_package_can_be_followed(module_org: Any) -> None:
-    admin = module_org.login()
+def test_a_lookup_to_an_object_of_the_same_package_can_be_followed(module_admin: Any) -> None:
     lookup = (
         "<fields><fullName>Depot__c</fullName><label>Depot</label><type>Lookup</type>"
         "<referenceTo>Depot__c</referenceTo><relationshipName>Vans</relationshipName></fields>"
@@ -106,22 +105,21 @@ def test_a_lookup_to_an_object_of_the_same_package_can_be_followed(module_org: A
         "objects/Depot__c.object": custom_object("Depot", KEY),
     }
 
-    status = deploy(admin, packed(files))
+    status = deploy(module_admin, packed(files))
 
     assert status["state"] == "Succeeded", problems(status)
-    depot = upsert(admin, "Depot__c", Key__c="d")["id"]
-    assert upsert(admin, "Van__c", Key__c="v", Depot__c=depot)["success"]
+    depot = upsert(module_admin, "Depot__c", Key__c="d")["id"]
+    assert upsert(module_admin, "Van__c", Key__c="v", Depot__c=depot)["success"]
 
 
-def test_a_deployed_rule_refuses_rows_from_then_on(module_org: Any) -> None:
-    admin = module_org.login()
+def test_a_deployed_rule_refuses_rows_from_then_on(module_admin: Any) -> None:
     rule = RULE.format("No_Note", "ISBLANK(Note__c)")
 
-    deploy(admin, object_package("Crate__c", KEY, text_field("Note__c"), rule))
+    deploy(module_admin, object_package("Crate__c", KEY, text_field("Note__c"), rule))
 
     refused, taken = (
-        upsert(admin, "Crate__c", Key__c="1"),
-        upsert(admin, "Crate__c", Key__c="2", Note__c="n"),
+        upsert(module_admin, "Crate__c", Key__c="1"),
+        upsert(module_admin, "Crate__c", Key__c="2", Note__c="n"),
     )
     assert refused["errors"] == [
         {"statusCode": "FIELD_CUSTOM_VALIDATION_EXCEPTION", "message": "not so", "fields": []}
@@ -151,13 +149,12 @@ def test_a_permission_set_deployed_anew_changes_what_its_user_sees_at_once(fresh
     assert fields_of(user, "Commerce_Customer__c") == set()
 
 
-def test_deletions_take_fields_rules_and_objects_with_their_rows_away(module_org: Any) -> None:
-    admin = module_org.login()
+def test_deletions_take_fields_rules_and_objects_with_their_rows_away(module_admin: Any) -> None:
     rule = RULE.format("Never", "ISBLANK(Key__c)")
-    deploy(admin, object_package("Cart__c", KEY, text_field("Old__c"), rule))
-    deploy(admin, object_package("Sled__c", KEY))
-    first = upsert(admin, "Sled__c", Key__c="s")["id"]
-    upsert(admin, "Cart__c", Key__c="c", Old__c="x")
+    deploy(module_admin, object_package("Cart__c", KEY, text_field("Old__c"), rule))
+    deploy(module_admin, object_package("Sled__c", KEY))
+    first = upsert(module_admin, "Sled__c", Key__c="s")["id"]
+    upsert(module_admin, "Cart__c", Key__c="c", Old__c="x")
     gone = {
         "CustomField": ["Cart__c.Old__c"],
         "ValidationRule": ["Cart__c.Never"],
@@ -165,43 +162,41 @@ def test_deletions_take_fields_rules_and_objects_with_their_rows_away(module_org
     }
 
     status = deploy(
-        admin, packed({"package.xml": manifest({}), "destructiveChanges.xml": manifest(gone)})
+        module_admin,
+        packed({"package.xml": manifest({}), "destructiveChanges.xml": manifest(gone)}),
     )
 
     assert status["state"] == "Succeeded", problems(status)
-    assert fields_of(admin, "Sled__c") == set()
-    assert "Old__c" not in fields_of(admin, "Cart__c")
-    found = admin.query("SELECT Key__c FROM Cart__c")["records"]
+    assert fields_of(module_admin, "Sled__c") == set()
+    assert "Old__c" not in fields_of(module_admin, "Cart__c")
+    found = module_admin.query("SELECT Key__c FROM Cart__c")["records"]
     assert [r["Key__c"] for r in found] == ["c"]
-    deploy(admin, object_package("Sled__c", KEY))
-    assert admin.query("SELECT Key__c FROM Sled__c")["records"] == []
-    assert upsert(admin, "Sled__c", Key__c="s")["id"] > first
+    deploy(module_admin, object_package("Sled__c", KEY))
+    assert module_admin.query("SELECT Key__c FROM Sled__c")["records"] == []
+    assert upsert(module_admin, "Sled__c", Key__c="s")["id"] > first
 
 
-def test_a_validation_changes_nothing(module_org: Any) -> None:
-    admin = module_org.login()
-
-    status = deploy(admin, object_package("Ghost__c", KEY), checkOnly=True)
+def test_a_validation_changes_nothing(module_admin: Any) -> None:
+    status = deploy(module_admin, object_package("Ghost__c", KEY), checkOnly=True)
 
     assert status["state"] == "Succeeded"
     assert status["deployment_detail"]["deployed_count"] == "2"
-    assert fields_of(admin, "Ghost__c") == set()
+    assert fields_of(module_admin, "Ghost__c") == set()
 
 
 @pytest.mark.parametrize("rolls_back", [True, False])
 def test_one_broken_component_takes_all_with_it_or_only_itself(
-    module_org: Any, *, rolls_back: bool
+    module_admin: Any, *, rolls_back: bool
 ) -> None:
-    admin = module_org.login()
     name = f"Half_{rolls_back}__c"
     broken = RULE.format("Broken", "ISBLANK(Nothing__c")
 
     status = deploy(
-        admin, object_package(name, KEY, broken), rollbackOnError=rolls_back, checkOnly=False
+        module_admin, object_package(name, KEY, broken), rollbackOnError=rolls_back, checkOnly=False
     )
 
     assert status["state"] == ("Failed" if rolls_back else "SucceededPartial")
     [(kind, file, text)] = problems(status)
     assert (kind, file) == ("ValidationRule", f"objects/{name}.object")
     assert "Broken" in text
-    assert bool(fields_of(admin, name)) is not rolls_back
+    assert bool(fields_of(module_admin, name)) is not rolls_back
