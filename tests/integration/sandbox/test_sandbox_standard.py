@@ -213,25 +213,3 @@ def test_a_permission_set_opens_standard_objects_only_where_it_says_so(running: 
     assert [n for n in listed if not n.endswith("__c")] == ["Organization", "Profile", "User"]
     assert (hidden.status_code, hidden.json()[0]["errorCode"]) == (404, "NOT_FOUND")
     assert me["totalSize"] >= 1
-
-
-def test_a_job_names_parents_by_a_column_of_the_relationship(admin: Any) -> None:
-    job = admin.call(
-        "POST", "jobs/ingest", json={"object": "Contact", "operation": "insert"}
-    ).json()["id"]
-    admin.call(
-        "PUT",
-        f"jobs/ingest/{job}/batches",
-        data="LastName,Account.Name\nX,Acme\n",
-        headers={"Content-Type": "text/csv"},
-    )
-    admin.call("PATCH", f"jobs/ingest/{job}", json={"state": "UploadComplete"})
-
-    done = admin.call("GET", f"jobs/ingest/{job}").json()
-    while done["state"] in {"UploadComplete", "InProgress"}:
-        done = admin.call("GET", f"jobs/ingest/{job}").json()
-
-    # the name of an account is no external id
-    assert (done["state"], done["errorMessage"]) == (
-        "Failed", "InvalidBatch : Field name not found : Account.Name",
-    )  # fmt: skip
