@@ -150,5 +150,5 @@ def soql_org(folder: Path) -> Iterator[SoqlOrg]:
     store = Store(folder / "org.sqlite")
     views = Views(metadata, store.deploy(metadata))
     store.sync_users([(CLERK.username, CLERKS.name)])
-    yield SoqlOrg(store, QueryEngine(lambda: views))
+    yield SoqlOrg(store, QueryEngine(views))
     store.close()

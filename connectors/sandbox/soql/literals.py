@@ -81,7 +81,7 @@ def _number(operand: Operand, value: Value, scale: Scale) -> Literal:
     if operand.kind == "count":
         return scale(value)
     scaled = value.scaleb(operand.field.scale)
-    return float(scaled) if operand.kind in {"mean", "sum"} else scale(scaled)
+    return float(scaled) if operand.kind == "mean" else scale(scaled)
 
 
 def _id(scope: Scope, operand: Operand, text: str) -> Literal:

@@ -82,7 +82,6 @@ class Scope:
         self._places: dict[tuple[str, ...], Place] = {}
         self._joins: list[str] = []
         self._aliases: dict[str, Place] = {view.name.lower(): self.root}
-        self._aliases[query.source.lower()] = self.root
         for alias in query.aliases:
             steps = alias.path.split(".") if alias.path else []
             self._aliases[alias.name.lower()] = self._walk(steps, alias.at)

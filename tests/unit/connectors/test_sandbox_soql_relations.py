@@ -96,6 +96,12 @@ def test_rows_are_filtered_by_their_parents(org: SoqlOrg, where: str, expected: 
     assert "".join(found) == expected
 
 
+def test_a_parent_is_joined_once_however_its_name_is_written(org: SoqlOrg) -> None:
+    soql = "SELECT account.Name, Account.Id FROM Contact c WHERE c.ACCOUNT.Industry = null"
+
+    assert org.engine.compile(soql, ADMIN, with_deleted=False).source.count("JOIN") == 1
+
+
 def test_an_alias_may_name_a_path(org: SoqlOrg) -> None:
     soql = "SELECT c.LastName, p.Name FROM Contact c, c.Account a, a.Parent p WHERE a.Name = 'Beta'"
 
