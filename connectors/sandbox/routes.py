@@ -6,46 +6,70 @@
 from connectors.sandbox import resources as top
 from connectors.sandbox.bulk import resources as bulk
 from connectors.sandbox.composite.resource import post_composite
+from connectors.sandbox.deploys import resource as deploys
 from connectors.sandbox.dispatch import Kind, Route
 from connectors.sandbox.logins import resource as logins
+from connectors.sandbox.rows import collection, feeds, keyed
 from connectors.sandbox.rows import resource as rows
-from connectors.sandbox.rows.deletes import delete_collection
-from connectors.sandbox.soap import post_login
+from connectors.sandbox.soap import resource as soap
+from connectors.sandbox.soql import resource as soql
 from connectors.sandbox.web import api, open_to_all
 
-_DATA = r"/services/data/v{version:\d+\.\d}"
-_JOBS = f"{_DATA}/jobs/ingest"
+DATA = r"/services/data/v{version:\d+\.\d}"
+_METADATA_SOAP = "/services/Soap/m/{version}"
+_DEPLOYMENTS = f"{DATA}/metadata/deployRequest"
+_JOBS = f"{DATA}/jobs/ingest"
 _SOBJECT = "/sobjects/{sobject}"
+_COLLECTION = "/composite/sobjects"
 
 PARTS = (
-    Route("GET", "/query", rows.get_query, Kind.QUERY),
-    Route("GET", "/queryAll", rows.get_query_all, Kind.QUERY),
-    Route("GET", "/query/{locator}", rows.get_query_page, Kind.QUERY),
-    Route("GET", "/queryAll/{locator}", rows.get_query_page, Kind.QUERY),
-    Route("DELETE", "/composite/sobjects", delete_collection, Kind.COLLECTION),
-    Route("PATCH", "/composite/sobjects/{sobject}/{field}", rows.patch_collection, Kind.COLLECTION),
+    Route("GET", "/query", soql.get_query, Kind.QUERY),
+    Route("GET", "/queryAll", soql.get_query_all, Kind.QUERY),
+    Route("GET", "/query/{locator}", soql.get_query_page, Kind.QUERY),
+    Route("GET", "/queryAll/{locator}", soql.get_query_page, Kind.QUERY),
+    Route("POST", _COLLECTION, collection.post_collection, Kind.COLLECTION),
+    Route("PATCH", _COLLECTION, collection.patch_collection, Kind.COLLECTION),
+    Route("DELETE", _COLLECTION, collection.delete_collection, Kind.COLLECTION),
+    Route("GET", f"{_COLLECTION}/{{sobject}}", collection.get_collection, Kind.COLLECTION),
+    Route("POST", f"{_COLLECTION}/{{sobject}}", collection.retrieve_collection, Kind.COLLECTION),
+    Route(
+        "PATCH",
+        f"{_COLLECTION}/{{sobject}}/{{field}}",
+        collection.upsert_collection,
+        Kind.COLLECTION,
+    ),
     Route("GET", "/sobjects", rows.get_sobjects, Kind.ROW),
     Route("GET", _SOBJECT, rows.get_sobject, Kind.ROW),
     Route("POST", _SOBJECT, rows.post_row, Kind.ROW),
     Route("GET", f"{_SOBJECT}/describe", rows.get_describe, Kind.ROW),
+    Route("GET", f"{_SOBJECT}/deleted", feeds.get_deleted, Kind.ROW),
+    Route("GET", f"{_SOBJECT}/updated", feeds.get_updated, Kind.ROW),
     Route("GET", f"{_SOBJECT}/{{id}}", rows.get_row, Kind.ROW),
+    Route("POST", f"{_SOBJECT}/{{id}}", keyed.post_by_key, Kind.ROW),
     Route("PATCH", f"{_SOBJECT}/{{id}}", rows.patch_row, Kind.ROW),
     Route("DELETE", f"{_SOBJECT}/{{id}}", rows.delete_row, Kind.ROW),
-    Route("GET", f"{_SOBJECT}/{{field}}/{{value}}", rows.get_by_key, Kind.ROW),
-    Route("PATCH", f"{_SOBJECT}/{{field}}/{{value}}", rows.patch_by_key, Kind.ROW),
-    Route("DELETE", f"{_SOBJECT}/{{field}}/{{value}}", rows.delete_by_key, Kind.ROW),
+    Route("GET", f"{_SOBJECT}/{{field}}/{{value}}", keyed.get_by_key, Kind.ROW),
+    Route("PATCH", f"{_SOBJECT}/{{field}}/{{value}}", keyed.patch_by_key, Kind.ROW),
+    Route("DELETE", f"{_SOBJECT}/{{field}}/{{value}}", keyed.delete_by_key, Kind.ROW),
 )
 
 ROUTES = (
     ("GET", "/services/data", open_to_all(top.get_versions)),
     ("POST", "/services/oauth2/token", open_to_all(logins.post_token, has_faults=True)),
     ("POST", "/services/oauth2/revoke", open_to_all(logins.post_revoke)),
-    ("POST", "/services/Soap/{api:[cu]}/{version}", post_login),
+    ("POST", "/services/Soap/{api:[cu]}/{version}", soap.post_partner),
+    ("POST", _METADATA_SOAP, soap.post_metadata),
+    ("POST", f"{_METADATA_SOAP}/deployRequest", soap.post_metadata),
+    ("POST", f"{_METADATA_SOAP}/deployRequest/{{id}}", soap.post_metadata),
     ("GET", "/services/oauth2/userinfo", open_to_all(logins.get_userinfo)),
     ("GET", "/id/{org}/{user}", open_to_all(logins.get_identity)),
-    ("GET", _DATA, api(top.get_resources)),
-    ("GET", f"{_DATA}/limits", api(top.get_limits)),
-    ("POST", f"{_DATA}/composite", api(post_composite)),
+    ("GET", DATA, api(top.get_resources)),
+    ("HEAD", DATA, api(top.get_resources)),
+    ("GET", f"{DATA}/limits", api(top.get_limits)),
+    ("HEAD", f"{DATA}/limits", api(top.get_limits)),
+    ("GET", f"{DATA}/recent", api(top.get_recent)),
+    ("HEAD", f"{DATA}/recent", api(top.get_recent)),
+    ("POST", f"{DATA}/composite", api(post_composite)),
     ("GET", _JOBS, api(bulk.list_all)),
     ("POST", _JOBS, api(bulk.post_job)),
     ("GET", f"{_JOBS}/{{id}}", api(bulk.get_info)),
@@ -53,5 +77,9 @@ ROUTES = (
     ("DELETE", f"{_JOBS}/{{id}}", api(bulk.delete_job)),
     ("PUT", f"{_JOBS}/{{id}}/batches", api(bulk.put_data)),
     ("GET", f"{_JOBS}/{{id}}/{{results}}", api(bulk.get_results)),
-    *((r.method, _DATA + r.path, api(r.handler)) for r in PARTS),
+    ("POST", _DEPLOYMENTS, api(deploys.post_deployment)),
+    ("GET", f"{_DEPLOYMENTS}/{{id}}", api(deploys.get_deployment)),
+    ("PATCH", f"{_DEPLOYMENTS}/{{id}}", api(deploys.patch_deployment)),
+    *((r.method, DATA + r.path, api(r.handler)) for r in PARTS),
+    *(("HEAD", DATA + r.path, api(r.handler)) for r in PARTS if r.method == "GET"),
 )

@@ -13,9 +13,10 @@ from typing import Any
 
 from connectors.embedded.files import PRIVATE_FILE, private_dir
 from connectors.sandbox.access import User
+from connectors.sandbox.deployed.changes import prepare
 from connectors.sandbox.deployed.metadata import Field, Metadata
 from connectors.sandbox.deployed.schema import FOLD, ORG_TABLES, deploy
-from connectors.sandbox.rows.reader import Row
+from connectors.sandbox.rows.values import Row
 
 ADMIN = "admin"
 BUSY_TIMEOUT_S = 30
@@ -48,6 +49,7 @@ class Store:
         self._db.execute("PRAGMA foreign_keys=ON")
         self._db.create_collation(FOLD, _compare_folded)
         self._db.create_function("fold", 1, _fold, deterministic=True)
+        self._db.executescript(ORG_TABLES)
 
     def close(self) -> None:
         """Close the connection."""
@@ -81,12 +83,23 @@ class Store:
         finally:
             self._db.execute("ROLLBACK")
 
-    def deploy(self, metadata: Metadata) -> dict[str, str]:
-        """Bring the tables up to *metadata* and return the key prefix of each object."""
-        self._db.executescript(ORG_TABLES)
+    def deploy(self, metadata: Metadata, before: Metadata | None = None) -> dict[str, str]:
+        """Bring the tables to *metadata* and return the key prefix of each object.
+
+        Args:
+            metadata: What is deployed now.
+            before: What was; what of it is gone is taken away. None: nothing is.
+
+        Raises:
+            UnfitRowsError: A field cannot be unique, two live rows have the same value.
+
+        """
         with self.transaction():
+            if before is not None:
+                prepare(self._db, before, metadata)
             prefixes = deploy(self._db, metadata)
             self._db.execute("INSERT OR IGNORE INTO users VALUES (1, ?, NULL)", (ADMIN,))
+            self.setting("created_at", str(int(time.time())))
         return prefixes
 
     def setting(self, name: str, default: str) -> str:
@@ -95,9 +108,20 @@ class Store:
         row = self._db.execute("SELECT value FROM org WHERE name = ?", (name,)).fetchone()
         return str(row[0])
 
+    def set_setting(self, name: str, value: str) -> None:
+        """Store an org setting."""
+        sql = (
+            "INSERT INTO org VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        )
+        self._db.execute(sql, (name, value))
+
     def select(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""
         return self._db.execute(sql, values).fetchall()
+
+    def stream(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Return the rows of a query as they are taken, all of one state."""
+        return self._db.execute(sql, values)
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Run one statement and return how many rows it touched."""
@@ -156,6 +180,18 @@ class Store:
     def purge(self, sobject: str, sequence: int) -> None:
         """Remove the row with that number; the number is never given out again."""
         self._db.execute(f'DELETE FROM "{sobject}" WHERE Id = ?', (sequence,))  # noqa: S608 -- metadata
+        self.note_purge(sobject)
+
+    def note_purge(self, sobject: str) -> None:
+        """Note that rows of *sobject* were removed for good just now."""
+        sql = "UPDATE objects SET purged_at = ? WHERE name = ?"
+        self._db.execute(sql, (int(time.time()), sobject))
+
+    def last_purge(self, sobject: str) -> int | None:
+        """Return when rows of *sobject* were last removed, in seconds since 1970, if any were."""
+        sql = "SELECT purged_at FROM objects WHERE name = ?"
+        row = self._db.execute(sql, (sobject,)).fetchone()
+        return None if row is None else row[0]
 
     def next_sequence(self, sobject: str) -> int:
         """Return the number that the next row of *sobject* gets, inside a transaction."""
@@ -200,11 +236,6 @@ class Store:
         sql = "SELECT sequence, username, permission_set FROM users WHERE sequence = ?"
         row = self._db.execute(sql, (sequence,)).fetchone()
         return None if row is None else User(*row)
-
-    def user_exists(self, sequence: int) -> bool:
-        """Return whether there is a user with that number."""
-        sql = "SELECT 1 FROM users WHERE sequence = ?"
-        return self._db.execute(sql, (sequence,)).fetchone() is not None
 
     def open_session(self, digest: bytes, user: User, app: str, idle_s: int) -> None:
         """Store a session that ends *idle_s* seconds after its last use."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sandbox.access import User, Views
-from connectors.sandbox.deployed.metadata import load_metadata
+from connectors.sandbox.deployed.source import load_metadata
 from connectors.sandbox.errors import ApiError
 from connectors.sandbox.soql.engine import QueryEngine
 from connectors.sandbox.soql.parser import parse
@@ -133,5 +133,6 @@ def test_the_error_points_at_its_place() -> None:
         parse("SELECT Id\nFROM T WHERE ?")
 
     assert caught.value.problems[0].message == (
-        "\nFROM T WHERE ?\n             ^\nERROR at Row:2:Column:14\nunexpected token: '?'"
+        "\nFROM T WHERE ?\n             ^\nERROR at Row:2:Column:14\n"
+        "line 2:14 no viable alternative at character '?'"
     )
