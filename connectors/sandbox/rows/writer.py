@@ -14,8 +14,9 @@ from connectors.sandbox.errors import Problem, not_found, refuse
 from connectors.sandbox.faults.hindrances import UNHINDERED, Hindrances
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.checks import checked
-from connectors.sandbox.rows.named import NO_ID_ALLOWED, Named, named, without_id
-from connectors.sandbox.rows.reader import RecordReader, Row
+from connectors.sandbox.rows.reader import RecordReader
+from connectors.sandbox.rows.targets import NO_ID_ALLOWED, Target, targets, without_id
+from connectors.sandbox.rows.values import Row
 from connectors.sandbox.store import Store, key_of
 
 MAX_RECORDS = 200  # per call; Salesforce's limit
@@ -126,7 +127,7 @@ class Writer:
         split = [without_id(record) for record in records]
         read = [self._read(others, body) for _, others in split]
         with self.store.transaction():
-            rows = named(self.store, self.view, [text for text, _ in split])
+            rows = targets(self.store, self.view, [text for text, _ in split])
             plans = [self._plan_named(r, row) for r, row in zip(read, rows, strict=True)]
             return self._write(plans, all_or_none=all_or_none)
 
@@ -151,7 +152,7 @@ class Writer:
             return [NO_ID_ALLOWED]
         return self._read(others, body)
 
-    def _plan_named(self, read: Row | list[Problem], row: Named | Problem) -> Row | list[Problem]:
+    def _plan_named(self, read: Row | list[Problem], row: Target | Problem) -> Row | list[Problem]:
         if not isinstance(read, dict):
             return read
         return [row] if isinstance(row, Problem) else self._plan(read, [row], None)
@@ -194,6 +195,7 @@ class Writer:
         if all_or_none and any(isinstance(plan, list) for plan in plans):
             return [self._refused(plan) for plan in plans]
         sequence = self.store.next_sequence(self.view.name)
+        renamed = self.reader.names.renamed(self.store, plans)
         new: list[Row] = []
         changed: list[Row] = []
         outcomes: list[Outcome] = []
@@ -208,7 +210,7 @@ class Writer:
                 new.append(self._new_row(plan, at, text))
                 sequence += 1
             else:
-                changed.append(self._changed_row(plan, text))
+                changed.append(self._changed_row(plan, text, renamed.get(at)))
             outcomes.append(Outcome(text, created=is_new))
         self.store.insert(self.view.name, new)
         self.store.update(self.view.name, changed)
@@ -226,13 +228,12 @@ class Writer:
         made: Row = {"CreatedDate": self.now, "CreatedById": self.user.sequence}
         full: Row = {"OwnerId": self.user.sequence, **row, **made, **self._stamp()}
         full["Id"] = sequence
-        full["Name"] = row.get("Name") or text
-        return full
+        return full | self.reader.names.given(row, sequence, text, self.now)
 
-    def _changed_row(self, row: Row, text: str) -> Row:
+    def _changed_row(self, row: Row, text: str, name: str | None) -> Row:
         full = {**row, **self._stamp()}
-        if "Name" in full:
-            full["Name"] = full["Name"] or text
+        if name or "Name" in full:
+            full["Name"] = name or full["Name"] or text
         return full
 
     def _stamp(self) -> Row:
