@@ -1,11 +1,14 @@
 """Which handler answers which path.
 
-`PARTS` answer alone and within a composite, below ``/services/data/vXX.0``; `ROUTES` are all.
+`PARTS` answer alone and within another request, below ``/services/data/vXX.0``; `ROUTES` are all.
 """
 
 from connectors.sandbox import resources as top
 from connectors.sandbox.bulk import resources as bulk
-from connectors.sandbox.composite.resource import post_composite
+from connectors.sandbox.composite.batch import post_batch
+from connectors.sandbox.composite.graph import post_graph
+from connectors.sandbox.composite.resource import get_composite, post_composite
+from connectors.sandbox.composite.tree import post_tree
 from connectors.sandbox.dispatch import Kind, Route
 from connectors.sandbox.logins import resource as logins
 from connectors.sandbox.rows import collection
@@ -19,6 +22,7 @@ _SOBJECT = "/sobjects/{sobject}"
 _COLLECTION = "/composite/sobjects"
 
 PARTS = (
+    Route("GET", "/limits", top.get_limits, Kind.LIMITS),
     Route("GET", "/query", rows.get_query, Kind.QUERY),
     Route("GET", "/queryAll", rows.get_query_all, Kind.QUERY),
     Route("GET", "/query/{locator}", rows.get_query_page, Kind.QUERY),
@@ -54,8 +58,11 @@ ROUTES = (
     ("GET", "/services/oauth2/userinfo", open_to_all(logins.get_userinfo)),
     ("GET", "/id/{org}/{user}", open_to_all(logins.get_identity)),
     ("GET", _DATA, api(top.get_resources)),
-    ("GET", f"{_DATA}/limits", api(top.get_limits)),
+    ("GET", f"{_DATA}/composite", api(get_composite)),
     ("POST", f"{_DATA}/composite", api(post_composite)),
+    ("POST", f"{_DATA}/composite/batch", api(post_batch)),
+    ("POST", f"{_DATA}/composite/graph", api(post_graph)),
+    ("POST", f"{_DATA}/composite/tree/{{sobject}}", api(post_tree)),
     ("GET", _JOBS, api(bulk.list_all)),
     ("POST", _JOBS, api(bulk.post_job)),
     ("GET", f"{_JOBS}/{{id}}", api(bulk.get_info)),

@@ -97,7 +97,7 @@ def api(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamRespons
         async def carry_out() -> Answer:
             try:
                 if not is_within:
-                    raise refuse(403, "REQUEST_LIMIT_EXCEEDED", _LIMIT_TEXT)
+                    raise over_the_limit()
                 result = await handler(Call(org, session, version, request))
             except ApiError as exc:
                 result = Answer(exc.body(), exc.status)
@@ -160,7 +160,9 @@ def authenticate(request: web.Request) -> Session:
     return session
 
 
-_LIMIT_TEXT = "TotalRequests Limit exceeded."
+def over_the_limit() -> ApiError:
+    """Return the refusal of a call beyond the allowance, the org's or the app's."""
+    return refuse(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
 
 
 def check_version(version: str) -> str:

@@ -12,7 +12,7 @@ from connectors.sandbox.errors import Problem
 from connectors.sandbox.ids import sequence_of
 from connectors.sandbox.store import Store
 
-NOT_NAMED = Problem("MISSING_ARGUMENT", "Id not specified in an update call")
+_NOT_NAMED = Problem("MISSING_ARGUMENT", "Id not specified in an update call")
 NO_ID_ALLOWED = Problem(
     "INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", ("Id",)
 )
@@ -43,7 +43,7 @@ def targets(store: Store, view: View, ids: Sequence[object]) -> list[Target | Pr
 
     def one(text: object, number: int | None) -> Target | Problem:
         if text is None or text == "":
-            return NOT_NAMED
+            return _NOT_NAMED
         if number is None:
             message = f"{view.sobject.label} ID: id value of incorrect type: {text}"
             return Problem("MALFORMED_ID", message, ("Id",))

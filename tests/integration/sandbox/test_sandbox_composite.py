@@ -84,7 +84,11 @@ def test_a_part_that_needs_a_refused_one_is_halted_and_the_others_go_on(admin: A
 
     answer = items(send(admin, bad, needs, free))
 
-    text = "Invalid reference specified. No value for bad.id found in bad."
+    text = (
+        "Invalid reference specified. No value for bad.id found in bad. Provided referenceId"
+        " ('bad.id') must start with a letter or a number, and it can contain only letters, numbers"
+        " and underscores ('_')."
+    )
     assert [i["httpStatusCode"] for i in answer] == [400, 400, 200]
     assert answer[0]["body"][0]["errorCode"] == "STRING_TOO_LONG"
     assert answer[1]["body"] == [{"message": text, "errorCode": "PROCESSING_HALTED"}]
