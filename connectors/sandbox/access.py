@@ -1,7 +1,8 @@
 """What one user sees of one object: field-level security, applied before anything else."""
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from connectors.sandbox.deployed.metadata import (
     Field,
@@ -41,6 +42,8 @@ class View:
         fields: Readable fields by lower-case name.
         editable: Canonical names of the fields the user may write.
         access: What they may do with rows.
+        parents: The objects that references point at, as far as the user sees them, by the
+            references' names.
 
     """
 
@@ -49,6 +52,7 @@ class View:
     fields: Mapping[str, Field]
     editable: frozenset[str]
     access: ObjectAccess
+    parents: dict[str, "View"] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -105,6 +109,7 @@ class Views:
             prefixes: Key prefix by object.
 
         """
+        self.made_at = int(time.time())  # in seconds since 1970: describe has not changed since
         everybody: list[tuple[str | None, PermissionSet | None]] = [(None, None)]
         everybody += list(metadata.permission_sets.items())
         objects = [_linked(sobject, prefixes) for sobject in metadata.objects.values()]
@@ -142,6 +147,18 @@ class Views:
         links = self._children.get(user.permission_set, {})
         return links.get((view.name, child_relationship.lower()))
 
+    def dependents(self) -> dict[str, list[Link]]:
+        """Return every (view, field) whose rows a delete concerns, by what the field points at.
+
+        Views are the administrator's: what a user sees of the rows does not matter.
+        """
+        found: dict[str, list[Link]] = {}
+        for view in self._views[None].values():
+            for reference in view.sobject.fields:
+                if reference.on_delete is not None:
+                    found.setdefault(reference.references[0], []).append((view, reference))
+        return found
+
     def children(self, user: User, view: View) -> list[Link]:
         """Return every (view, field) that points at *view*, as far as *user* sees them."""
         views = self._views.get(user.permission_set, {}).values()
@@ -172,14 +189,18 @@ def _linked(sobject: SObject, prefixes: Mapping[str, str]) -> SObject:
 def _links(
     views: Mapping[str, View],
 ) -> tuple[dict[tuple[str, str], Link], dict[tuple[str, str], Link]]:
-    """Return parents and children, each by (object, lower-case name of the relationship)."""
+    """Return parents and children, each by (object, lower-case name of the relationship).
+
+    Lets each of *views* know its parents, too.
+    """
     parents: dict[tuple[str, str], Link] = {}
     children: dict[tuple[str, str], Link] = {}
     for view in views.values():
-        for field in view.fields.values():
-            parent = views.get(field.references[0].lower()) if field.references else None
-            if parent is not None and field.relationship:
-                parents[view.name, field.relationship.lower()] = parent, field
-            if parent is not None and field.child_relationship:
-                children[parent.name, field.child_relationship.lower()] = view, field
+        for reference in view.fields.values():
+            parent = views.get(reference.references[0].lower()) if reference.references else None
+            if parent is not None and reference.relationship:
+                parents[view.name, reference.relationship.lower()] = parent, reference
+                view.parents[reference.name] = parent
+            if parent is not None and reference.child_relationship:
+                children[parent.name, reference.child_relationship.lower()] = view, reference
     return parents, children

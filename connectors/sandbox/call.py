@@ -11,6 +11,7 @@ from aiohttp import web
 from connectors.sandbox.access import User, View
 from connectors.sandbox.errors import not_found, parse_error
 from connectors.sandbox.org import Org, Session
+from connectors.sandbox.protocol import check_media_type
 from connectors.sandbox.store import Store
 
 T = TypeVar("T")
@@ -39,13 +40,19 @@ class Inner:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One authenticated call, or one subrequest of it."""
+    """One authenticated call, or one subrequest of it.
+
+    Attributes:
+        parts: Of the path, where it is read as another method's.
+
+    """
 
     org: Org
     session: Session
     version: str
     request: web.Request
     inner: Inner | None = None
+    parts: Mapping[str, str] | None = None
 
     @property
     def user(self) -> User:
@@ -59,7 +66,8 @@ class Call:
 
     def part(self, name: str) -> str:
         """Return a part of the path."""
-        return self.request.match_info[name] if self.inner is None else self.inner.parts[name]
+        own = self.request.match_info if self.parts is None else self.parts
+        return own[name] if self.inner is None else self.inner.parts[name]
 
     def param(self, name: str, default: str = "") -> str:
         """Return a parameter of the URL."""
@@ -90,9 +98,11 @@ class Call:
         """Return the request's body as text; a subrequest's is the whole composite's.
 
         Raises:
-            ApiError: 400, it is not UTF-8.
+            ApiError: 415, it is not JSON; 400, it is not UTF-8.
 
         """
+        if self.inner is None:
+            check_media_type(self.header("Content-Type"))
         try:
             return (await self.request.read()).decode("utf-8")
         except UnicodeDecodeError as exc:

@@ -84,6 +84,7 @@ class Org:
         self._sessions = Store(file)  # the event loop's: one indexed read per call
         metadata = load_metadata()
         self.views = Views(metadata, self._sessions.deploy(metadata))
+        self._dependents = self.views.dependents()
         self._minutes = metadata.session_minutes
         self._writes, self._reads = Store(file), Store(file)
         self._writer = ThreadPoolExecutor(1, "org-writer")
@@ -127,7 +128,8 @@ class Org:
         if reader is None:
             reader = self._readers[key] = RecordReader(view)
         now, is_strict = int(time.time()), self.options.refuses_whole
-        return Writer(store, view, reader, user, now, is_strict, hindrances())
+        dependents = self._dependents
+        return Writer(store, view, reader, user, now, is_strict, hindrances(), dependents)
 
     def login(self, request: TokenRequest) -> dict[str, str]:
         """Return the answer to a token request.

@@ -11,13 +11,13 @@ from connectors.sandbox.composite.resource import get_composite, post_composite
 from connectors.sandbox.composite.tree import post_tree
 from connectors.sandbox.dispatch import Kind, Route
 from connectors.sandbox.logins import resource as logins
-from connectors.sandbox.rows import collection
+from connectors.sandbox.rows import collection, feeds, keyed
 from connectors.sandbox.rows import resource as rows
 from connectors.sandbox.soap import post_login
 from connectors.sandbox.web import api, open_to_all
 
-_DATA = r"/services/data/v{version:\d+\.\d}"
-_JOBS = f"{_DATA}/jobs/ingest"
+DATA = r"/services/data/v{version:\d+\.\d}"
+_JOBS = f"{DATA}/jobs/ingest"
 _SOBJECT = "/sobjects/{sobject}"
 _COLLECTION = "/composite/sobjects"
 
@@ -42,12 +42,15 @@ PARTS = (
     Route("GET", _SOBJECT, rows.get_sobject, Kind.ROW),
     Route("POST", _SOBJECT, rows.post_row, Kind.ROW),
     Route("GET", f"{_SOBJECT}/describe", rows.get_describe, Kind.ROW),
+    Route("GET", f"{_SOBJECT}/deleted", feeds.get_deleted, Kind.ROW),
+    Route("GET", f"{_SOBJECT}/updated", feeds.get_updated, Kind.ROW),
     Route("GET", f"{_SOBJECT}/{{id}}", rows.get_row, Kind.ROW),
+    Route("POST", f"{_SOBJECT}/{{id}}", keyed.post_by_key, Kind.ROW),
     Route("PATCH", f"{_SOBJECT}/{{id}}", rows.patch_row, Kind.ROW),
     Route("DELETE", f"{_SOBJECT}/{{id}}", rows.delete_row, Kind.ROW),
-    Route("GET", f"{_SOBJECT}/{{field}}/{{value}}", rows.get_by_key, Kind.ROW),
-    Route("PATCH", f"{_SOBJECT}/{{field}}/{{value}}", rows.patch_by_key, Kind.ROW),
-    Route("DELETE", f"{_SOBJECT}/{{field}}/{{value}}", rows.delete_by_key, Kind.ROW),
+    Route("GET", f"{_SOBJECT}/{{field}}/{{value}}", keyed.get_by_key, Kind.ROW),
+    Route("PATCH", f"{_SOBJECT}/{{field}}/{{value}}", keyed.patch_by_key, Kind.ROW),
+    Route("DELETE", f"{_SOBJECT}/{{field}}/{{value}}", keyed.delete_by_key, Kind.ROW),
 )
 
 ROUTES = (
@@ -57,12 +60,15 @@ ROUTES = (
     ("POST", "/services/Soap/{api:[cu]}/{version}", post_login),
     ("GET", "/services/oauth2/userinfo", open_to_all(logins.get_userinfo)),
     ("GET", "/id/{org}/{user}", open_to_all(logins.get_identity)),
-    ("GET", _DATA, api(top.get_resources)),
-    ("GET", f"{_DATA}/composite", api(get_composite)),
-    ("POST", f"{_DATA}/composite", api(post_composite)),
-    ("POST", f"{_DATA}/composite/batch", api(post_batch)),
-    ("POST", f"{_DATA}/composite/graph", api(post_graph)),
-    ("POST", f"{_DATA}/composite/tree/{{sobject}}", api(post_tree)),
+    ("GET", DATA, api(top.get_resources)),
+    ("HEAD", DATA, api(top.get_resources)),
+    ("GET", f"{DATA}/recent", api(top.get_recent)),
+    ("HEAD", f"{DATA}/recent", api(top.get_recent)),
+    ("GET", f"{DATA}/composite", api(get_composite)),
+    ("POST", f"{DATA}/composite", api(post_composite)),
+    ("POST", f"{DATA}/composite/batch", api(post_batch)),
+    ("POST", f"{DATA}/composite/graph", api(post_graph)),
+    ("POST", f"{DATA}/composite/tree/{{sobject}}", api(post_tree)),
     ("GET", _JOBS, api(bulk.list_all)),
     ("POST", _JOBS, api(bulk.post_job)),
     ("GET", f"{_JOBS}/{{id}}", api(bulk.get_info)),
@@ -70,5 +76,6 @@ ROUTES = (
     ("DELETE", f"{_JOBS}/{{id}}", api(bulk.delete_job)),
     ("PUT", f"{_JOBS}/{{id}}/batches", api(bulk.put_data)),
     ("GET", f"{_JOBS}/{{id}}/{{results}}", api(bulk.get_results)),
-    *((r.method, _DATA + r.path, api(r.handler)) for r in PARTS),
+    *((r.method, DATA + r.path, api(r.handler)) for r in PARTS),
+    *(("HEAD", DATA + r.path, api(r.handler)) for r in PARTS if r.method == "GET"),
 )

@@ -157,6 +157,18 @@ class Store:
     def purge(self, sobject: str, sequence: int) -> None:
         """Remove the row with that number; the number is never given out again."""
         self._db.execute(f'DELETE FROM "{sobject}" WHERE Id = ?', (sequence,))  # noqa: S608 -- metadata
+        self.note_purge(sobject)
+
+    def note_purge(self, sobject: str) -> None:
+        """Note that rows of *sobject* were removed for good just now."""
+        sql = "UPDATE objects SET purged_at = ? WHERE name = ?"
+        self._db.execute(sql, (int(time.time()), sobject))
+
+    def last_purge(self, sobject: str) -> int | None:
+        """Return when rows of *sobject* were last removed, in seconds since 1970, if any were."""
+        sql = "SELECT purged_at FROM objects WHERE name = ?"
+        row = self._db.execute(sql, (sobject,)).fetchone()
+        return None if row is None else row[0]
 
     def next_sequence(self, sobject: str) -> int:
         """Return the number that the next row of *sobject* gets, inside a transaction."""
@@ -201,11 +213,6 @@ class Store:
         sql = "SELECT sequence, username, permission_set FROM users WHERE sequence = ?"
         row = self._db.execute(sql, (sequence,)).fetchone()
         return None if row is None else User(*row)
-
-    def user_exists(self, sequence: int) -> bool:
-        """Return whether there is a user with that number."""
-        sql = "SELECT 1 FROM users WHERE sequence = ?"
-        return self._db.execute(sql, (sequence,)).fetchone() is not None
 
     def open_session(self, digest: bytes, user: User, app: str, idle_s: int) -> None:
         """Store a session that ends *idle_s* seconds after its last use."""

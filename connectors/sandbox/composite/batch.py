@@ -19,7 +19,7 @@ from connectors.sandbox.composite.plan import (
 )
 from connectors.sandbox.dispatch import Kind
 from connectors.sandbox.errors import parse_error, refuse
-from connectors.sandbox.web import over_the_limit
+from connectors.sandbox.protocol import over_the_limit
 
 BATCH_SINCE = 34  # API version, of the batch and of what it asks
 

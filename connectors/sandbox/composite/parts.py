@@ -12,8 +12,8 @@ from connectors.sandbox.composite.plan import Part, Plan, in_order
 from connectors.sandbox.composite.references import UnresolvedError, resolve
 from connectors.sandbox.dispatch import DISPATCHER, Kind
 from connectors.sandbox.errors import ApiError, Problem, not_found
+from connectors.sandbox.protocol import check_version
 from connectors.sandbox.store import Store
-from connectors.sandbox.web import check_version
 
 T = TypeVar("T")
 NULLS_SINCE = 52  # API version in which one may refer to an empty field
@@ -89,7 +89,7 @@ async def ask(
             Call(call.org, call.session, found.version, call.request, inner)
         )
     except ApiError as exc:
-        return Answer(exc.body(), exc.status)
+        return Answer(exc.body(), exc.status, dict(exc.headers))
 
 
 async def run(call: Call, plan: Plan, store: Store | None = None) -> dict[str, Done]:

@@ -54,6 +54,17 @@ def checked(
     return result
 
 
+def clashes(store: Store, view: View, sequence: int) -> list[Problem]:
+    """Return the refusals of a deleted row's unique values that live rows have taken since."""
+    unique = [field for field in view.sobject.fields if field.is_unique]
+    if not unique:
+        return []
+    row = store.find_rows(view.name, [field.name for field in unique], [sequence])[sequence]
+    marks = [(f, key_of(f, v)) for f in unique if (v := row[f.name]) is not None]
+    found = (_clash(store, view, row, mark, set()) for mark in marks)
+    return [clash for clash in found if clash is not None]
+
+
 def _stored(
     store: Store, sobject: SObject, plans: Sequence[Row | list[Problem]]
 ) -> Mapping[int, Row]:

@@ -35,7 +35,7 @@ def delete_row(writer: Writer, text: str, *, is_hard: bool = False) -> Outcome:
     if problem is not None:
         return _refused(problem)
     if is_hard:
-        store.purge(view.name, sequence)
+        writer.purge(sequence)
     else:
         writer.delete(sequence)
     return Outcome(record_id(view.prefix, sequence))

@@ -27,8 +27,8 @@ class Names:
             (field.name, _numbering(field)) for field in sobject.fields if field.display_format
         )
 
-    def given(self, row: Row, sequence: int, text: str, now: int) -> Row:
-        """Return what the new row of that number gets beside what the caller sets.
+    def fill(self, row: Row, sequence: int, text: str, now: int) -> None:
+        """Put into the new *row* of that number what the org itself gives it.
 
         Args:
             row: What the caller sets.
@@ -37,8 +37,11 @@ class Names:
             now: Seconds since 1970; numbers may hold the day.
 
         """
-        name = _joined(row.get(part) for part in self._parts) or row.get("Name") or text
-        return {"Name": name, **{field: make(sequence, now) for field, make in self._numbers}}
+        if self._parts:
+            row["Name"] = _joined(row.get(part) for part in self._parts)
+        row["Name"] = row.get("Name") or text
+        for field, make in self._numbers:
+            row[field] = make(sequence, now)
 
     def renamed(self, store: Store, plans: Iterable[object]) -> Mapping[int, str]:
         """Return the new names of people, by number of the row.
@@ -65,15 +68,20 @@ def _joined(parts: Iterable[Stored]) -> str:
 
 
 def _numbering(field: Field) -> Callable[[int, int], str]:
-    form, offset = field.display_format or "", field.starts_at - 1
+    """Return what writes the number of a row made at a second since 1970."""
+    offset = field.starts_at - 1
+    parts = _PART.split(field.display_format or "")  # text, what stands in braces, text, ...
+    if len(parts) == len(("before", "digits", "after")) and parts[1] not in _DATES:
+        before, after, width = parts[0], parts[2], len(parts[1])
+        return lambda sequence, _now: f"{before}{sequence + offset:0{width}d}{after}"
+
+    def part(text: str, sequence: int, now: int) -> str:
+        if text in _DATES:
+            return time.strftime(_DATES[text], time.gmtime(now))
+        return f"{sequence + offset:0{len(text)}d}"
 
     def make(sequence: int, now: int) -> str:
-        def part(match: re.Match[str]) -> str:
-            word = match[1]
-            if word in _DATES:
-                return time.strftime(_DATES[word], time.gmtime(now))
-            return str(sequence + offset).rjust(len(word), "0")
-
-        return _PART.sub(part, form)
+        pieces = (part(t, sequence, now) if at % 2 else t for at, t in enumerate(parts))
+        return "".join(pieces)
 
     return make

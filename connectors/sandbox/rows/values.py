@@ -16,7 +16,7 @@ from decimal import ROUND_DOWN, Decimal, InvalidOperation
 import orjson
 
 from connectors.sandbox.deployed.metadata import NUMBER_TYPES, Field
-from connectors.sandbox.errors import InvalidValueError, Problem
+from connectors.sandbox.errors import InvalidValueError, Problem, wrong_json
 from connectors.sandbox.ids import is_id, record_id, sequence_of
 
 Stored = str | int | None
@@ -137,7 +137,7 @@ def _text(field: Field) -> Coerce:
         if value is None or value == "":
             return None
         if not isinstance(value, str):
-            raise _wrong_json(value, "string")
+            raise wrong_json(value, "string")
         if len(value) > limit:
             text = f"{label}: data value too large: {value} (max length={limit})"
             raise InvalidValueError(Problem("STRING_TOO_LONG", text, (name,)))
@@ -154,7 +154,7 @@ def _picklist(field: Field) -> Coerce:
         if value is None or value == "":
             return None
         if not isinstance(value, str):
-            raise _wrong_json(value, "string")
+            raise wrong_json(value, "string")
         if value not in values:
             if not is_restricted:
                 return takes_any(value)
@@ -187,13 +187,13 @@ def _number(field: Field) -> Coerce:
 
 def _decimal(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
-        raise _wrong_json(value, "double")
+        raise wrong_json(value, "double")
     if isinstance(value, str) and _NUMBER.fullmatch(value) is None:
-        raise _wrong_json(value, "double")
+        raise wrong_json(value, "double")
     try:
         return Decimal(value)
     except InvalidOperation as exc:
-        raise _wrong_json(value, "double") from exc
+        raise wrong_json(value, "double") from exc
 
 
 def _boolean(field: Field) -> Coerce:
@@ -207,7 +207,7 @@ def _boolean(field: Field) -> Coerce:
         if value is None or value == "":
             text = f"{label}: value not of required type: {value or 'null'}"
             raise InvalidValueError(Problem("INVALID_TYPE_ON_FIELD_IN_RECORD", text, (name,)))
-        raise _wrong_json(value, "boolean")
+        raise wrong_json(value, "boolean")
 
     return coerce
 
@@ -220,7 +220,7 @@ def _datetime(field: Field) -> Coerce:
             return None
         moment = parse_datetime(value) if isinstance(value, str) else None
         if moment is None:
-            raise _wrong_json(value, "datetime")
+            raise wrong_json(value, "datetime")
         if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
             text = f"{label}: invalid date: {moment:%a %b %d %H:%M:%S} GMT {moment.year}"
             raise InvalidValueError(Problem("FIELD_INTEGRITY_EXCEPTION", text, (name,)))
@@ -237,7 +237,7 @@ def _date(field: Field) -> Coerce:
             return None
         day = parse_date(value) if isinstance(value, str) else None
         if day is None:
-            raise _wrong_json(value, "date")
+            raise wrong_json(value, "date")
         if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
             text = f"{label}: invalid date: {day:%a %b %d} 00:00:00 GMT {day.year}"
             raise InvalidValueError(Problem("FIELD_INTEGRITY_EXCEPTION", text, (name,)))
@@ -280,26 +280,3 @@ def _reference(field: Field) -> Coerce:
 def _encodable(text: str) -> str:
     """Return *text* with lone surrogates as ``?``: JSON may escape them, UTF-8 has none."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _wrong_json(value: object, wanted: str) -> InvalidValueError:
-    """Return the refusal of a JSON value of the wrong type; the place is added by the reader."""
-    text = (
-        f"Cannot deserialize instance of {wanted} from {_token(value)} or request may be missing "
-        "a required field"
-    )
-    return InvalidValueError(Problem("JSON_PARSER_ERROR", text, (), is_parse_error=True))
-
-
-def _token(value: object) -> str:
-    """Return a JSON value as the real API's parser names it."""
-    if isinstance(value, bool):
-        word = str(value).lower()
-        return f"VALUE_{word.upper()} value {word}"
-    if isinstance(value, int):
-        return f"VALUE_NUMBER_INT value {value}"
-    if isinstance(value, Decimal):
-        return f"VALUE_NUMBER_FLOAT value {value}"
-    if isinstance(value, str):
-        return f"VALUE_STRING value {value}"
-    return "START_ARRAY value [" if isinstance(value, list) else "START_OBJECT value {"

@@ -3,19 +3,21 @@
 Source: REST API, "sObject Collections"; one call is one transaction.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.sandbox.access import User, View
 from connectors.sandbox.deployed.metadata import Field
-from connectors.sandbox.errors import Problem, not_found, refuse
+from connectors.sandbox.errors import NO_ACCESS, Problem, not_found, not_writable, refuse
 from connectors.sandbox.faults.hindrances import UNHINDERED, Hindrances
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.checks import checked
+from connectors.sandbox.rows.dependents import Dependents, blocker, release
+from connectors.sandbox.rows.links import Checked, Read
 from connectors.sandbox.rows.reader import RecordReader
 from connectors.sandbox.rows.targets import NO_ID_ALLOWED, Target, targets, without_id
+from connectors.sandbox.rows.twins import keyed, refuse_twins
 from connectors.sandbox.rows.values import Row
 from connectors.sandbox.store import Store, key_of
 
@@ -26,7 +28,6 @@ ROLLED_BACK = Problem(
     "Record rolled back because not all records were valid and the request was using AllOrNone"
     " header",
 )
-_NO_ACCESS = Problem("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Writer:
         now: Seconds since 1970; the row's CreatedDate and LastModifiedDate.
         refuses_whole: A record that does not parse refuses the whole request. Which of the two
             the real org does is not documented, see `OrgOptions`.
+        dependents: Which rows a delete concerns beside its own.
         hindrances: What keeps rows from being written for now.
 
     """
@@ -76,6 +78,7 @@ class Writer:
     now: int
     refuses_whole: bool = False
     hindrances: Hindrances = UNHINDERED
+    dependents: Dependents = field(default_factory=dict)
 
     def upsert(
         self, key: Field, records: Sequence[Mapping[str, Any]], body: str, *, all_or_none: bool
@@ -87,16 +90,17 @@ class Writer:
 
         """
         read = [self._read(record, body) for record in records]
-        read = [_keyed(r, key) for r in read]
-        _refuse_twins(records, read, key)
+        read = [keyed(r, key) for r in read]
+        refuse_twins(records, read, key)
         with self.store.transaction():
-            keys = {r[key.name]: None for r in read if isinstance(r, dict)}
+            rows = self._linked(read)
+            keys = {r[key.name]: None for r in rows if isinstance(r, dict)}
             found = self.store.find_keys(self.view.name, key, [k for k in keys if k is not None])
             plans = [
                 self._plan(r, found.get(key_of(key, r[key.name] or ""), []), key)
                 if isinstance(r, dict)
                 else r
-                for r in read
+                for r in rows
             ]
             return self._write(plans, all_or_none=all_or_none, key=key)
 
@@ -110,14 +114,17 @@ class Writer:
         """Create one row per record; outcomes are in order."""
         read = [self._read_new(record, body) for record in records]
         with self.store.transaction():
-            plans = [self._plan(r, [], None) if isinstance(r, dict) else r for r in read]
+            plans = [
+                self._plan(r, [], None) if isinstance(r, dict) else r for r in self._linked(read)
+            ]
             return self._write(plans, all_or_none=all_or_none)
 
     def update(self, sequence: int, owner: int, record: Mapping[str, Any], body: str) -> Outcome:
         """Update the row with that number, which belongs to *owner*."""
         read = self._read(record, body)
         with self.store.transaction():
-            plan = self._plan(read, [(sequence, owner)], None) if isinstance(read, dict) else read
+            (row,) = self._linked([read])
+            plan = self._plan(row, [(sequence, owner)], None) if isinstance(row, dict) else row
             return self._write([plan], all_or_none=True)[0]
 
     def update_all(
@@ -128,38 +135,60 @@ class Writer:
         read = [self._read(others, body) for _, others in split]
         with self.store.transaction():
             rows = targets(self.store, self.view, [text for text, _ in split])
-            plans = [self._plan_named(r, row) for r, row in zip(read, rows, strict=True)]
+            linked = self._linked(read)
+            plans = [self._plan_named(r, row) for r, row in zip(linked, rows, strict=True)]
             return self._write(plans, all_or_none=all_or_none)
 
     def delete(self, sequence: int) -> None:
-        """Put the row into the recycle bin: it keeps its values and frees its keys."""
+        """Put the row into the recycle bin: it keeps its values and frees its keys.
+
+        Its details go with it, and lookups at it are emptied.
+        """
+        name = self.view.name
         with self.store.transaction():
-            self.store.update(self.view.name, [{"Id": sequence, "IsDeleted": 1, **self._stamp()}])
+            taken = release(self.store, self.dependents, name, sequence, self.now)
+            for sobject, number in ((name, sequence), *taken):
+                self.store.update(sobject, [{"Id": number, "IsDeleted": 1, **self._stamp()}])
+
+    def purge(self, sequence: int) -> None:
+        """Remove the row for good, with its details."""
+        name = self.view.name
+        with self.store.transaction():
+            taken = release(self.store, self.dependents, name, sequence, self.now)
+            for sobject, number in ((name, sequence), *taken):
+                self.store.purge(sobject, number)
+
+    def restore(self, sequence: int) -> None:
+        """Take the row out of the recycle bin; nobody else may hold its keys."""
+        self.store.update(self.view.name, [{"Id": sequence, "IsDeleted": 0, **self._stamp()}])
 
     def hindrance(self, sequence: int) -> Problem | None:
         """Return what keeps the row of that number from being deleted now, if anything does."""
-        return self.hindrances.of(self.view, [sequence])[0]
+        hindrance = self.hindrances.of(self.view, [sequence])[0]
+        return hindrance or blocker(self.store, self.dependents, self.view.name, sequence)
 
-    def _read(self, record: Mapping[str, Any], body: str) -> Row | list[Problem]:
+    def _read(self, record: Mapping[str, Any], body: str) -> Read:
         read = self.reader.read(record, body)
         if isinstance(read, list) and self.refuses_whole and read[0].is_parse_error:
             raise refuse(400, read[0].code, read[0].message)
         return read
 
-    def _read_new(self, record: Mapping[str, Any], body: str) -> Row | list[Problem]:
+    def _linked(self, reads: Sequence[Read]) -> list[Checked]:
+        """Return the rows with their parents' numbers, inside the transaction."""
+        return self.reader.links.resolved(self.store, self.user, reads)
+
+    def _read_new(self, record: Mapping[str, Any], body: str) -> Read:
         text, others = without_id(record)
         if text is not None:
             return [NO_ID_ALLOWED]
         return self._read(others, body)
 
-    def _plan_named(self, read: Row | list[Problem], row: Target | Problem) -> Row | list[Problem]:
+    def _plan_named(self, read: Checked, row: Target | Problem) -> Checked:
         if not isinstance(read, dict):
             return read
         return [row] if isinstance(row, Problem) else self._plan(read, [row], None)
 
-    def _plan(
-        self, row: Row, matches: Sequence[tuple[int, int]], key: Field | None
-    ) -> Row | list[Problem]:
+    def _plan(self, row: Row, matches: Sequence[tuple[int, int]], key: Field | None) -> Checked:
         """Return the row to write, with its ``Id`` if it exists, or what is wrong."""
         problems: list[Problem] = []
         is_new = not matches
@@ -174,18 +203,17 @@ class Writer:
             text = f"{key.label}: more than one record found for external id field"
             problems.append(Problem("DUPLICATE_EXTERNAL_ID", text, (key.name,)))
         elif matches and not self.view.may_see(matches[0][1], self.user):
-            problems.append(_NO_ACCESS)
-        owner = row.get("OwnerId")
-        if owner is not None and not self.store.user_exists(int(owner)):
-            text = "Owner ID: owner cannot be blank"
-            problems.append(Problem("INVALID_CROSS_REFERENCE_KEY", text, ("OwnerId",)))
+            problems.append(NO_ACCESS)
+        locked = [] if is_new else [name for name in self.reader.fixed if name in row]
+        if locked:
+            problems.append(not_writable(locked))
         if problems:
             return problems
         return row if is_new else {"Id": matches[0][0], **row}
 
     def _write(
         self,
-        plans: Sequence[Row | list[Problem]],
+        plans: Sequence[Checked],
         *,
         all_or_none: bool,
         key: Field | None = None,
@@ -216,7 +244,7 @@ class Writer:
         self.store.update(self.view.name, changed)
         return outcomes
 
-    def _refused(self, plan: Row | list[Problem]) -> Outcome:
+    def _refused(self, plan: Checked) -> Outcome:
         """Return what becomes of a record when another one takes the whole request down."""
         if isinstance(plan, list):
             return Outcome(None, problems=tuple(plan))
@@ -228,7 +256,8 @@ class Writer:
         made: Row = {"CreatedDate": self.now, "CreatedById": self.user.sequence}
         full: Row = {"OwnerId": self.user.sequence, **row, **made, **self._stamp()}
         full["Id"] = sequence
-        return full | self.reader.names.given(row, sequence, text, self.now)
+        self.reader.names.fill(full, sequence, text, self.now)
+        return full
 
     def _changed_row(self, row: Row, text: str, name: str | None) -> Row:
         full = {**row, **self._stamp()}
@@ -256,39 +285,6 @@ def external_id_field(view: View, name: str) -> Field:
         text = f"Provided external ID field does not exist or is not accessible: {name}"
         raise not_found(text)
     return field
-
-
-def _keyed(read: Row | list[Problem], key: Field) -> Row | list[Problem]:
-    """Return *read*, or the refusal of a row without a value for its key."""
-    if isinstance(read, dict) and read.get(key.name) is None:
-        return [Problem("MISSING_ARGUMENT", f"{key.name} not specified")]
-    return read
-
-
-def _refuse_twins(
-    records: Sequence[Mapping[str, Any]], read: list[Row | list[Problem]], key: Field
-) -> None:
-    """Replace, in place, every record whose key another one of the request has too.
-
-    Rows are matched before their fields are checked, so a twin with bad data counts as one.
-    """
-    keys = [_raw_key(record, key) for record in records]
-    seen = Counter(k for k in keys if k is not None)
-    for at, (value, row) in enumerate(zip(keys, read, strict=True)):
-        if value is None or seen[value] == 1:
-            continue
-        if isinstance(row, dict) or not row[0].is_parse_error:
-            text = f"Duplicate external id specified: {value}"
-            read[at] = [Problem("DUPLICATE_VALUE", text, (key.name,))]
-
-
-def _raw_key(record: Mapping[str, Any], key: Field) -> str | int | None:
-    """Return the key's value in *record*, whatever the case of its name; None if empty."""
-    value = record.get(key.name)
-    if value is None:
-        named = (v for name, v in record.items() if name.lower() == key.name.lower())
-        value = next(named, None)
-    return key_of(key, value) if isinstance(value, str | int) and value != "" else None
 
 
 def _forbidden(view: View, verb: str) -> Problem:

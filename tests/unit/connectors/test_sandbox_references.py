@@ -27,7 +27,7 @@ def test_every_reference_in_a_body_is_found() -> None:
     [
         ("@{row.Name}", "Ada"),
         ("<@{row.Name}|@{list[0].id}>", "<Ada|001>"),
-        ({"a": ["@{made.id}", 7]}, {"a": ["002", 7]}),
+        ({"@{made.id}": ["@{made.id}", 7]}, {"@{made.id}": ["002", 7]}),
         ("@{row.Open}@{row.Size}", "true3"),
         ("@{row.Site}", None),
         ("(@{row.Site})", "()"),
