@@ -41,7 +41,7 @@ def test_a_reference_gives_way_to_what_it_names(value: object, resolved: object)
 @pytest.mark.parametrize(
     "reference",
     ["row", "row.name", "row.Name.x", "row.Name[0]", "list[1].id", "list.id", "gone.id",
-     "made.errors", "row.Na me", "list[x]"],
+     "made.errors", "row.Na me", "row.Name!", "list[x]"],
 )  # fmt: skip
 def test_a_reference_to_what_is_not_there_is_said_so(reference: str) -> None:
     with pytest.raises(UnresolvedError) as caught:
