@@ -1,7 +1,7 @@
 """What one user sees of one object: field-level security, applied before anything else."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from connectors.sandbox.deployed.metadata import (
@@ -99,7 +99,14 @@ def view_of(sobject: SObject, prefix: str, permissions: PermissionSet | None) ->
 
 
 class Views:
-    """Every object under every permission set, worked out once."""
+    """Every object under every permission set, worked out once.
+
+    Attributes:
+        dependents: Every (view, field) whose rows a delete concerns, by the object that the
+            field points at. Views are the administrator's: what a user sees of such rows does
+            not matter.
+
+    """
 
     def __init__(self, metadata: Metadata, prefixes: Mapping[str, str]) -> None:
         """Build the views.
@@ -121,6 +128,7 @@ class Views:
             views = {v.name.lower(): v for v in seen if v is not None}
             self._views[name] = views
             self._parents[name], self._children[name] = _links(views)
+        self.dependents = _dependents(self._views[None].values())
         self._permissions = {n: s.permissions for n, s in metadata.permission_sets.items()}
 
     def permits(self, user: User, permission: str) -> bool:
@@ -146,18 +154,6 @@ class Views:
         """Return the rows that *view* lists so, such as ``Contacts``: their view and field."""
         links = self._children.get(user.permission_set, {})
         return links.get((view.name, child_relationship.lower()))
-
-    def dependents(self) -> dict[str, list[Link]]:
-        """Return every (view, field) whose rows a delete concerns, by what the field points at.
-
-        Views are the administrator's: what a user sees of the rows does not matter.
-        """
-        found: dict[str, list[Link]] = {}
-        for view in self._views[None].values():
-            for reference in view.sobject.fields:
-                if reference.on_delete is not None:
-                    found.setdefault(reference.references[0], []).append((view, reference))
-        return found
 
     def children(self, user: User, view: View) -> list[Link]:
         """Return every (view, field) that points at *view*, as far as *user* sees them."""
@@ -204,3 +200,12 @@ def _links(
             if parent is not None and reference.child_relationship:
                 children[parent.name, reference.child_relationship.lower()] = view, reference
     return parents, children
+
+
+def _dependents(views: Iterable[View]) -> dict[str, list[Link]]:
+    found: dict[str, list[Link]] = {}
+    for view in views:
+        for reference in view.sobject.fields:
+            if reference.on_delete is not None:
+                found.setdefault(reference.references[0], []).append((view, reference))
+    return found

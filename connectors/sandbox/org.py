@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +13,9 @@ from typing import TypeVar
 
 from connectors.embedded.files import private_dir
 from connectors.sandbox.access import User, View, Views
-from connectors.sandbox.deployed.source import DEFAULT_SESSION_MINUTES, load_metadata
+from connectors.sandbox.deployed.metadata import Metadata
+from connectors.sandbox.deployed.source import DEFAULT_SESSION_MINUTES
+from connectors.sandbox.deploys.source import Source, tidy
 from connectors.sandbox.faults.book import Faults
 from connectors.sandbox.faults.hindrances import hindrances
 from connectors.sandbox.ids import USER_PREFIX, record_id
@@ -36,6 +38,7 @@ T = TypeVar("T")
 ORG_PREFIX = "00D"
 TOUCH_EVERY_S = 60  # how often a session's last use is written down
 SECONDS_PER_MINUTE = 60
+_DEPLOYED = "deployed"  # the setting that names the deployment that counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +85,20 @@ class Org:
         self.uploads = private_dir(folder / "bulk")
         file = folder / "org.sqlite"
         self._sessions = Store(file)  # the event loop's: one indexed read per call
-        metadata = load_metadata()
-        self.views = Views(metadata, self._sessions.deploy(metadata))
-        self._dependents = self.views.dependents()
-        self._minutes = metadata.session_minutes
+        self.packages = private_dir(folder / "packages")
+        self._deployed = private_dir(folder / "deployed")
+        number = int(self._sessions.setting(_DEPLOYED, "0"))
+        tidy(self._deployed, number)
+        source = Source.read(self._deployed, number)
+        metadata = source.load()
+        self._show(source, metadata, self._sessions.deploy(metadata))
         self._writes, self._reads = Store(file), Store(file)
         self._writer = ThreadPoolExecutor(1, "org-writer")
         self._reader = ThreadPoolExecutor(1, "org-reader")
-        self.queries = QueryEngine(self.views)
         self.usage = ApiUsage(options.daily_api_calls, self._sessions.usage(window_start()))
         self.id = org_id(self._sessions)
         self._secret = self._sessions.setting("secret", secrets.token_hex(32))
-        self._readers: dict[tuple[str, str | None], RecordReader] = {}
+        self._readers: dict[tuple[str, str | None], tuple[View, RecordReader]] = {}
         self.apps = AppBook(folder / "apps.json", self._apps_changed)
 
     def close(self) -> None:
@@ -124,12 +129,64 @@ class Org:
     def writer(self, store: Store, view: View, user: User) -> Writer:
         """Return the write path of one call."""
         key = (view.name, user.permission_set)
-        reader = self._readers.get(key)
-        if reader is None:
-            reader = self._readers[key] = RecordReader(view)
+        seen, reader = self._readers.get(key, (None, None))
+        if reader is None or seen is not view:  # a deployment changes what a user sees
+            reader = RecordReader(view)
+            self._readers[key] = view, reader
         now, is_strict = int(time.time()), self.options.refuses_whole
-        dependents = self._dependents
+        dependents = self.views.dependents
         return Writer(store, view, reader, user, now, is_strict, hindrances(), dependents)
+
+    def deploy(
+        self,
+        store: Store,
+        number: int,
+        source: Source,
+        metadata: Metadata,
+        done: Callable[[], None],
+    ) -> None:
+        """Make *source* what is deployed, in one transaction with *done*.
+
+        Runs on the writer's thread; the next call sees the org as it is then.
+
+        Args:
+            store: The writer's.
+            number: Of the deployment.
+            source: What is deployed afterwards.
+            metadata: What that makes.
+            done: Writes down, in the same transaction, that it was done.
+
+        Raises:
+            UnfitRowsError: Rows do not fit the metadata; nothing has changed.
+
+        """
+        with store.transaction():
+            prefixes = store.deploy(metadata, self.metadata)
+            source.write(self._deployed, number)
+            store.set_setting(_DEPLOYED, str(number))
+            done()
+        self._show(source, metadata, prefixes)
+        tidy(self._deployed, number)
+
+    def try_deploy(self, store: Store, metadata: Metadata, done: Callable[[], None]) -> None:
+        """Do what `deploy` does and take it back, all but *done*.
+
+        Raises:
+            UnfitRowsError: Rows do not fit the metadata.
+
+        """
+        with store.transaction():
+            with store.transaction() as change:
+                store.deploy(metadata, self.metadata)
+                change.take_back()
+            done()
+
+    def _show(self, source: Source, metadata: Metadata, prefixes: Mapping[str, str]) -> None:
+        """Let every call from now on see *metadata*; cursors of queries end."""
+        self.source, self.metadata = source, metadata
+        self.views = Views(metadata, prefixes)
+        self.queries = QueryEngine(self.views)
+        self._minutes = metadata.session_minutes
 
     def login(self, request: TokenRequest) -> dict[str, str]:
         """Return the answer to a token request.
@@ -146,8 +203,7 @@ class Org:
         if user is None:
             error, text = "invalid_grant", "inactive user"
             raise OAuthError(error, text)
-        minutes = self._minutes.get(app.name, DEFAULT_SESSION_MINUTES)
-        token = open_session(self._sessions, self.id, user, app.name, minutes)
+        token = open_session(self._sessions, self.id, user, app.name, self.idle_minutes(app.name))
         return token_answer(token, self.url, self.identity(user), self._secret, now)
 
     def session(self, token: str) -> Session | None:
@@ -170,6 +226,10 @@ class Org:
     def end(self, session: Session) -> None:
         """End a session."""
         self._sessions.close_session(session.digest)
+
+    def idle_minutes(self, app: str) -> int:
+        """Return how long a session of *app* lives without a call."""
+        return self._minutes.get(app, DEFAULT_SESSION_MINUTES)
 
     def revoke(self, token: str) -> bool:
         """End the session of *token*; return whether there was one."""

@@ -9,14 +9,17 @@ from connectors.sandbox.composite.batch import post_batch
 from connectors.sandbox.composite.graph import post_graph
 from connectors.sandbox.composite.resource import get_composite, post_composite
 from connectors.sandbox.composite.tree import post_tree
+from connectors.sandbox.deploys import resource as deploys
 from connectors.sandbox.dispatch import Kind, Route
 from connectors.sandbox.logins import resource as logins
 from connectors.sandbox.rows import collection, feeds, keyed
 from connectors.sandbox.rows import resource as rows
-from connectors.sandbox.soap import post_login
+from connectors.sandbox.soap import resource as soap
 from connectors.sandbox.web import api, open_to_all
 
 DATA = r"/services/data/v{version:\d+\.\d}"
+_METADATA_SOAP = "/services/Soap/m/{version}"
+_DEPLOYMENTS = f"{DATA}/metadata/deployRequest"
 _JOBS = f"{DATA}/jobs/ingest"
 _SOBJECT = "/sobjects/{sobject}"
 _COLLECTION = "/composite/sobjects"
@@ -57,7 +60,10 @@ ROUTES = (
     ("GET", "/services/data", open_to_all(top.get_versions)),
     ("POST", "/services/oauth2/token", open_to_all(logins.post_token, has_faults=True)),
     ("POST", "/services/oauth2/revoke", open_to_all(logins.post_revoke)),
-    ("POST", "/services/Soap/{api:[cu]}/{version}", post_login),
+    ("POST", "/services/Soap/{api:[cu]}/{version}", soap.post_partner),
+    ("POST", _METADATA_SOAP, soap.post_metadata),
+    ("POST", f"{_METADATA_SOAP}/deployRequest", soap.post_metadata),
+    ("POST", f"{_METADATA_SOAP}/deployRequest/{{id}}", soap.post_metadata),
     ("GET", "/services/oauth2/userinfo", open_to_all(logins.get_userinfo)),
     ("GET", "/id/{org}/{user}", open_to_all(logins.get_identity)),
     ("GET", DATA, api(top.get_resources)),
@@ -76,6 +82,9 @@ ROUTES = (
     ("DELETE", f"{_JOBS}/{{id}}", api(bulk.delete_job)),
     ("PUT", f"{_JOBS}/{{id}}/batches", api(bulk.put_data)),
     ("GET", f"{_JOBS}/{{id}}/{{results}}", api(bulk.get_results)),
+    ("POST", _DEPLOYMENTS, api(deploys.post_deployment)),
+    ("GET", f"{_DEPLOYMENTS}/{{id}}", api(deploys.get_deployment)),
+    ("PATCH", f"{_DEPLOYMENTS}/{{id}}", api(deploys.patch_deployment)),
     *((r.method, DATA + r.path, api(r.handler)) for r in PARTS),
     *(("HEAD", DATA + r.path, api(r.handler)) for r in PARTS if r.method == "GET"),
 )

@@ -48,7 +48,8 @@ class RecordReader:
         self.fixed = tuple(
             f.name for f in view.sobject.fields if f.is_master and not f.is_reparentable
         )
-        self.required = tuple(f.name for f in view.sobject.fields if f.is_required)
+        fields = view.sobject.fields if view.sobject.rows is None else ()  # else nobody writes it
+        self.required = tuple(f.name for f in fields if f.is_required)
 
     def read(self, record: Mapping[str, object], body: str) -> Read:
         """Return the row that *record* sets, by canonical name, or what is wrong with it.
