@@ -224,8 +224,9 @@ def test_what_may_not_be_a_part_is_answered_in_its_place(admin: Any) -> None:
         part("wrong", "POST", f"composite/sobjects/{ORDER}/{KEY}", {}),
         {"method": "GET", "url": "/services/data/v20.0/sobjects", "referenceId": "retired"},
         {"method": "GET", "url": "https://elsewhere.example/", "referenceId": "away"},
+        {"method": "GET", "url": "//[", "referenceId": "nonsense"},
     ]
 
     answer = items(send(admin, *parts))
 
-    assert [i["httpStatusCode"] for i in answer] == [404, 405, 410, 404]
+    assert [i["httpStatusCode"] for i in answer] == [404, 405, 410, 404, 404]

@@ -119,6 +119,16 @@ def test_an_element_of_a_list_within_an_answer_can_be_referred_to(admin: Any) ->
     assert [answer[at]["body"]["Name"] for at in (1, 3)] == ["Child 1", "Child 0"]
 
 
+def test_a_row_that_is_not_there_is_no_failure_of_an_all_or_none_composite(admin: Any) -> None:
+    path = "composite/sobjects/Account?ids=001xx000003DGb9AAG&fields=Name"
+    read, make = part("read", "GET", path), part("make", "POST", "sobjects/Account", {"Name": "N"})
+
+    answer = items(send(admin, "62.0", read, make, allOrNone=True))
+
+    assert [i["httpStatusCode"] for i in answer] == [200, 201]
+    assert answer[0]["body"] == [None]
+
+
 @pytest.mark.parametrize("name", ["Accept", "authorization", "Content-Type"])
 def test_a_part_may_not_have_a_header_that_it_inherits(admin: Any, name: str) -> None:
     one = part("one", "POST", "sobjects/Account", {"Name": "Headers"})
