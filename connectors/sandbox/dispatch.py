@@ -17,11 +17,12 @@ _URL = re.compile(r"/services/data/v(\d+\.\d)(/.*)", re.ASCII)
 
 
 class Kind(Enum):
-    """What a resource counts as within a composite request."""
+    """What a resource counts as within another request."""
 
     ROW = "row"
     COLLECTION = "collection"  # of these and the queries together a composite takes only five
     QUERY = "query"
+    LIMITS = "limits"  # may stand in a batch only
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,10 @@ class Dispatcher:
             ApiError: 404 or 405, nothing does.
 
         """
-        split = urlsplit(url)
+        try:
+            split = urlsplit(url)
+        except ValueError as exc:
+            raise not_found() from exc
         match = _URL.fullmatch(split.path)
         if match is None:
             raise not_found()

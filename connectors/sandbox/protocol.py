@@ -112,3 +112,8 @@ def compressed(body: bytes, accept: str) -> tuple[bytes, dict[str, str]]:
     if "deflate" in wanted:
         return zlib.compress(body, 1), {"Content-Encoding": "deflate"}
     return body, {}
+
+
+def over_the_limit() -> ApiError:
+    """Return the refusal of a call beyond the allowance, the org's or the app's."""
+    return refuse(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")

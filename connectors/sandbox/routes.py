@@ -1,11 +1,14 @@
 """Which handler answers which path.
 
-`PARTS` answer alone and within a composite, below ``/services/data/vXX.0``; `ROUTES` are all.
+`PARTS` answer alone and within another request, below ``/services/data/vXX.0``; `ROUTES` are all.
 """
 
 from connectors.sandbox import resources as top
 from connectors.sandbox.bulk import resources as bulk
-from connectors.sandbox.composite.resource import post_composite
+from connectors.sandbox.composite.batch import post_batch
+from connectors.sandbox.composite.graph import post_graph
+from connectors.sandbox.composite.resource import get_composite, post_composite
+from connectors.sandbox.composite.tree import post_tree
 from connectors.sandbox.deploys import resource as deploys
 from connectors.sandbox.dispatch import Kind, Route
 from connectors.sandbox.logins import resource as logins
@@ -23,6 +26,7 @@ _SOBJECT = "/sobjects/{sobject}"
 _COLLECTION = "/composite/sobjects"
 
 PARTS = (
+    Route("GET", "/limits", top.get_limits, Kind.LIMITS),
     Route("GET", "/query", soql.get_query, Kind.QUERY),
     Route("GET", "/queryAll", soql.get_query_all, Kind.QUERY),
     Route("GET", "/query/{locator}", soql.get_query_page, Kind.QUERY),
@@ -65,11 +69,13 @@ ROUTES = (
     ("GET", "/id/{org}/{user}", open_to_all(logins.get_identity)),
     ("GET", DATA, api(top.get_resources)),
     ("HEAD", DATA, api(top.get_resources)),
-    ("GET", f"{DATA}/limits", api(top.get_limits)),
-    ("HEAD", f"{DATA}/limits", api(top.get_limits)),
     ("GET", f"{DATA}/recent", api(top.get_recent)),
     ("HEAD", f"{DATA}/recent", api(top.get_recent)),
+    ("GET", f"{DATA}/composite", api(get_composite)),
     ("POST", f"{DATA}/composite", api(post_composite)),
+    ("POST", f"{DATA}/composite/batch", api(post_batch)),
+    ("POST", f"{DATA}/composite/graph", api(post_graph)),
+    ("POST", f"{DATA}/composite/tree/{{sobject}}", api(post_tree)),
     ("GET", _JOBS, api(bulk.list_all)),
     ("POST", _JOBS, api(bulk.post_job)),
     ("GET", f"{_JOBS}/{{id}}", api(bulk.get_info)),

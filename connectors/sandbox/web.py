@@ -24,6 +24,7 @@ from connectors.sandbox.protocol import (
     check_version,
     compressed,
     not_allowed,
+    over_the_limit,
     warning,
 )
 
@@ -72,7 +73,7 @@ def api(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamRespons
         async def carry_out() -> Answer:
             try:
                 if not is_within:
-                    raise refuse(403, "REQUEST_LIMIT_EXCEEDED", _LIMIT_TEXT)
+                    raise over_the_limit()
                 check_accept(request.headers.get("Accept", ""))
                 act_on, call = _meant(handler, Call(org, session, version, request))
                 result = await act_on(call)
@@ -161,9 +162,6 @@ def authenticate(request: web.Request) -> Session:
         raise refuse(401, "INVALID_SESSION_ID", "Session expired or invalid")
     request[APP_KEY] = session.app
     return session
-
-
-_LIMIT_TEXT = "TotalRequests Limit exceeded."
 
 
 async def _respond(request: web.Request, answer: Answer) -> web.StreamResponse:

@@ -9,7 +9,7 @@ from typing import Any
 
 from connectors.sandbox.access import View
 from connectors.sandbox.call import Answer, Call
-from connectors.sandbox.errors import parse_error, refuse
+from connectors.sandbox.errors import parse_error, refuse, too_many_ids
 from connectors.sandbox.ids import sequence_of
 from connectors.sandbox.rows.deletes import delete_any
 from connectors.sandbox.rows.rendering import fields_of, rendered
@@ -200,8 +200,7 @@ def _check_type(kind: str, view: View) -> None:
 
 def _check_count(count: int, maximum: int) -> None:
     if count > maximum:
-        text = f"record limit reached. cannot submit more than {maximum} records into this call"
-        raise refuse(400, "EXCEEDED_ID_LIMIT", text)
+        raise too_many_ids(maximum)
 
 
 def _listed(call: Call, name: str) -> list[str]:

@@ -15,8 +15,8 @@ from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.checks import checked
 from connectors.sandbox.rows.dependents import Dependents, blocker, release
 from connectors.sandbox.rows.links import Checked, Read
-from connectors.sandbox.rows.named import NO_ID_ALLOWED, Named, named, without_id
 from connectors.sandbox.rows.reader import RecordReader
+from connectors.sandbox.rows.targets import NO_ID_ALLOWED, Target, targets, without_id
 from connectors.sandbox.rows.twins import keyed, refuse_twins
 from connectors.sandbox.rows.values import Row
 from connectors.sandbox.store import Store, key_of
@@ -134,7 +134,7 @@ class Writer:
         split = [without_id(record) for record in records]
         read = [self._read(others, body) for _, others in split]
         with self.store.transaction():
-            rows = named(self.store, self.view, [text for text, _ in split])
+            rows = targets(self.store, self.view, [text for text, _ in split])
             linked = self._linked(read)
             plans = [self._plan_named(r, row) for r, row in zip(linked, rows, strict=True)]
             return self._write(plans, all_or_none=all_or_none)
@@ -183,7 +183,7 @@ class Writer:
             return [NO_ID_ALLOWED]
         return self._read(others, body)
 
-    def _plan_named(self, read: Checked, row: Named | Problem) -> Checked:
+    def _plan_named(self, read: Checked, row: Target | Problem) -> Checked:
         if not isinstance(read, dict):
             return read
         return [row] if isinstance(row, Problem) else self._plan(read, [row], None)

@@ -84,7 +84,11 @@ def test_a_part_that_needs_a_refused_one_is_halted_and_the_others_go_on(admin: A
 
     answer = items(send(admin, bad, needs, free))
 
-    text = "Invalid reference specified. No value for bad.id found in bad."
+    text = (
+        "Invalid reference specified. No value for bad.id found in bad. Provided referenceId"
+        " ('bad.id') must start with a letter or a number, and it can contain only letters, numbers"
+        " and underscores ('_')."
+    )
     assert [i["httpStatusCode"] for i in answer] == [400, 400, 200]
     assert answer[0]["body"][0]["errorCode"] == "STRING_TOO_LONG"
     assert answer[1]["body"] == [{"message": text, "errorCode": "PROCESSING_HALTED"}]
@@ -220,8 +224,9 @@ def test_what_may_not_be_a_part_is_answered_in_its_place(admin: Any) -> None:
         part("wrong", "POST", f"composite/sobjects/{ORDER}/{KEY}", {}),
         {"method": "GET", "url": "/services/data/v20.0/sobjects", "referenceId": "retired"},
         {"method": "GET", "url": "https://elsewhere.example/", "referenceId": "away"},
+        {"method": "GET", "url": "//[", "referenceId": "nonsense"},
     ]
 
     answer = items(send(admin, *parts))
 
-    assert [i["httpStatusCode"] for i in answer] == [404, 405, 410, 404]
+    assert [i["httpStatusCode"] for i in answer] == [404, 405, 410, 404, 404]

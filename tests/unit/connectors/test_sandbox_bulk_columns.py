@@ -1,4 +1,4 @@
-"""A job's columns: numbers as Java writes them, empty and null, references of composites."""
+"""A job's columns: numbers as Java writes them, empty and null."""
 
 from dataclasses import replace
 
@@ -7,7 +7,6 @@ import pytest
 from connectors.sandbox.access import User, Views
 from connectors.sandbox.bulk.columns import Column, normalised, read_record
 from connectors.sandbox.bulk.orders import HARD_DELETE
-from connectors.sandbox.composite.references import UnresolvedError, referenced, resolve
 from connectors.sandbox.deployed.source import load_metadata
 
 NUMBER = Column("Total__c", "double", None)
@@ -46,30 +45,6 @@ def test_an_empty_cell_is_absent_and_na_is_null() -> None:
     columns = [Column(name, "string", None) for name in "abc"]
 
     assert read_record(columns, ["", "#N/A", "x"]) == {"b": None, "c": "x"}
-
-
-def test_references_are_found_anywhere_and_replaced_as_text() -> None:
-    value = {"a": ["@{one.id}/@{two[0].b.c}", {"d": "@{three.n}"}], "e": 1, "@{key.id}": None}
-    answers = {"one": {"id": "1"}, "two": [{"b": {"c": True}}], "three": {"n": 5}}
-
-    assert referenced(value) == {"one", "two", "three"}
-    assert resolve(value, answers) == {
-        "a": ["1/true", {"d": "5"}],
-        "e": 1,
-        "@{key.id}": None,
-    }
-
-
-@pytest.mark.parametrize("text", ["@{no.id}", "@{one.no}", "@{one[0]}", "@{one}", "@{one.id.x}"])
-def test_what_a_reference_does_not_find_is_named(text: str) -> None:
-    with pytest.raises(UnresolvedError) as caught:
-        resolve(text, {"one": {"id": "1"}})
-
-    name = text[2:-1].partition(".")[0].partition("[")[0]
-    path = text[2 + len(name) : -1]
-    assert caught.value.text == (
-        f"Invalid reference specified. No value for {name}{path} found in {name}."
-    )
 
 
 def test_a_user_permission_comes_with_the_permission_set() -> None:

@@ -12,14 +12,14 @@ from connectors.sandbox.errors import Problem
 from connectors.sandbox.ids import sequence_of
 from connectors.sandbox.store import Store
 
-NOT_NAMED = Problem("MISSING_ARGUMENT", "Id not specified in an update call")
+_NOT_NAMED = Problem("MISSING_ARGUMENT", "Id not specified in an update call")
 NO_ID_ALLOWED = Problem(
     "INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", ("Id",)
 )
 _UNKNOWN = Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
 _DELETED = Problem("ENTITY_IS_DELETED", "entity is deleted")
 
-Named = tuple[int, int]  # number and owner of a live row
+Target = tuple[int, int]  # number and owner of a live row
 
 
 def without_id(record: Mapping[str, Any]) -> tuple[object, dict[str, Any]]:
@@ -34,16 +34,16 @@ def without_id(record: Mapping[str, Any]) -> tuple[object, dict[str, Any]]:
     return text, others
 
 
-def named(store: Store, view: View, ids: Sequence[object]) -> list[Named | Problem]:
+def targets(store: Store, view: View, ids: Sequence[object]) -> list[Target | Problem]:
     """Return the live row that each of *ids* names, or why it names none; in order."""
     numbers = [sequence_of(view.prefix, i) if isinstance(i, str) else None for i in ids]
     times = Counter(numbers)
     wanted = [number for number in times if number is not None]
     rows = store.find_rows(view.name, ["OwnerId", "IsDeleted"], wanted)
 
-    def one(text: object, number: int | None) -> Named | Problem:
+    def one(text: object, number: int | None) -> Target | Problem:
         if text is None or text == "":
-            return NOT_NAMED
+            return _NOT_NAMED
         if number is None:
             message = f"{view.sobject.label} ID: id value of incorrect type: {text}"
             return Problem("MALFORMED_ID", message, ("Id",))
