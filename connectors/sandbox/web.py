@@ -78,6 +78,9 @@ def api(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamRespons
                 result = await act_on(call)
             except ApiError as exc:
                 result = _refused(exc)
+            except web.RequestPayloadError:
+                text = "The body is not encoded as its headers say"
+                result = _refused(refuse(400, "INVALID_INPUT", text))
             result.headers.update(common)
             return result
 
