@@ -81,6 +81,7 @@ def api(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamRespons
             except web.RequestPayloadError:
                 text = "The body is not encoded as its headers say"
                 result = _refused(refuse(400, "INVALID_INPUT", text))
+                result.headers["Connection"] = "close"  # where the next request begins is unknown
             result.headers.update(common)
             return result
 

@@ -160,7 +160,7 @@ def test_tags_are_conditions_of_accounts(
 
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
 def test_tags_are_no_conditions_of_other_objects(admin: Any, method: str) -> None:
-    body = {"json": {}} if method == "PATCH" else {}
+    body: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
 
     answer = admin.call(method, make(admin), headers={"If-Match": '"another"'}, **body)
 

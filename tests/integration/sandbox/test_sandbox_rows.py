@@ -78,7 +78,7 @@ def test_head_answers_as_get_without_a_body(admin: Any) -> None:
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 def test_an_id_that_no_row_has_is_404(admin: Any, method: str) -> None:
     made = create(admin, **{KEY: f"row-other-{method}"})
-    body = {"json": {}} if method == "PATCH" else {}
+    body: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
 
     answers = [
         admin.call(method, f"sobjects/{ORDER}/{text}", **body)
@@ -98,7 +98,7 @@ def test_a_word_that_is_no_id_is_taken_for_a_field_without_a_value(admin: Any) -
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 def test_a_field_that_is_no_external_id_is_404(admin: Any, method: str) -> None:
-    body = {"json": {}} if method == "PATCH" else {}
+    body: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
 
     answer = admin.call(method, f"sobjects/{ORDER}/Currency__c/EUR", **body)
 
