@@ -56,7 +56,7 @@ def client_of(options: str) -> str | None:
 def _shown_path(request: web.Request) -> str:
     """Return the path with ids, keys and whatever matched no route as ``*``."""
     resource = request.match_info.route.resource
-    if resource is None:
+    if resource is None or "rest" in request.match_info:
         return "*"
     parts = {k: v if k in _SHOWN else "*" for k, v in request.match_info.items()}
     return str(resource.url_for(**parts)) if parts else resource.canonical

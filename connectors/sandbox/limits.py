@@ -15,6 +15,26 @@ WINDOW_MIN = 24 * 60
 SECONDS_PER_MINUTE = 60
 STORAGE_MB = 1024
 MAX_LONG_CALLS, LONG_CALL_S = 25, 20
+# what an Enterprise org may use of that which this org has none of, or does not count
+UNCOUNTED = {
+    "DailyAsyncApexExecutions": 250_000,
+    "DailyBulkV2QueryFileStorageMB": 976_562,
+    "DailyBulkV2QueryJobs": 10_000,
+    "DailyDeliveredPlatformEvents": 25_000,
+    "DailyDurableStreamingApiEvents": 200_000,
+    "DailyGenericStreamingApiEvents": 10_000,
+    "DailyStreamingApiEvents": 200_000,
+    "DailyWorkflowEmails": 1_000,
+    "DurableStreamingApiConcurrentClients": 1_000,
+    "FileStorageMB": 10_240,
+    "HourlyODataCallout": 20_000,
+    "HourlyPublishedPlatformEvents": 250_000,
+    "HourlyPublishedStandardVolumePlatformEvents": 100_000,
+    "HourlyTimeBasedWorkflow": 1_000,
+    "MassEmail": 5_000,
+    "SingleEmail": 5_000,
+    "StreamingApiConcurrentClients": 1_000,
+}
 ROW_KB = 2  # data storage is charged per row, whatever its width
 
 
@@ -134,7 +154,9 @@ class ApiUsage:
         for app in apps:
             if app.daily_calls is not None:
                 calls[app.name] = _left(app.daily_calls, self.used(app.name))
-        return {"DailyApiRequests": calls, "DataStorageMB": _left(STORAGE_MB, stored_mb)}
+        unused = {name: _left(maximum, 0) for name, maximum in UNCOUNTED.items()}
+        counted = {"DailyApiRequests": calls, "DataStorageMB": _left(STORAGE_MB, stored_mb)}
+        return counted | unused
 
     def _add(self, app: str, minute: int, calls: int) -> None:
         self._org.add(minute, calls)

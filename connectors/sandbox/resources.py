@@ -35,6 +35,7 @@ async def get_limits(call: Call) -> Answer:
     tables = " UNION ALL ".join(
         f'SELECT COUNT(*) FROM "{view.name}"'  # noqa: S608 -- metadata names
         for view in call.org.views.all(call.user)
+        if view.sobject.rows is None
     )
     counts = await call.org.read(lambda store: store.select(tables)) if tables else []
     rows_in_all = sum(row[0] for row in counts)

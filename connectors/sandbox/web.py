@@ -79,6 +79,10 @@ def api(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamRespons
                 result = await act_on(call)
             except ApiError as exc:
                 result = _refused(exc)
+            except web.RequestPayloadError:
+                text = "The body is not encoded as its headers say"
+                result = _refused(refuse(400, "INVALID_INPUT", text))
+                result.headers["Connection"] = "close"  # where the next request begins is unknown
             result.headers.update(common)
             return result
 

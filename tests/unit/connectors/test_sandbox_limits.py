@@ -1,6 +1,11 @@
 """The allowances count a rolling 24 hours, by the minute."""
 
-from connectors.sandbox.limits import ApiUsage
+from contextlib import ExitStack
+
+import pytest
+
+from connectors.sandbox.errors import ApiError
+from connectors.sandbox.limits import ApiUsage, LongCalls
 from connectors.sandbox.logins.apps import RegisteredApp
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -92,3 +97,37 @@ def test_a_limit_that_is_lowered_below_what_was_used_leaves_nothing() -> None:
     shown = usage.as_json(0, [app])["DailyApiRequests"]
 
     assert shown == {"Max": 10, "Remaining": 8, "eu": {"Max": 1, "Remaining": 0}}
+
+
+def test_of_calls_that_go_on_for_20_seconds_there_may_be_25() -> None:
+    clock = Clock()
+    calls = LongCalls(clock)
+    with ExitStack() as going_on:
+        for _ in range(25):
+            going_on.enter_context(calls.one_more())
+        clock.now += 20
+
+        with pytest.raises(ApiError) as refused, calls.one_more():
+            pass
+
+    text = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
+    assert refused.value.status == 403
+    assert refused.value.body() == [{"message": text, "errorCode": "REQUEST_LIMIT_EXCEEDED"}]
+
+
+def test_shorter_calls_and_those_that_have_ended_do_not_count_as_long_ones() -> None:
+    clock = Clock()
+    calls = LongCalls(clock)
+    with ExitStack() as going_on:
+        ended = calls.one_more()
+        ended.__enter__()
+        for _ in range(24):
+            going_on.enter_context(calls.one_more())
+        clock.now += 19.9
+        for _ in range(100):
+            going_on.enter_context(calls.one_more())
+        ended.__exit__(None, None, None)
+        clock.now += 0.1
+
+        with calls.one_more():
+            pass
