@@ -1,0 +1,311 @@
+"""Section 1.3, rows of an object: each call's status, body and headers."""
+
+import gzip
+import json
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from documented import (
+    ACCOUNT,
+    BASE,
+    CHILD,
+    CONTACT,
+    CUSTOMER,
+    KEY,
+    ORDER,
+    PARENT,
+    at,
+    code,
+    create,
+    deploy_family,
+    made,
+    read,
+    refusal,
+    total,
+)
+
+
+@pytest.fixture(scope="module")
+def family(module_org: Any) -> Any:
+    """Open a session in an org with a parent and a child that were deployed while it runs."""
+    client = module_org.login()
+    deploy_family(client)
+    return client
+
+
+def upsert(client: Any, version: str, value: str, *, query: str = "", **fields: object) -> Any:
+    path = f"sobjects/{ORDER}/{KEY}/{value}{query}"
+    return at(client, version, "PATCH", path, json=fields or {"Currency__c": "EUR"})
+
+
+@pytest.mark.parametrize("sobject", [ACCOUNT, ORDER])
+def test_1_3_create_is_201_with_a_location_and_no_created_member(admin: Any, sobject: str) -> None:
+    body = {"Name": "Doc"} if sobject == ACCOUNT else {KEY: "doc-create"}
+
+    answer = admin.call("POST", f"sobjects/{sobject}", json=body)
+
+    assert answer.status_code == 201
+    shown = answer.json()
+    assert shown == {"id": shown["id"], "success": True, "errors": []}
+    assert re.fullmatch("[0-9A-Za-z]{18}", shown["id"])
+    assert answer.headers["Location"].endswith(f"{BASE}/sobjects/{sobject}/{shown['id']}")
+
+
+def test_1_3_account_and_contact_ids_have_their_prefixes(admin: Any) -> None:
+    account = create(admin, ACCOUNT, Name="Doc")
+    contact = create(admin, CONTACT, LastName="Doc", AccountId=account)
+
+    assert (account[:3], contact[:3]) == ("001", "003")
+    assert read(admin, CONTACT, contact, "AccountId") == [account]
+
+
+def test_1_3_read_answers_the_attributes_and_the_fields_asked_for(admin: Any) -> None:
+    row = create(admin, ORDER, **{KEY: "doc-read", "Currency__c": "EUR"})
+
+    shown = at(admin, "59.0", "GET", f"sobjects/{ORDER}/{row}?fields={KEY},Currency__c").json()
+
+    assert shown.pop("Id", row) == row
+    assert shown == {
+        "attributes": {"type": ORDER, "url": f"/services/data/v59.0/sobjects/{ORDER}/{row}"},
+        KEY: "doc-read",
+        "Currency__c": "EUR",
+    }
+
+
+def test_1_3_update_and_delete_are_204_without_a_body(admin: Any) -> None:
+    row = create(admin, ORDER, **{KEY: "doc-204"})
+
+    update = admin.call("PATCH", f"sobjects/{ORDER}/{row}", json={"Currency__c": "GBP"})
+    changed = read(admin, ORDER, row, "Currency__c")
+    delete = admin.call("DELETE", f"sobjects/{ORDER}/{row}")
+
+    assert (update.status_code, update.content) == (204, b"")
+    assert changed == ["GBP"]
+    assert (delete.status_code, delete.content) == (204, b"")
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+def test_1_3_an_unknown_id_is_404(admin: Any, method: str) -> None:
+    row = create(admin, CUSTOMER, **{KEY: f"doc-known-{method}"})
+    unknown = row[:6] + "zzzzzzzzz"
+
+    answer = admin.call(
+        method, f"sobjects/{CUSTOMER}/{unknown}", json={} if method == "PATCH" else None
+    )
+
+    assert answer.status_code == 404
+
+
+UPSERTS = {
+    "1.3 upsert, v46+": ("46.0", 200, False),
+    "1.3 upsert, v62": ("62.0", 200, False),
+    "1.3 upsert, v45 and before": ("45.0", 204, None),
+}
+
+
+@pytest.mark.parametrize("case", UPSERTS)
+def test_an_upsert_says_what_it_did_as_its_version_does(admin: Any, case: str) -> None:
+    version, updated_status, updated_flag = UPSERTS[case]
+    key = f"doc-upsert-{version}"
+
+    created, updated = (upsert(admin, version, key) for _ in range(2))
+
+    row = made(created)
+    body = {"id": row, "success": True, "errors": []}
+    if updated_flag is None:
+        assert created.json() == body
+        assert (updated.status_code, updated.content) == (updated_status, b"")
+    else:
+        assert created.json() == {**body, "created": True}
+        assert (updated.status_code, updated.json()) == (200, {**body, "created": False})
+    assert total(admin, ORDER, f"{KEY} = '{key}'") == 1
+
+
+def test_1_3_upsert_with_update_only_creates_nothing(admin: Any) -> None:
+    missing = upsert(admin, "62.0", "doc-only", query="?updateOnly=true")
+    none = total(admin, ORDER, f"{KEY} = 'doc-only'")
+    create(admin, ORDER, **{KEY: "doc-only"})
+
+    there = upsert(admin, "62.0", "doc-only", query="?updateOnly=true", Currency__c="GBP")
+
+    assert missing.status_code == 404
+    assert none == 0
+    assert (there.status_code, there.json()["created"]) == (200, False)
+
+
+@pytest.mark.parametrize("member", [KEY, "Id"])
+def test_1_3_upsert_refuses_the_key_or_the_id_in_the_body(admin: Any, member: str) -> None:
+    row = create(admin, ORDER, **{KEY: f"doc-body-{member}"})
+    value = row if member == "Id" else f"doc-body-{member}"
+
+    answer = upsert(admin, "62.0", f"doc-body-{member}", **{member: value})
+
+    assert answer.status_code == 400
+
+
+def test_1_3_a_post_to_id_inserts(admin: Any) -> None:
+    answer = admin.call("POST", f"sobjects/{ORDER}/Id", json={KEY: "doc-post-id"})
+
+    assert total(admin, ORDER, f"Id = '{made(answer)}'") == 1
+
+
+def test_6_a_row_is_deleted_by_external_id_and_404_the_second_time(admin: Any) -> None:
+    create(admin, ORDER, **{KEY: "doc-delete-key"})
+
+    first, second = (
+        admin.call("DELETE", f"sobjects/{ORDER}/{KEY}/doc-delete-key") for _ in range(2)
+    )
+
+    assert first.status_code == 204
+    assert code(second) == (404, "NOT_FOUND")
+
+
+def test_1_3_several_matches_are_300_with_their_urls_and_nothing_is_written(family: Any) -> None:
+    rows = [create(family, CHILD, Tag__c="doc-several", Name="before") for _ in range(2)]
+
+    answer = at(
+        family, "59.0", "PATCH", f"sobjects/{CHILD}/Tag__c/doc-several", json={"Name": "after"}
+    )
+
+    base = f"/services/data/v59.0/sobjects/{CHILD}"
+    assert answer.status_code == 300
+    assert sorted(answer.json()) == sorted(f"{base}/{row}" for row in rows)
+    assert total(family, CHILD, "Tag__c = 'doc-several' AND Name = 'before'") == 2
+
+
+def test_1_3_a_parent_is_named_by_its_external_id(family: Any) -> None:
+    parent = create(family, PARENT, Code__c="doc-parent", Name="p")
+
+    child = create(family, CHILD, Tag__c="doc-child", Parent__r={"Code__c": "doc-parent"})
+
+    assert read(family, CHILD, child, "Parent__c") == [parent]
+
+
+def test_1_3_a_parent_that_is_not_there_is_an_invalid_field(family: Any) -> None:
+    answer = family.call(
+        "POST", f"sobjects/{CHILD}", json={"Tag__c": "t", "Parent__r": {"Code__c": "0116"}}
+    )
+
+    text = f"Foreign key external ID: 0116 not found for field Code__c in entity {PARENT}"
+    assert refusal(answer) == (400, "INVALID_FIELD", text)
+
+
+def test_1_3_unique_text_is_matched_whatever_its_case(family: Any) -> None:
+    first = create(family, PARENT, Code__c="Doc-Case")
+
+    twice = family.call("POST", f"sobjects/{PARENT}", json={"Code__c": "DOC-CASE"})
+    upserted = family.call("PATCH", f"sobjects/{PARENT}/Code__c/doc-case", json={"Name": "n"})
+
+    assert code(twice) == (400, "DUPLICATE_VALUE")
+    assert (upserted.status_code, upserted.json()["id"]) == (200, first)
+
+
+def test_1_3_unique_text_that_is_case_sensitive_is_not(admin: Any) -> None:
+    rows = {create(admin, ORDER, **{KEY: key}) for key in ("doc-CASE", "doc-case")}
+
+    assert len(rows) == 2
+
+
+def http_date(moment: datetime) -> str:
+    return format_datetime(moment, usegmt=True)  # Mon, 30 Nov 2020 08:34:54 GMT
+
+
+CONDITIONS = {
+    "1.3 modified since": ("GET", "If-Modified-Since", 1, 200),
+    "1.3 not modified since": ("GET", "If-Modified-Since", 0, 304),
+    "1.3 unmodified since": ("PATCH", "If-Unmodified-Since", 0, 204),
+    "1.3 not unmodified since": ("PATCH", "If-Unmodified-Since", 1, 412),
+    "1.3 read, unmodified since": ("GET", "If-Unmodified-Since", 0, 200),
+    "1.3 read, not unmodified since": ("GET", "If-Unmodified-Since", 1, 412),
+}
+
+
+@pytest.fixture(scope="module")
+def settled(admin: Any) -> dict[str, str]:
+    """Make a row for each case, and let the second pass in which they were made."""
+    rows = {case: create(admin, ORDER, **{KEY: f"doc-if-{case}"}) for case in CONDITIONS}
+    time.sleep(1.1)  # an HTTP date tells whole seconds
+    return rows
+
+
+@pytest.mark.parametrize("case", CONDITIONS)
+def test_a_row_follows_conditions_of_time(admin: Any, settled: dict[str, str], case: str) -> None:
+    method, header, days_ago, status = CONDITIONS[case]
+    row = settled[case]
+
+    answer = admin.call(
+        method,
+        f"sobjects/{ORDER}/{row}",
+        headers={header: http_date(datetime.now(UTC) - timedelta(days=days_ago))},
+        json={"Currency__c": "EUR"} if method == "PATCH" else None,
+    )
+
+    assert answer.status_code == status
+    written = method == "PATCH" and status == 204
+    assert read(admin, ORDER, row, "Currency__c") == ["EUR" if written else None]
+
+
+def test_1_3_an_account_follows_conditions_of_its_etag(admin: Any) -> None:
+    path = f"sobjects/{ACCOUNT}/{create(admin, ACCOUNT, Name='Doc')}"
+    tag = admin.call("GET", path).headers["ETag"]
+
+    same = admin.call("GET", path, headers={"If-None-Match": tag})
+    other = admin.call("PATCH", path, headers={"If-Match": '"other"'}, json={"Name": "Doc 2"})
+    right = admin.call("PATCH", path, headers={"If-Match": tag}, json={"Name": "Doc 3"})
+    late = admin.call("PATCH", path, headers={"If-Match": tag}, json={"Name": "Doc 4"})
+
+    assert [a.status_code for a in (same, other, right, late)] == [304, 412, 204, 412]
+    assert admin.call("GET", path).json()["Name"] == "Doc 3"
+
+
+def test_1_3_bodies_may_be_gzip_both_ways(admin: Any) -> None:
+    packed = gzip.compress(json.dumps({KEY: "doc-gzip"}).encode())
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+
+    row = made(admin.call("POST", f"sobjects/{ORDER}", data=packed, headers=headers))
+    packed_answer = admin.call(
+        "GET", f"sobjects/{ORDER}/describe", headers={"Accept-Encoding": "gzip"}
+    )
+    plain = admin.call("GET", f"sobjects/{ORDER}/describe", headers={"Accept-Encoding": "identity"})
+
+    assert read(admin, ORDER, row, KEY) == ["doc-gzip"]
+    assert packed_answer.headers["Content-Encoding"] == "gzip"
+    assert "Content-Encoding" not in plain.headers
+    assert packed_answer.json() == plain.json()
+
+
+def test_1_3_pretty_print_indents(admin: Any) -> None:
+    plain = admin.call("GET", "limits")
+    pretty = admin.call("GET", "limits", headers={"X-PrettyPrint": "1"})
+
+    assert "\n" not in plain.text.strip()
+    assert "\n  " in pretty.text
+    assert pretty.json().keys() == plain.json().keys()
+
+
+def test_1_3_an_old_version_is_answered_with_a_warning(admin: Any) -> None:
+    old, new = (at(admin, version, "GET", "sobjects") for version in ("31.0", "62.0"))
+
+    assert old.headers["Warning"].startswith("299 ")
+    assert "Warning" not in new.headers
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("Sforce-Duplicate-Rule-Header", "allowSave=true; includeRecordDetails=true"),
+        ("Sforce-Duplicate-Rule-Header", "allowSave=true; runAsCurrentUser=true"),
+        ("Sforce-Auto-Assign", "false"),
+        ("Sforce-Call-Options", "client=kafka-sink-eu"),
+    ],
+)
+def test_1_3_a_documented_header_is_taken(admin: Any, header: tuple[str, str]) -> None:
+    name, value = header
+
+    answer = admin.call("POST", f"sobjects/{ACCOUNT}", json={"Name": "D"}, headers={name: value})
+
+    assert made(answer)
