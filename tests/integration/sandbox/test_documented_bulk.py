@@ -111,9 +111,11 @@ def test_1_9_a_multipart_create_is_job_data_and_close_in_one(admin: Any) -> None
     assert total(admin, ORDER, f"{KEY} = 'doc-bulk-multi'") == 1
 
 
-@pytest.mark.parametrize(("characters", "status"), [(MULTIPART_MAX, 200), (MULTIPART_MAX + 1, 400)])
+@pytest.mark.parametrize(
+    ("characters", "status"), [(MULTIPART_MAX, {200}), (MULTIPART_MAX + 1, {400, 413})]
+)
 def test_1_9_a_multipart_create_holds_100000_characters(
-    admin: Any, characters: int, status: int
+    admin: Any, characters: int, status: set[int]
 ) -> None:
     head = f"{KEY},First_Sku__c\n"
     line = f"doc-bulk-multi-many,{'x' * 60}\n"
@@ -123,7 +125,7 @@ def test_1_9_a_multipart_create_holds_100000_characters(
     answer = multipart(admin, data)
 
     assert len(data) == characters
-    assert answer.status_code == status
+    assert answer.status_code in status
 
 
 def test_1_9_an_aborted_job_has_written_nothing(admin: Any) -> None:

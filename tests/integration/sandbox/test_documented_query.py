@@ -82,7 +82,7 @@ def test_1_6_query_all_shows_deleted_rows(admin: Any) -> None:
 
 
 def test_1_6_names_are_taken_in_any_case_and_answered_in_their_own(admin: Any) -> None:
-    soql = f"select id, {KEY.lower()} from {ORDER.upper()} where {KEY.upper()} = 'doc-q-000'"
+    soql = f"select id, {KEY.lower()} from {ORDER.upper()} where {KEY.upper()} = 'doc-q-000'"  # noqa: S608
 
     (record,) = ask(admin, soql).json()["records"]
 
