@@ -77,7 +77,7 @@ def test_a_failed_row_has_an_empty_id_and_its_error(admin: Any, case: str) -> No
 
 
 def test_1_9_a_missing_required_field_is_named_twice(admin: Any) -> None:
-    job = run(admin, table(["Name"], ["Doc"], [""]), "insert", object="Account")
+    job = run(admin, table(["Name", "Phone"], ["Doc", "1"], ["", "2"]), "insert", object="Account")
 
     (failed,) = results(admin, job["id"], "failedResults")
     error = "REQUIRED_FIELD_MISSING:Required fields are missing: [Name]:Name --"

@@ -103,13 +103,6 @@ CASES: dict[str, Case] = {
         ".+",
         ["AccountId"],
     ),
-    "1.2 INVALID_CROSS_REFERENCE_KEY": (
-        ("POST", f"sobjects/{CONTACT}", {"LastName": "Doc", "AccountId": "001000000000000AAA"}),
-        400,
-        "INVALID_CROSS_REFERENCE_KEY",
-        ".+",
-        ["AccountId"],
-    ),
     "1.2 NOT_FOUND, an object": (
         ("GET", "sobjects/Nothing__c/describe", None),
         404,
@@ -158,6 +151,14 @@ def test_a_refused_request_has_its_status_code_text_and_fields(admin: Any, case:
         assert error["fields"] == fields
     if error_code == "NOT_FOUND":
         assert "fields" not in error
+
+
+def test_1_2_a_parent_that_is_not_there_is_an_invalid_cross_reference(admin: Any) -> None:
+    absent = create(admin, ACCOUNT, Name="Doc")[:6] + "zzzzzzzzz"  # well-formed
+
+    answer = admin.call("POST", f"sobjects/{CONTACT}", json={"LastName": "D", "AccountId": absent})
+
+    assert code(answer) == (400, "INVALID_CROSS_REFERENCE_KEY")
 
 
 def test_1_2_a_duplicate_names_the_field_and_the_row(admin: Any) -> None:
