@@ -64,15 +64,20 @@ def used(client: Any) -> int:
     return int(header.removeprefix("api-usage=").partition("/")[0])
 
 
-def custom_object(label: str, fields: str, name_field: str = "") -> str:
-    """Return a custom object's metadata as a deployment carries it."""
-    name_field = name_field or "<label>Name</label><type>Text</type>"
+def entity(content: str) -> str:
+    """Return an object's metadata as a deployment carries it; fields alone add to what is there."""
     return (
         '<?xml version="1.0" encoding="UTF-8"?>'
-        '<CustomObject xmlns="http://soap.sforce.com/2006/04/metadata">'
+        f'<CustomObject xmlns="http://soap.sforce.com/2006/04/metadata">{content}</CustomObject>'
+    )
+
+
+def custom_object(label: str, fields: str) -> str:
+    """Return a new object's metadata; its rows have names that are written."""
+    return entity(
         f"{fields}<label>{label}</label><pluralLabel>{label}s</pluralLabel>"
-        f"<nameField>{name_field}</nameField><deploymentStatus>Deployed</deploymentStatus>"
-        "<sharingModel>ReadWrite</sharingModel></CustomObject>"
+        "<nameField><label>Name</label><type>Text</type></nameField>"
+        "<deploymentStatus>Deployed</deploymentStatus><sharingModel>ReadWrite</sharingModel>"
     )
 
 
@@ -103,8 +108,13 @@ FAMILY = {
 """A parent whose key is unique whatever the case, and a child whose external id is not unique."""
 
 
-def deploy(client: Any, files: Mapping[str, str], members: Mapping[str, list[str]]) -> None:
-    """Deploy *files*, with a package.xml of *members* by type, as section 5 says."""
+def deployment(
+    client: Any, files: Mapping[str, str], members: Mapping[str, list[str]]
+) -> dict[str, Any]:
+    """Deploy *files*, with a package.xml of *members* by type, and return how it ended.
+
+    As section 5 says, and by a client of its own: a deployment spoils the client's headers.
+    """
     types = "".join(
         f"<types>{''.join(f'<members>{m}</members>' for m in names)}<name>{kind}</name></types>"
         for kind, names in members.items()
@@ -118,12 +128,20 @@ def deploy(client: Any, files: Mapping[str, str], members: Mapping[str, list[str
         for path, text in {"package.xml": manifest, **files}.items():
             archive.writestr(path, text)
     packed.seek(0)
-    salesforce = client.simple()  # its own: a deployment spoils the client's headers
+    salesforce = client.simple()
     answer = salesforce.deploy(packed, sandbox=True, testLevel="NoTestRun", tests="")
     until = time.monotonic() + WAIT_S
-    while (status := salesforce.checkDeployStatus(answer["asyncId"]))["state"] not in DEPLOYED:
+    while True:
+        status: dict[str, Any] = salesforce.checkDeployStatus(answer["asyncId"])
+        if status["state"] in DEPLOYED:
+            return status
         assert time.monotonic() < until, status
         time.sleep(0.05)
+
+
+def deploy(client: Any, files: Mapping[str, str], members: Mapping[str, list[str]]) -> None:
+    """Deploy *files*; it must succeed."""
+    status = deployment(client, files, members)
     assert status["state"] == "Succeeded", status
 
 

@@ -4,14 +4,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from documented import BASE, KEY, ORDER, create, deploy, refusal, total
+from documented import (
+    BASE,
+    KEY,
+    ORDER,
+    create,
+    deploy,
+    deployment,
+    entity,
+    key_field,
+    refusal,
+    total,
+)
 from ingest_jobs import create as open_job
 from ingest_jobs import run, table, wait
 
 import connectors.sfdx
 from connectors.embedded.pki import ensure_app, write_apps
 
-HIDDEN, LOCKED = "Doc_Hidden__c", "Doc_Locked__c"
+HIDDEN, LOCKED, TAG = "Doc_Hidden__c", "Doc_Locked__c", "Doc_Tag__c"
 SOURCE = Path(connectors.sfdx.__file__).parent / "force-app/main/default/permissionsets"
 RIGHTS = {
     "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "INSUFFICIENT_ACCESS_OR_READONLY",
@@ -23,6 +34,13 @@ def text_field(name: str) -> str:
     return (
         f"<fields><fullName>{name}</fullName><label>{name[:-3]}</label>"
         "<type>Text</type><length>20</length></fields>"
+    )
+
+
+def right(field: str, editable: str) -> str:
+    return (
+        f"<fieldPermissions><editable>{editable}</editable><field>{ORDER}.{field}</field>"
+        "<readable>true</readable></fieldPermissions>"
     )
 
 
@@ -39,20 +57,16 @@ def admin(module_org: Any) -> Any:
     """Open the administrator's session, after a hidden and a locked field were deployed."""
     write_apps(module_org.home, [ensure_app(module_org.home, "eu")])
     client = module_org.login()
-    entity = (
-        '<?xml version="1.0" encoding="UTF-8"?>'
-        '<CustomObject xmlns="http://soap.sforce.com/2006/04/metadata">'
-        f"{text_field(HIDDEN)}{text_field(LOCKED)}</CustomObject>"
-    )
-    locked = (
-        f"<fieldPermissions><editable>false</editable><field>{ORDER}.{LOCKED}</field>"
-        "<readable>true</readable></fieldPermissions></PermissionSet>"
-    )
+    fields = f"{text_field(HIDDEN)}{text_field(LOCKED)}{key_field(TAG, 'false')}"
+    rights = f"{right(LOCKED, 'false')}{right(TAG, 'true')}</PermissionSet>"
     deploy(
         client,
-        {f"objects/{ORDER}.object": entity, **permission_set(("</PermissionSet>", locked))},
         {
-            "CustomField": [f"{ORDER}.{HIDDEN}", f"{ORDER}.{LOCKED}"],
+            f"objects/{ORDER}.object": entity(fields),
+            **permission_set(("</PermissionSet>", rights)),
+        },
+        {
+            "CustomField": [f"{ORDER}.{name}" for name in (HIDDEN, LOCKED, TAG)],
             "PermissionSet": ["Region_Sink"],
         },
     )
@@ -156,6 +170,25 @@ def test_1_11_a_hard_delete_needs_a_right_of_its_own(admin: Any, eu: Any) -> Non
     assert 400 <= refused.status_code < 500
     assert run(admin, table(["Id"], [row]), "hardDelete")["numberRecordsFailed"] == 0
     assert total(admin, ORDER, f"{KEY} = 'doc-hard'") == 0
+
+
+def test_1_3_a_key_that_is_not_unique_needs_view_all_data(admin: Any, eu: Any) -> None:
+    path = f"sobjects/{ORDER}/{TAG}/doc-tag"
+
+    theirs = eu.call("PATCH", path, json={KEY: "doc-tag-eu"})
+    mine = admin.call("PATCH", path, json={KEY: "doc-tag-admin"})
+
+    assert 400 <= theirs.status_code < 500
+    assert total(admin, ORDER, f"{KEY} = 'doc-tag-eu'") == 0
+    assert mine.status_code == 201
+
+
+def test_1_10_a_required_field_takes_no_rights_of_its_own(admin: Any) -> None:
+    rights = permission_set(("</PermissionSet>", f"{right(KEY, 'true')}</PermissionSet>"))
+
+    status = deployment(admin, rights, {"PermissionSet": ["Region_Sink"]})
+
+    assert status["state"] == "Failed"
 
 
 OBJECT_RIGHTS = {

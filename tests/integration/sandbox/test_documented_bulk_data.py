@@ -141,7 +141,7 @@ def test_1_9_a_job_reads_and_writes_its_delimiter_and_line_ending(
 
 
 def test_1_9_quotes_and_newlines_are_escaped_and_blanks_are_kept(admin: Any) -> None:
-    cells = {"doc-csv-1": 'a "b"', "doc-csv-2": "a\nb", "doc-csv-3": "ü, ß"}
+    cells = {"doc-csv-1": 'a "b"', "doc-csv-2": "a\nb", "doc-csv-3": "ü, ß", "doc-csv-4": "  a  "}
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([(KEY, "First_Sku__c"), *cells.items()])
 

@@ -133,7 +133,7 @@ REFUSED_FORMS: dict[str, tuple[dict[str, str], str, str]] = {
         "grant type not supported",
     ),
     "1.1 refresh with a token that is none": (
-        {"grant_type": "refresh_token", "refresh_token": "x", "client_id": "{client_id}"},
+        {"grant_type": "refresh_token", "refresh_token": "x", "client_id": "{public}"},
         "invalid_grant",
         "expired access/refresh token",
     ),
@@ -166,7 +166,8 @@ def test_a_refused_form_has_the_documented_pair(org: Any, app: App, case: str) -
     form, error, description = REFUSED_FORMS[case]
     new_secret(org.home, EU)
 
-    answer = org.post_token({k: v.format(client_id=app.consumer_key) for k, v in form.items()})
+    ids = {"client_id": app.consumer_key, "public": ensure_app(org.home, "uk").consumer_key}
+    answer = org.post_token({k: v.format(**ids) for k, v in form.items()})
 
     assert answer.status_code in {400, 401}  # 401 for a bad client in some flows
     assert answer.headers["Cache-Control"] == "no-store"
@@ -202,3 +203,22 @@ def test_1_1_client_credentials_are_for_the_my_domain_host_only(org: Any, host: 
 
     assert answer.status_code == 400
     assert answer.json()["error"] == "invalid_grant"
+
+
+def test_1_1_a_user_logs_in_3600_times_an_hour(start_org: Any) -> None:
+    running = start_org("--plain")
+    write_apps(running.home, [ensure_app(running.home, "eu")])
+    client_id, secret = new_secret(running.home, EU)
+    form = {
+        "grant_type": "client_credentials", "client_id": client_id, "client_secret": secret,
+    }  # fmt: skip
+    url = f"{running.url}/services/oauth2/token"
+
+    with requests.Session() as session:
+        session.trust_env = False
+        statuses = {session.post(url, data=form, timeout=30).status_code for _ in range(3600)}
+        refused = session.post(url, data=form, timeout=30)
+
+    assert statuses == {200}
+    assert refused.status_code == 400
+    assert refused.json()["error"] == "rate_limit_exceeded"

@@ -16,7 +16,11 @@ from documented import (
     at,
     code,
     create,
+    custom_object,
+    deploy,
     deploy_family,
+    entity,
+    key_field,
     made,
     read,
     refusal,
@@ -187,6 +191,36 @@ def test_1_3_a_parent_that_is_not_there_is_an_invalid_field(family: Any) -> None
 
     text = f"Foreign key external ID: 0116 not found for field Code__c in entity {PARENT}"
     assert refusal(answer) == (400, "INVALID_FIELD", text)
+
+
+def test_1_3_a_standard_parent_is_named_by_its_external_id(family: Any) -> None:
+    deploy(
+        family,
+        {"objects/Account.object": entity(key_field("Doc_Ext__c", "true"))},
+        {"CustomField": ["Account.Doc_Ext__c"]},
+    )
+    account = create(family, ACCOUNT, Name="Doc", Doc_Ext__c="x")
+
+    contact = create(family, CONTACT, LastName="Doc", Account={"Doc_Ext__c": "x"})
+
+    assert read(family, CONTACT, contact, "AccountId") == [account]
+
+
+def test_1_3_a_detail_keeps_its_master(family: Any) -> None:
+    master = (
+        "<fields><fullName>Master__c</fullName><label>Master</label><type>MasterDetail</type>"
+        f"<referenceTo>{PARENT}</referenceTo><relationshipName>Details</relationshipName>"
+        "<reparentableMasterDetail>false</reparentableMasterDetail></fields>"
+    )
+    detail = custom_object("Doc Detail", master).replace("ReadWrite", "ControlledByParent")
+    deploy(family, {"objects/Doc_Detail__c.object": detail}, {"CustomObject": ["Doc_Detail__c"]})
+    first, second = (create(family, PARENT, Code__c=f"doc-master-{n}") for n in range(2))
+    row = create(family, "Doc_Detail__c", Master__c=first)
+
+    answer = family.call("PATCH", f"sobjects/Doc_Detail__c/{row}", json={"Master__c": second})
+
+    assert code(answer) == (400, "INVALID_FIELD_FOR_INSERT_UPDATE")
+    assert read(family, "Doc_Detail__c", row, "Master__c") == [first]
 
 
 def test_1_3_unique_text_is_matched_whatever_its_case(family: Any) -> None:

@@ -90,6 +90,19 @@ def test_1_2_a_locked_row_is_400_and_names_the_row(plan: Control, client: Any) -
     )
 
 
+def test_1_2_a_locked_row_of_a_collection_fails_alone(plan: Control, client: Any) -> None:
+    row = create(client, ORDER, **{KEY: "doc-lock-1"})
+    plan.set([], wait_s=0.1)
+    plan.hold(ORDER, "doc-lock-1", 5)
+
+    locked, free = client.upsert([{KEY: "doc-lock-1"}, {KEY: "doc-lock-2"}]).json()
+
+    (error,) = locked["errors"]
+    assert error["statusCode"] == "UNABLE_TO_LOCK_ROW"
+    assert row[:15] in error["message"]
+    assert free["success"] is True
+
+
 def test_1_2_an_unknown_exception_is_500_and_carries_an_error_id(
     plan: Control, client: Any
 ) -> None:
