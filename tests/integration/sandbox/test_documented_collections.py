@@ -211,17 +211,17 @@ def test_1_4_update_names_each_row_by_id(admin: Any) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_1_4_create_and_update_may_be_all_or_none(admin: Any, method: str) -> None:
-    rows = [create(admin, ORDER, **{KEY: f"doc-{method}-{n}"}) for n in range(2)]
+    rows = [create(admin, ORDER, **{KEY: f"doc-many-{method}-{n}"}) for n in range(2)]
     fields: list[dict[str, object]] = [{"Currency__c": "EUR"}, {"Currency__c": "EURO"}]
     for n in range(2):
-        fields[n] |= {"id": rows[n]} if method == "PATCH" else {KEY: f"doc-{method}-new-{n}"}
+        fields[n] |= {"id": rows[n]} if method == "PATCH" else {KEY: f"doc-many-{method}-new-{n}"}
 
     items = send(admin, method, [typed(ORDER, **f) for f in fields], all_or_none=True).json()
 
     assert [i["success"] for i in items] == [False, False]
     assert [i["errors"][0]["statusCode"] for i in items] == [ROLLED_BACK, "STRING_TOO_LONG"]
-    assert total(admin, ORDER, f"{KEY} LIKE 'doc-{method}-%'") == 2
-    assert total(admin, ORDER, f"{KEY} LIKE 'doc-{method}-%' AND Currency__c = 'EUR'") == 0
+    assert total(admin, ORDER, f"{KEY} LIKE 'doc-many-{method}-%'") == 2
+    assert total(admin, ORDER, f"{KEY} LIKE 'doc-many-{method}-%' AND Currency__c = 'EUR'") == 0
 
 
 def test_1_4_delete_takes_200_ids_in_the_url(admin: Any) -> None:
