@@ -119,7 +119,9 @@ class Views:
         self.made_at = int(time.time())  # in seconds since 1970: describe has not changed since
         everybody: list[tuple[str | None, PermissionSet | None]] = [(None, None)]
         everybody += list(metadata.permission_sets.items())
-        objects = [_linked(sobject, prefixes) for sobject in metadata.objects.values()]
+        objects = [
+            _linked(sobject, metadata.objects, prefixes) for sobject in metadata.objects.values()
+        ]
         self._views: dict[str | None, dict[str, View]] = {}
         self._parents: dict[str | None, dict[tuple[str, str], Link]] = {}
         self._children: dict[str | None, dict[tuple[str, str], Link]] = {}
@@ -173,13 +175,20 @@ class Views:
         return view
 
 
-def _linked(sobject: SObject, prefixes: Mapping[str, str]) -> SObject:
-    """Return *sobject* with the key prefix of what each reference points at."""
+def _linked(
+    sobject: SObject, objects: Mapping[str, SObject], prefixes: Mapping[str, str]
+) -> SObject:
+    """Return *sobject* with the key prefixes of its references, as private as its master."""
+    master = sobject.master
+    is_private = sobject.is_private
+    while master is not None:
+        is_private = objects[master.references[0]].is_private
+        master = objects[master.references[0]].master
     fields = (
         replace(f, key_prefix=prefixes.get(f.references[0], "")) if f.references else f
         for f in sobject.fields
     )
-    return replace(sobject, fields=tuple(fields))
+    return replace(sobject, fields=tuple(fields), is_private=is_private)
 
 
 def _links(

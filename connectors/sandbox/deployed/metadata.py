@@ -146,6 +146,11 @@ class SObject:
         """Whether it came with the metadata."""
         return self.name.endswith("__c")
 
+    @property
+    def master(self) -> Field | None:
+        """The first reference to a master: whoever owns that one owns the row."""
+        return next((f for f in self.fields if f.is_master), None)
+
     def field(self, name: str) -> Field | None:
         """Return the field of that name, whatever its case."""
         wanted = name.lower()

@@ -180,7 +180,7 @@ def check_references(objects: Mapping[str, SObject]) -> None:
     """Refuse references to objects that there are not, as a deployment does.
 
     Raises:
-        SetupError: One points at nothing.
+        SetupError: One points at nothing, or masters own each other.
 
     """
     for sobject in objects.values():
@@ -189,6 +189,21 @@ def check_references(objects: Mapping[str, SObject]) -> None:
                 if target not in objects:
                     msg = f"{sobject.name}.{field.name}: referenceTo {target} does not exist"
                     raise SetupError(msg)
+    for sobject in objects.values():
+        if sobject.name in _owners(sobject, objects):
+            msg = f"{sobject.name}: a master cannot be a detail of its own detail; use a Lookup"
+            raise SetupError(msg)
+
+
+def _owners(sobject: SObject, objects: Mapping[str, SObject]) -> set[str]:
+    """Return the masters of *sobject*, and theirs, by name."""
+    found: set[str] = set()
+    left = [sobject]
+    while left:
+        masters = {f.references[0] for f in left.pop().fields if f.is_master} - found
+        found |= masters
+        left += [objects[name] for name in masters]
+    return found
 
 
 def check_permissions(objects: Iterable[SObject], sets: Sequence[PermissionSet]) -> None:

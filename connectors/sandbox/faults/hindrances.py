@@ -123,6 +123,9 @@ class Hindrances:
         """
         good = {at: plan for at, plan in enumerate(plans) if isinstance(plan, dict)}
         problems = self.of(view, [_sequence(plan) for plan in good.values()])
+        if self.locks is not None:
+            pairs = zip(problems, good.values(), strict=True)
+            problems = [problem or self._parent_held(view, plan) for problem, plan in pairs]
         hindered = {at: [p] for at, p in zip(good, problems, strict=True) if p is not None}
         return [hindered.get(at, plan) for at, plan in enumerate(plans)]
 
@@ -149,6 +152,19 @@ class Hindrances:
         chosen = self._chosen(rows)
         spared = replace(self, fault=None)
         return [self if at in chosen else spared for at in range(rows)]
+
+    def _parent_held(self, view: View, plan: Row) -> Problem | None:
+        """Return the refusal of a row that names a held parent: writing it locks that, too."""
+        for field in view.sobject.fields:
+            number = plan.get(field.name) if field.on_delete is not None else None
+            if number is None or self.locks is None:
+                continue
+            free_at = self.locks.free_at((field.references[0], int(number)))
+            if free_at is not None and self.is_patient:
+                raise RowHeldError(free_at)
+            if free_at is not None:
+                return _locked_row(record_id(field.key_prefix, int(number)))
+        return None
 
     def _held(self, view: View, row: int | None) -> Problem | None:
         if self.locks is None or row is None:
@@ -220,7 +236,11 @@ def _problem(kind: Kind, view: View, row: int | None) -> Problem:
 
 def _locked(view: View, row: int | None) -> Problem:
     """Return the refusal of a row that is locked; a new one waits for no row of its own."""
+    return _locked_row(None if row is None else record_id(view.prefix, row))
+
+
+def _locked_row(row_id: str | None) -> Problem:
     text = "unable to obtain exclusive access to this record"
-    if row is not None:
-        text += f" or 1 records: {record_id(view.prefix, row)}"
+    if row_id is not None:
+        text += f" or 1 records: {row_id}"
     return Problem("UNABLE_TO_LOCK_ROW", text)

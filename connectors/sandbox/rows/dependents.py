@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from connectors.sandbox.access import Link
 from connectors.sandbox.errors import Problem
+from connectors.sandbox.rows.checks import clashes
+from connectors.sandbox.rows.values import Row
 from connectors.sandbox.store import Store
 
 Dependents = Mapping[str, Sequence[Link]]  # by the object that is pointed at
@@ -48,6 +50,42 @@ def release(
             taken.append((view.name, child))
             taken += release(store, dependents, view.name, child, now)
     return taken
+
+
+def taken_along(
+    store: Store, dependents: Dependents, sobject: str, sequence: int
+) -> list[tuple[str, int]]:
+    """Return the (object, number) of the rows that a deleted row took along and may have back.
+
+    They were deleted at the same second. One whose unique value a live row has taken since
+    stays in the bin.
+    """
+    found: list[tuple[str, int]] = []
+    for view, field in dependents.get(sobject, ()):
+        if field.on_delete != "Cascade":
+            continue
+        sql = (
+            f'SELECT c.Id FROM "{view.name}" c JOIN "{sobject}" p ON p.Id = c."{field.name}"'  # noqa: S608 -- metadata
+            " WHERE p.Id = ? AND c.IsDeleted = 1 AND c.SystemModstamp = p.SystemModstamp"
+        )
+        for (child,) in store.select(sql, (sequence,)):
+            if not clashes(store, view, child):
+                found.append((view.name, child))
+                found += taken_along(store, dependents, view.name, child)
+    return found
+
+
+def hand_over(store: Store, dependents: Dependents, sobject: str, rows: Iterable[Row]) -> None:
+    """Give the details of those changed *rows* that have a new owner to the same one."""
+    details = [(v, f) for v, f in dependents.get(sobject, ()) if f == v.sobject.master]
+    for row in rows if details else ():
+        if "OwnerId" not in row:
+            continue
+        for view, field in details:
+            children = _children(store, view.name, field.name, int(row["Id"] or 0))
+            owned: list[Row] = [{"Id": child, "OwnerId": row["OwnerId"]} for child in children]
+            store.update(view.name, owned)
+            hand_over(store, dependents, view.name, owned)
 
 
 def _children(store: Store, sobject: str, field: str, sequence: int) -> list[int]:

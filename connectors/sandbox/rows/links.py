@@ -4,7 +4,7 @@ Source: REST API, "Insert or Update (Upsert) a Record Using an External ID": a r
 name holds an object with the parent's external id; SOAP API, StatusCode.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from connectors.sandbox.access import User, View
@@ -13,6 +13,9 @@ from connectors.sandbox.errors import InvalidValueError, Problem, no_such_column
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.values import Coerce, Row, coercer
 from connectors.sandbox.store import Store, key_of
+
+_UNKNOWN = Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+_NO_OWNER = Problem("INVALID_CROSS_REFERENCE_KEY", "Owner ID: owner cannot be blank", ("OwnerId",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Links:
 
     def __init__(self, view: View) -> None:
         """Prepare the references of *view*."""
-        self._parents = view.parents
+        self._parents, self._master = view.parents, view.sobject.master
         self._fields = [f for f in view.fields.values() if f.references and f.name in view.editable]
         self._coercers: dict[tuple[str, str], Coerce] = {}
 
@@ -103,8 +106,8 @@ class Links:
                 int(n) for r in rows if isinstance(r, dict) and (n := r.get(field.name)) is not None
             }
             if named:
-                refusal = self._refusals(store, user, field, named)
-                rows = [self._checked(r, field, refusal) for r in rows]
+                there = store.find_rows(field.references[0], ("OwnerId", "IsDeleted"), named)
+                rows = [self._checked(r, field, there, user) for r in rows]
         return rows
 
     def _found(self, store: Store, user: User, reads: Sequence[Read]) -> list[Checked]:
@@ -142,32 +145,18 @@ class Links:
         text = f"{key.label}: more than one record found for external id field: [{ids}]"
         return Problem("DUPLICATE_EXTERNAL_ID", text, (key.name,))
 
-    def _refusals(
-        self, store: Store, user: User, field: Field, named: set[int]
-    ) -> Callable[[int], Problem | None]:
-        """Return what says why the row of a number cannot be pointed at, if it cannot."""
-        parent = self._parents.get(field.name)
-        there = store.find_rows(field.references[0], ("OwnerId", "IsDeleted"), named)
-
-        def refusal(number: int) -> Problem | None:
-            row = there.get(number)
-            if row is None or row["IsDeleted"]:
-                if field.name == "OwnerId":
-                    text = "Owner ID: owner cannot be blank"
-                    return Problem("INVALID_CROSS_REFERENCE_KEY", text, ("OwnerId",))
-                return Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
-            if parent is None or not parent.may_see(int(row["OwnerId"] or 0), user):
-                text = "insufficient access rights on cross-reference id: "
-                text += record_id(field.key_prefix, number)
-                return Problem("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", text)
-            return None
-
-        return refusal
-
-    @staticmethod
-    def _checked(
-        row: Row | list[Problem], field: Field, refusal: Callable[[int], Problem | None]
-    ) -> Checked:
+    def _checked(self, row: Checked, field: Field, there: Mapping[int, Row], user: User) -> Checked:
+        """Return *row* if the parent it names is among those *there*; a master's owner owns it."""
         number = row.get(field.name) if isinstance(row, dict) else None
-        problem = None if number is None else refusal(int(number))
-        return row if problem is None else [problem]
+        if number is None or isinstance(row, list):
+            return row
+        parent = there.get(int(number))
+        if parent is None or parent["IsDeleted"]:
+            return [_NO_OWNER if field.name == "OwnerId" else _UNKNOWN]
+        owner = int(parent["OwnerId"] or 0)
+        view = self._parents.get(field.name)
+        if view is None or not view.may_see(owner, user):
+            text = "insufficient access rights on cross-reference id: "
+            text += record_id(field.key_prefix, int(number))
+            return [Problem("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", text)]
+        return {**row, "OwnerId": owner} if field == self._master else row

@@ -13,7 +13,7 @@ from connectors.sandbox.errors import NO_ACCESS, Problem, not_found, not_writabl
 from connectors.sandbox.faults.hindrances import UNHINDERED, Hindrances
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.checks import checked
-from connectors.sandbox.rows.dependents import Dependents, blocker, release
+from connectors.sandbox.rows.dependents import Dependents, blocker, hand_over, release, taken_along
 from connectors.sandbox.rows.links import Checked, Read
 from connectors.sandbox.rows.reader import RecordReader
 from connectors.sandbox.rows.targets import NO_ID_ALLOWED, Target, targets, without_id
@@ -159,8 +159,12 @@ class Writer:
                 self.store.purge(sobject, number)
 
     def restore(self, sequence: int) -> None:
-        """Take the row out of the recycle bin; nobody else may hold its keys."""
-        self.store.update(self.view.name, [{"Id": sequence, "IsDeleted": 0, **self._stamp()}])
+        """Take the row and its details out of the bin; nobody else may hold the row's keys."""
+        name = self.view.name
+        with self.store.transaction():
+            back = taken_along(self.store, self.dependents, name, sequence)
+            for sobject, number in ((name, sequence), *back):
+                self.store.update(sobject, [{"Id": number, "IsDeleted": 0, **self._stamp()}])
 
     def hindrance(self, sequence: int) -> Problem | None:
         """Return what keeps the row of that number from being deleted now, if anything does."""
@@ -242,6 +246,7 @@ class Writer:
             outcomes.append(Outcome(text, created=is_new))
         self.store.insert(self.view.name, new)
         self.store.update(self.view.name, changed)
+        hand_over(self.store, self.dependents, self.view.name, changed)
         return outcomes
 
     def _refused(self, plan: Checked) -> Outcome:

@@ -332,3 +332,26 @@ def test_a_person_is_called_by_the_names_they_have(org: Org) -> None:
 
     assert org.stored("Contact", "Name") == [("Augusta Lovelace",), ("Babbage",)]
     assert codes(refused)[0][0] == "INVALID_FIELD_FOR_INSERT_UPDATE"
+
+
+def test_a_master_comes_back_with_the_details_it_took_along(
+    org: Org, parents: dict[str, Any]
+) -> None:
+    org.make(CHILD, **parents)
+    org.delete(parents["Master__c"], PARENT)
+
+    org.writer(PARENT).restore(1)
+
+    assert (org.stored(PARENT, "IsDeleted"), org.stored(CHILD, "IsDeleted")) == ([(0,)], [(0,)])
+
+
+def test_a_detail_belongs_to_its_masters_owner_and_follows_it(
+    org: Org, parents: dict[str, Any]
+) -> None:
+    org.store.sync_users([("other", "Region_Sink")])
+    org.make(CHILD, **parents)
+    before = org.stored(CHILD, "OwnerId")
+
+    org.update(parents["Master__c"], PARENT, OwnerId=record_id("005", 2))
+
+    assert (before, org.stored(CHILD, "OwnerId")) == ([(1,)], [(2,)])
