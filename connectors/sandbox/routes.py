@@ -7,6 +7,7 @@ from connectors.sandbox import resources as top
 from connectors.sandbox.bulk import resources as bulk
 from connectors.sandbox.composite.resource import post_composite
 from connectors.sandbox.dispatch import Kind, Route
+from connectors.sandbox.logins import identity
 from connectors.sandbox.logins import resource as logins
 from connectors.sandbox.rows import resource as rows
 from connectors.sandbox.rows.deletes import delete_collection
@@ -39,10 +40,14 @@ PARTS = (
 ROUTES = (
     ("GET", "/services/data", open_to_all(top.get_versions)),
     ("POST", "/services/oauth2/token", open_to_all(logins.post_token, has_faults=True)),
-    ("POST", "/services/oauth2/revoke", open_to_all(logins.post_revoke)),
+    ("GET", "/services/oauth2/revoke", open_to_all(logins.revoke)),
+    ("POST", "/services/oauth2/revoke", open_to_all(logins.revoke)),
+    ("POST", "/services/oauth2/introspect", open_to_all(logins.post_introspect)),
+    ("GET", "/.well-known/openid-configuration", open_to_all(logins.get_configuration)),
     ("POST", "/services/Soap/{api:[cu]}/{version}", post_login),
-    ("GET", "/services/oauth2/userinfo", open_to_all(logins.get_userinfo)),
-    ("GET", "/id/{org}/{user}", open_to_all(logins.get_identity)),
+    ("GET", "/services/oauth2/userinfo", open_to_all(identity.get_userinfo)),
+    ("POST", "/services/oauth2/userinfo", open_to_all(identity.get_userinfo)),
+    ("GET", "/id/{org}/{user}", open_to_all(identity.get_identity)),
     ("GET", _DATA, api(top.get_resources)),
     ("GET", f"{_DATA}/limits", api(top.get_limits)),
     ("POST", f"{_DATA}/composite", api(post_composite)),

@@ -1,0 +1,168 @@
+"""Who is logged in: the identity URL and the UserInfo endpoint.
+
+Source: Salesforce help, "Identity URLs" and "Query for User Information". Both refuse in plain
+text, with 403 where the REST API has 401.
+"""
+
+import re
+from typing import Any
+
+from aiohttp import web
+
+from connectors.sandbox.access import USER_PREFIX, User
+from connectors.sandbox.call import Answer
+from connectors.sandbox.ids import record_id
+from connectors.sandbox.org import ORG_PREFIX, Org
+from connectors.sandbox.web import APP_KEY, LAST_VERSION, ORG
+
+_MAIL_DOMAIN = "homeport.example"  # of users whose names are no addresses, such as `admin`
+_VERSION = re.compile(r"\d{2}(\.0)?", re.ASCII)
+_SOAP = {"enterprise": "c", "metadata": "m", "partner": "u"}
+_REST = {
+    "rest": "",
+    "sobjects": "sobjects/",
+    "search": "search/",
+    "query": "query/",
+    "recent": "recent/",
+    "tooling_rest": "tooling/",
+}
+
+
+class _IdentityError(Exception):
+    """The identity service refuses."""
+
+    def __init__(self, status: int, word: str) -> None:
+        super().__init__(word)
+        self.answer = Answer(status=status, text=word)
+
+
+async def get_userinfo(request: web.Request) -> Answer:
+    """Say who is calling."""
+    org = request.app[ORG]
+    try:
+        user = _caller(request)
+        urls = _urls(org, user, request.query.get("version", ""))
+    except _IdentityError as exc:
+        return exc.answer
+    known = _profile(user)
+    return Answer(
+        {
+            "sub": org.identity(user),
+            "user_id": record_id(USER_PREFIX, user.sequence),
+            "organization_id": org.id,
+            "preferred_username": user.username,
+            "nickname": known["nick"],
+            "name": known["name"],
+            "email": known["email"],
+            "email_verified": True,
+            "given_name": None,
+            "family_name": known["name"],
+            "zoneinfo": "GMT",
+            "profile": urls["profile"],
+            "urls": urls,
+            "active": True,
+            "user_type": "STANDARD",
+            "language": "en_US",
+            "locale": "en_US",
+            "utcOffset": 0,
+        }
+    )
+
+
+async def get_identity(request: web.Request) -> Answer:
+    """Show the user that an identity URL names; users see only themselves."""
+    org = request.app[ORG]
+    try:
+        user = _caller(request)
+        _check_named(request, org, user)
+        urls = _urls(org, user, request.query.get("version", ""))
+    except _IdentityError as exc:
+        return exc.answer
+    known = _profile(user)
+    return Answer(
+        {
+            "id": org.identity(user),
+            "asserted_user": True,
+            "user_id": record_id(USER_PREFIX, user.sequence),
+            "organization_id": org.id,
+            "username": user.username,
+            "nick_name": known["nick"],
+            "display_name": known["name"],
+            "email": known["email"],
+            "email_verified": True,
+            "first_name": None,
+            "last_name": known["name"],
+            "timezone": "GMT",
+            "addr_street": None,
+            "addr_city": None,
+            "addr_state": None,
+            "addr_country": None,
+            "addr_zip": None,
+            "mobile_phone": None,
+            "mobile_phone_verified": False,
+            "status": {"created_date": None, "body": None},
+            "urls": urls,
+            "active": True,
+            "user_type": "STANDARD",
+            "language": "en_US",
+            "locale": "en_US",
+            "utcOffset": 0,
+            "is_app_installed": True,
+        }
+    )
+
+
+def _caller(request: web.Request) -> User:
+    """Return whose token comes with the request: in the header, or as ``oauth_token``."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() not in {"bearer", "oauth"}:
+        token = request.query.get("oauth_token", "")
+    if not token.strip():
+        raise _IdentityError(403, "Missing_OAuth_Token")
+    session = request.app[ORG].session(token.strip())
+    if session is None:
+        raise _IdentityError(403, "Bad_OAuth_Token")
+    request[APP_KEY] = session.app
+    return session.user
+
+
+def _check_named(request: web.Request, org: Org, user: User) -> None:
+    """Refuse a URL that names another org or another user; ids may lack their suffixes."""
+    named_org, named_user = request.match_info["org"], request.match_info["user"]
+    if named_org not in {org.id, org.id[:15]}:
+        is_org = named_org.startswith(ORG_PREFIX)
+        raise _IdentityError(403, "Wrong_Org") if is_org else _IdentityError(404, "Bad_Id")
+    own = record_id(USER_PREFIX, user.sequence)
+    if named_user not in {own, own[:15]}:
+        is_user = named_user.startswith(USER_PREFIX)
+        raise _IdentityError(404, "No_Access" if is_user else "Bad_Id")
+
+
+def _profile(user: User) -> dict[str, str]:
+    """Return what the org makes of a username: it knows nothing else of its users."""
+    name = user.username.partition("@")[0]
+    is_address = "@" in user.username
+    email = user.username if is_address else f"{user.username}@{_MAIL_DOMAIN}"
+    return {"name": name, "nick": name, "email": email}
+
+
+def _urls(org: Org, user: User, version: str) -> dict[str, Any]:
+    """Return where the APIs are; without a version with ``{version}`` in its place."""
+    if version == "latest":
+        version = f"{LAST_VERSION}.0"
+    if version and not _VERSION.fullmatch(version):
+        raise _IdentityError(406, "Invalid_Version")
+    shown = (version if "." in version else f"{version}.0") if version else "{version}"
+    soap = {
+        name: f"{org.url}/services/Soap/{letter}/{shown}/{org.id[:15]}"
+        for name, letter in _SOAP.items()
+    }
+    rest = {name: f"{org.url}/services/data/v{shown}/{path}" for name, path in _REST.items()}
+    tooling = f"{org.url}/services/Soap/T/{shown}/{org.id[:15]}"
+    return {
+        **soap,
+        **rest,
+        "tooling_soap": tooling,
+        "profile": f"{org.url}/{record_id(USER_PREFIX, user.sequence)}",
+        "custom_domain": org.url,
+    }
