@@ -21,6 +21,7 @@ from connectors.sandbox.logins import sessions
 from connectors.sandbox.logins.apps import CLI_APP, AppBook, RegisteredApp
 from connectors.sandbox.logins.desk import LoginDesk
 from connectors.sandbox.logins.tokens import digest
+from connectors.sandbox.page.keys import Visits
 from connectors.sandbox.rows.reader import RecordReader
 from connectors.sandbox.rows.writer import Writer
 from connectors.sandbox.soql.engine import QueryEngine
@@ -87,6 +88,7 @@ class Org:
         self.id = org_id(self._sessions)
         self._readers: dict[tuple[str, str | None], RecordReader] = {}
         self.apps = AppBook(folder / "apps.json", self._apps_changed)
+        self.visits = Visits(self._sessions)
         minutes = metadata.session_minutes
         self.logins = LoginDesk(self._sessions, self.id, url, minutes, self.apps.all)
 

@@ -9,6 +9,9 @@ from connectors.sandbox.composite.resource import post_composite
 from connectors.sandbox.dispatch import Kind, Route
 from connectors.sandbox.logins import identity
 from connectors.sandbox.logins import resource as logins
+from connectors.sandbox.logins.authorize import authorize
+from connectors.sandbox.page import resource as pages
+from connectors.sandbox.page.door import post_enter
 from connectors.sandbox.rows import resource as rows
 from connectors.sandbox.rows.deletes import delete_collection
 from connectors.sandbox.soap import post_login
@@ -39,6 +42,12 @@ PARTS = (
 
 ROUTES = (
     ("GET", "/services/data", open_to_all(top.get_versions)),
+    ("GET", "/", pages.get_home),
+    ("GET", "/calls", pages.get_calls),
+    ("GET", "/objects/{sobject}", pages.get_object),
+    ("POST", "/enter", post_enter),
+    ("GET", "/services/oauth2/authorize", authorize),
+    ("POST", "/services/oauth2/authorize", authorize),
     ("POST", "/services/oauth2/token", open_to_all(logins.post_token, has_faults=True)),
     ("GET", "/services/oauth2/revoke", open_to_all(logins.revoke)),
     ("POST", "/services/oauth2/revoke", open_to_all(logins.revoke)),

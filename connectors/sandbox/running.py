@@ -16,6 +16,7 @@ from connectors.sandbox.deployed.metadata import DEFAULT_SESSION_MINUTES
 from connectors.sandbox.logins.apps import CLI_APP, read_apps
 from connectors.sandbox.logins.sessions import FULL_SCOPE, close_sessions, open_session
 from connectors.sandbox.org import org_id
+from connectors.sandbox.page.keys import new_link_key
 from connectors.sandbox.store import Store
 from schemas.errors import HomeportError, SetupError
 
@@ -76,6 +77,22 @@ def issue_token(home: Path, port: int, username: str) -> dict[str, str]:
     finally:
         store.close()
     return {"access_token": token, "instance_url": url}
+
+
+def page_link(home: Path, port: int) -> dict[str, str]:
+    """Return ``url``, which opens the pages of the org on *port* once, and its ``key``.
+
+    Raises:
+        SetupError: No org of this home runs on that port.
+
+    """
+    url = instance_url(home, port)
+    store = Store(home / "sandbox/org.sqlite")
+    try:
+        key = new_link_key(store)
+    finally:
+        store.close()
+    return {"url": f"{url}/?key={key}", "key": key}
 
 
 def end_sessions(home: Path, app: str) -> int:

@@ -6,9 +6,11 @@ import secrets
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -24,16 +26,24 @@ FIRST_VERSION, LAST_VERSION = 31, 67
 COMPRESS_FROM = 1000  # bytes; below it gzip costs more than it saves
 MAX_URI = 16_384  # bytes; Salesforce's limit
 APP_KEY = "homeport.app"  # where a request keeps the app it came through, for the log
+KEPT_CALLS = 200  # of them the pages show the last
+PAGE_APP = "page"  # the app of the pages themselves, which do not show their own calls
 _SHOWN = frozenset({"version", "sobject", "field", "slash"})  # parts of a path that name metadata
 
 
 class AccessLog:
-    """One JSON line per request: never a body, a token, a key or a query's text."""
+    """One JSON line per request: never a body, a token, a key or a query's text.
+
+    Attributes:
+        recent: The last calls, oldest first, as they are written.
+
+    """
 
     def __init__(self, file: Path) -> None:
         """Append to *file*."""
         self._out = file.open("a", buffering=1, encoding="utf-8")
         file.chmod(0o600)
+        self.recent: deque[dict[str, Any]] = deque(maxlen=KEPT_CALLS)
 
     def close(self) -> None:
         """Close the file."""
@@ -51,6 +61,8 @@ class AccessLog:
             "ms": round((time.monotonic() - started) * 1000, 1),
         }
         self._out.write(json.dumps(line) + "\n")
+        if line["app"] != PAGE_APP:
+            self.recent.append(line)
 
 
 @web.middleware

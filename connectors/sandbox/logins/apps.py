@@ -74,6 +74,15 @@ class RegisteredApp:
         """Return whether that user of the org may authorise the app."""
         return not self.username or username in self.users()
 
+    def flows(self) -> tuple[str, ...]:
+        """Return how it may log in, in people's words."""
+        offered = {
+            "JWT bearer": bool(self.certificate),
+            "client credentials": self.has_client_credentials,
+            "authorisation code": self.callback_url is not None,
+        }
+        return tuple(name for name, is_on in offered.items() if is_on)
+
     def callbacks(self) -> tuple[str, ...]:
         """Return the URLs that the authorisation code flow may answer to."""
         return tuple((self.callback_url or "").split())

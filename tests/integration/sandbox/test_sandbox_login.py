@@ -124,7 +124,7 @@ def test_only_rs256_is_taken(org: Any, eu: App) -> None:
     assert [a.json()["error_description"] for a in answers] == ["invalid assertion"] * 2
 
 
-@pytest.mark.parametrize("grant", ["refresh_token", ""])
+@pytest.mark.parametrize("grant", ["device", ""])
 def test_other_grants_are_unsupported(org: Any, grant: str) -> None:
     answer = post_token(org, {"grant_type": grant})
 
