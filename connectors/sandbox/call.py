@@ -9,8 +9,9 @@ from typing import Any, NoReturn, TypeVar
 from aiohttp import web
 
 from connectors.sandbox.access import User, View
-from connectors.sandbox.errors import parse_error
+from connectors.sandbox.errors import not_found, parse_error
 from connectors.sandbox.org import Org, Session
+from connectors.sandbox.protocol import check_media_type
 from connectors.sandbox.store import Store
 
 T = TypeVar("T")
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Inner:
-    """A composite's subrequest: stands where the request's own parts would.
+    """A request within a request: stands where the request's own parts would.
 
     Attributes:
         parts: Of the subrequest's path.
@@ -39,22 +40,34 @@ class Inner:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One authenticated call, or one subrequest of it."""
+    """One authenticated call, or one subrequest of it.
+
+    Attributes:
+        parts: Of the path, where it is read as another method's.
+
+    """
 
     org: Org
     session: Session
     version: str
     request: web.Request
     inner: Inner | None = None
+    parts: Mapping[str, str] | None = None
 
     @property
     def user(self) -> User:
         """Who is calling."""
         return self.session.user
 
+    @property
+    def major(self) -> int:
+        """The API version without its ``.0``, to compare with."""
+        return int(self.version.partition(".")[0])
+
     def part(self, name: str) -> str:
         """Return a part of the path."""
-        return self.request.match_info[name] if self.inner is None else self.inner.parts[name]
+        own = self.request.match_info if self.parts is None else self.parts
+        return own[name] if self.inner is None else self.inner.parts[name]
 
     def param(self, name: str, default: str = "") -> str:
         """Return a parameter of the URL."""
@@ -71,13 +84,25 @@ class Call:
         """Return the object named in the path, as the caller sees it."""
         return self.org.views.get(self.user, self.part("sobject"))
 
+    def since(self, version: int) -> None:
+        """Refuse what came with a later API version than the call's.
+
+        Raises:
+            ApiError: 404, there is no such resource yet.
+
+        """
+        if self.major < version:
+            raise not_found()
+
     async def body(self) -> str:
         """Return the request's body as text; a subrequest's is the whole composite's.
 
         Raises:
-            ApiError: 400, it is not UTF-8.
+            ApiError: 415, it is not JSON; 400, it is not UTF-8.
 
         """
+        if self.inner is None:
+            check_media_type(self.header("Content-Type"))
         try:
             return (await self.request.read()).decode("utf-8")
         except UnicodeDecodeError as exc:

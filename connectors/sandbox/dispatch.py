@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from aiohttp import web
 
 from connectors.sandbox.call import Handler
-from connectors.sandbox.errors import not_found, refuse
+from connectors.sandbox.errors import not_found
+from connectors.sandbox.protocol import not_allowed
 
 _URL = re.compile(r"/services/data/v(\d+\.\d)(/.*)", re.ASCII)
 
@@ -80,9 +81,7 @@ class Dispatcher:
             return Found(route, version, parts, query)
         if not allowed:
             raise not_found()
-        names = ",".join(sorted(set(allowed)))
-        text = f"HTTP Method '{method}' not allowed. Allowed are {names}"
-        raise refuse(405, "METHOD_NOT_ALLOWED", text)
+        raise not_allowed(method, allowed)
 
 
 DISPATCHER: web.AppKey[Dispatcher] = web.AppKey("dispatcher", Dispatcher)

@@ -6,6 +6,7 @@ who sent it and nowhere else. Nothing here is ever logged.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 
@@ -42,12 +43,16 @@ class Problem:
         return body
 
 
+NO_ACCESS = Problem("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
+
+
 class ApiError(Exception):
     """The whole request is refused.
 
     Attributes:
         status: HTTP status.
         problems: What the body lists; one or more.
+        headers: Of the answer, such as ``Allow``.
 
     """
 
@@ -56,6 +61,7 @@ class ApiError(Exception):
         super().__init__(f"{status} {', '.join(p.code for p in problems)}")
         self.status = status
         self.problems = tuple(problems)
+        self.headers: dict[str, str] = {}
 
     def body(self) -> list[dict[str, Any]]:
         """Return the JSON body: always an array."""
@@ -86,6 +92,17 @@ def not_found(message: str = "The requested resource does not exist") -> ApiErro
     return refuse(404, "NOT_FOUND", message)
 
 
+def malformed_id(text: str) -> Problem:
+    """Return the refusal of what is no id of any object."""
+    return Problem("MALFORMED_ID", f"malformed id {text}")
+
+
+def too_many_ids(limit: int) -> ApiError:
+    """Return the refusal of a call for more rows than *limit*."""
+    text = f"record limit reached. cannot submit more than {limit} records into this call"
+    return refuse(400, "EXCEEDED_ID_LIMIT", text)
+
+
 def no_such_column(field: str, sobject: str) -> Problem:
     """Return the refusal of a field that does not exist, or that the user may not read."""
     text = f"No such column '{field}' on sobject of type {sobject}"
@@ -105,3 +122,26 @@ def not_writable(names: Sequence[str]) -> Problem:
 def parse_error(message: str) -> ApiError:
     """Return the refusal of a body that is not the JSON the resource expects."""
     return refuse(400, "JSON_PARSER_ERROR", message)
+
+
+def wrong_json(value: object, wanted: str) -> InvalidValueError:
+    """Return the refusal of a JSON value of the wrong type; the place is added by the reader."""
+    text = (
+        f"Cannot deserialize instance of {wanted} from {_token(value)} or request may be missing "
+        "a required field"
+    )
+    return InvalidValueError(Problem("JSON_PARSER_ERROR", text, (), is_parse_error=True))
+
+
+def _token(value: object) -> str:
+    """Return a JSON value as the real API's parser names it."""
+    if isinstance(value, bool):
+        word = str(value).lower()
+        return f"VALUE_{word.upper()} value {word}"
+    if isinstance(value, int):
+        return f"VALUE_NUMBER_INT value {value}"
+    if isinstance(value, Decimal):
+        return f"VALUE_NUMBER_FLOAT value {value}"
+    if isinstance(value, str):
+        return f"VALUE_STRING value {value}"
+    return "START_ARRAY value [" if isinstance(value, list) else "START_OBJECT value {"

@@ -2,15 +2,19 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
+from connectors.sandbox.errors import refuse
 from connectors.sandbox.logins.apps import RegisteredApp
 
 DAILY_API_CALLS = 100_000  # what an Enterprise org has before licences add to it
 WINDOW_MIN = 24 * 60
 SECONDS_PER_MINUTE = 60
 STORAGE_MB = 1024
+MAX_LONG_CALLS, LONG_CALL_S = 25, 20
 ROW_KB = 2  # data storage is charged per row, whatever its width
 
 
@@ -33,6 +37,39 @@ class _Window:
         while self._minutes and self._minutes[0][0] < now - WINDOW_MIN:
             self._total -= self._minutes.popleft()[1]
         return self._total
+
+
+class LongCalls:
+    """Calls that have gone on for 20 seconds or more: only so many at a time, others are free.
+
+    Source: Salesforce Developer Limits, "Concurrent API Request Limits".
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Count by *clock*, in seconds."""
+        self._clock = clock
+        self._began: dict[int, float] = {}  # oldest first
+        self._next = 0
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """Count a call for as long as the block runs.
+
+        Raises:
+            ApiError: 403, there are as many long ones as are allowed.
+
+        """
+        now = self._clock()
+        last = next(islice(self._began.values(), MAX_LONG_CALLS - 1, None), now)
+        if now - last >= LONG_CALL_S:
+            text = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
+            raise refuse(403, "REQUEST_LIMIT_EXCEEDED", text)
+        self._next += 1
+        number, self._began[self._next] = self._next, now
+        try:
+            yield
+        finally:
+            del self._began[number]
 
 
 class ApiUsage:

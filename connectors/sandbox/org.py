@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from connectors.embedded.files import private_dir
 from connectors.sandbox.access import User, View, Views
-from connectors.sandbox.deployed.metadata import load_metadata
+from connectors.sandbox.deployed.source import load_metadata
 from connectors.sandbox.faults.book import Faults
 from connectors.sandbox.faults.hindrances import hindrances
 from connectors.sandbox.ids import record_id
@@ -22,6 +22,7 @@ from connectors.sandbox.logins.apps import CLI_APP, AppBook, RegisteredApp
 from connectors.sandbox.logins.desk import LoginDesk
 from connectors.sandbox.logins.tokens import digest
 from connectors.sandbox.page.keys import Visits
+from connectors.sandbox.rows.links import Links
 from connectors.sandbox.rows.reader import RecordReader
 from connectors.sandbox.rows.writer import Writer
 from connectors.sandbox.soql.engine import QueryEngine
@@ -80,6 +81,7 @@ class Org:
         self._sessions = Store(file)  # the event loop's: one indexed read per call
         metadata = load_metadata()
         self.views = Views(metadata, self._sessions.deploy(metadata))
+        self._dependents = self.views.dependents()
         self._writes, self._reads = Store(file), Store(file)
         self._writer = ThreadPoolExecutor(1, "org-writer")
         self._reader = ThreadPoolExecutor(1, "org-reader")
@@ -122,9 +124,11 @@ class Org:
         key = (view.name, user.permission_set)
         reader = self._readers.get(key)
         if reader is None:
-            reader = self._readers[key] = RecordReader(view)
+            links = Links(view, self.views.parents(user, view))
+            reader = self._readers[key] = RecordReader(view, links)
         now, is_strict = int(time.time()), self.options.refuses_whole
-        return Writer(store, view, reader, user, now, is_strict, hindrances())
+        dependents = self._dependents
+        return Writer(store, view, reader, user, now, is_strict, hindrances(), dependents)
 
     def session(self, token: str) -> Session | None:
         """Return the session of *token* and keep it alive, or None if there is none."""
@@ -172,4 +176,4 @@ class Org:
 
 def org_id(store: Store) -> str:
     """Return the org's id, 18 characters, chosen when the org was made."""
-    return store.setting("id", record_id(ORG_PREFIX, secrets.randbits(48)))
+    return record_id(ORG_PREFIX, int(store.setting("sequence", str(secrets.randbits(48)))))

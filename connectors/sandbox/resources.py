@@ -4,7 +4,7 @@ from aiohttp import web
 
 from connectors.sandbox.bulk.jobs import DAILY_BATCHES, used_batches
 from connectors.sandbox.call import Answer, Call
-from connectors.sandbox.web import FIRST_VERSION, LAST_VERSION
+from connectors.sandbox.protocol import FIRST_VERSION, LAST_VERSION
 
 SEASONS = ("Summer", "Winter", "Spring")  # v31 is Summer '14; three releases a year
 
@@ -18,10 +18,16 @@ async def get_versions(request: web.Request) -> Answer:
 async def get_resources(call: Call) -> Answer:
     """List the resources of one API version."""
     base = f"/services/data/v{call.version}"
-    names = ("composite", "jobs", "limits", "query", "queryAll", "sobjects")
+    names = ("composite", "jobs", "limits", "query", "queryAll", "recent", "sobjects")
     return Answer(
         {name: f"{base}/{name}" for name in names} | {"identity": call.org.identity(call.user)}
     )
+
+
+async def get_recent(call: Call) -> Answer:
+    """List what the caller has looked at on a page, which this org has none of: nothing."""
+    del call
+    return Answer([])
 
 
 async def get_limits(call: Call) -> Answer:

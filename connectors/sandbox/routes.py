@@ -12,32 +12,45 @@ from connectors.sandbox.logins import resource as logins
 from connectors.sandbox.logins.authorize import authorize
 from connectors.sandbox.page import resource as pages
 from connectors.sandbox.page.door import post_enter
+from connectors.sandbox.rows import collection, feeds, keyed
 from connectors.sandbox.rows import resource as rows
-from connectors.sandbox.rows.deletes import delete_collection
 from connectors.sandbox.soap import post_login
 from connectors.sandbox.web import api, open_to_all
 
-_DATA = r"/services/data/v{version:\d+\.\d}"
-_JOBS = f"{_DATA}/jobs/ingest"
+DATA = r"/services/data/v{version:\d+\.\d}"
+_JOBS = f"{DATA}/jobs/ingest"
 _SOBJECT = "/sobjects/{sobject}"
+_COLLECTION = "/composite/sobjects"
 
 PARTS = (
     Route("GET", "/query", rows.get_query, Kind.QUERY),
     Route("GET", "/queryAll", rows.get_query_all, Kind.QUERY),
     Route("GET", "/query/{locator}", rows.get_query_page, Kind.QUERY),
     Route("GET", "/queryAll/{locator}", rows.get_query_page, Kind.QUERY),
-    Route("DELETE", "/composite/sobjects", delete_collection, Kind.COLLECTION),
-    Route("PATCH", "/composite/sobjects/{sobject}/{field}", rows.patch_collection, Kind.COLLECTION),
+    Route("POST", _COLLECTION, collection.post_collection, Kind.COLLECTION),
+    Route("PATCH", _COLLECTION, collection.patch_collection, Kind.COLLECTION),
+    Route("DELETE", _COLLECTION, collection.delete_collection, Kind.COLLECTION),
+    Route("GET", f"{_COLLECTION}/{{sobject}}", collection.get_collection, Kind.COLLECTION),
+    Route("POST", f"{_COLLECTION}/{{sobject}}", collection.retrieve_collection, Kind.COLLECTION),
+    Route(
+        "PATCH",
+        f"{_COLLECTION}/{{sobject}}/{{field}}",
+        collection.upsert_collection,
+        Kind.COLLECTION,
+    ),
     Route("GET", "/sobjects", rows.get_sobjects, Kind.ROW),
     Route("GET", _SOBJECT, rows.get_sobject, Kind.ROW),
     Route("POST", _SOBJECT, rows.post_row, Kind.ROW),
     Route("GET", f"{_SOBJECT}/describe", rows.get_describe, Kind.ROW),
+    Route("GET", f"{_SOBJECT}/deleted", feeds.get_deleted, Kind.ROW),
+    Route("GET", f"{_SOBJECT}/updated", feeds.get_updated, Kind.ROW),
     Route("GET", f"{_SOBJECT}/{{id}}", rows.get_row, Kind.ROW),
+    Route("POST", f"{_SOBJECT}/{{id}}", keyed.post_by_key, Kind.ROW),
     Route("PATCH", f"{_SOBJECT}/{{id}}", rows.patch_row, Kind.ROW),
     Route("DELETE", f"{_SOBJECT}/{{id}}", rows.delete_row, Kind.ROW),
-    Route("GET", f"{_SOBJECT}/{{field}}/{{value}}", rows.get_by_key, Kind.ROW),
-    Route("PATCH", f"{_SOBJECT}/{{field}}/{{value}}", rows.patch_by_key, Kind.ROW),
-    Route("DELETE", f"{_SOBJECT}/{{field}}/{{value}}", rows.delete_by_key, Kind.ROW),
+    Route("GET", f"{_SOBJECT}/{{field}}/{{value}}", keyed.get_by_key, Kind.ROW),
+    Route("PATCH", f"{_SOBJECT}/{{field}}/{{value}}", keyed.patch_by_key, Kind.ROW),
+    Route("DELETE", f"{_SOBJECT}/{{field}}/{{value}}", keyed.delete_by_key, Kind.ROW),
 )
 
 ROUTES = (
@@ -57,9 +70,13 @@ ROUTES = (
     ("GET", "/services/oauth2/userinfo", open_to_all(identity.get_userinfo)),
     ("POST", "/services/oauth2/userinfo", open_to_all(identity.get_userinfo)),
     ("GET", "/id/{org}/{user}", open_to_all(identity.get_identity)),
-    ("GET", _DATA, api(top.get_resources)),
-    ("GET", f"{_DATA}/limits", api(top.get_limits)),
-    ("POST", f"{_DATA}/composite", api(post_composite)),
+    ("GET", DATA, api(top.get_resources)),
+    ("HEAD", DATA, api(top.get_resources)),
+    ("GET", f"{DATA}/limits", api(top.get_limits)),
+    ("HEAD", f"{DATA}/limits", api(top.get_limits)),
+    ("GET", f"{DATA}/recent", api(top.get_recent)),
+    ("HEAD", f"{DATA}/recent", api(top.get_recent)),
+    ("POST", f"{DATA}/composite", api(post_composite)),
     ("GET", _JOBS, api(bulk.list_all)),
     ("POST", _JOBS, api(bulk.post_job)),
     ("GET", f"{_JOBS}/{{id}}", api(bulk.get_info)),
@@ -67,5 +84,6 @@ ROUTES = (
     ("DELETE", f"{_JOBS}/{{id}}", api(bulk.delete_job)),
     ("PUT", f"{_JOBS}/{{id}}/batches", api(bulk.put_data)),
     ("GET", f"{_JOBS}/{{id}}/{{results}}", api(bulk.get_results)),
-    *((r.method, _DATA + r.path, api(r.handler)) for r in PARTS),
+    *((r.method, DATA + r.path, api(r.handler)) for r in PARTS),
+    *(("HEAD", DATA + r.path, api(r.handler)) for r in PARTS if r.method == "GET"),
 )

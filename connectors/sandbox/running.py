@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from connectors.embedded.files import read_json, write_json
-from connectors.sandbox.deployed.metadata import DEFAULT_SESSION_MINUTES
+from connectors.sandbox.deployed.source import DEFAULT_SESSION_MINUTES
 from connectors.sandbox.logins.apps import CLI_APP, read_apps
 from connectors.sandbox.logins.sessions import FULL_SCOPE, close_sessions, open_session
 from connectors.sandbox.org import org_id

@@ -13,23 +13,23 @@ from aiohttp import web
 
 from connectors.embedded.files import private_dir
 from connectors.embedded.pki import ensure_ca, ensure_server_certificate
+from connectors.sandbox.accesslog import AccessLog
 from connectors.sandbox.bulk.runner import RUNNER, Runner
 from connectors.sandbox.dispatch import DISPATCHER, Dispatcher
 from connectors.sandbox.faults.control import add_routes, control_token
+from connectors.sandbox.limits import LongCalls
 from connectors.sandbox.org import Org, OrgOptions
-from connectors.sandbox.routes import PARTS, ROUTES
+from connectors.sandbox.protocol import MAX_LINE
+from connectors.sandbox.routes import DATA, PARTS, ROUTES
+from connectors.sandbox.rows.bin import purge_expired
 from connectors.sandbox.running import announced
-from connectors.sandbox.web import (
-    LOG,
-    ORG,
-    AccessLog,
-    middleware,
-)
+from connectors.sandbox.web import LOG, LONG_CALLS, ORG, api, middleware, refuse_unmatched
 from schemas.errors import SetupError
 
 HOST = "127.0.0.1"
 MAX_BODY = 50 * 2**20  # bytes, unpacked
 SAVE_USAGE_EVERY_S = 1.0
+EMPTY_BIN_EVERY_S = 3600.0
 STOP_WITHIN_S = 2.0
 
 
@@ -73,13 +73,14 @@ async def serve(
 def application(org: Org, log: AccessLog) -> web.Application:
     """Return the web application over *org*."""
     app = web.Application(middlewares=[middleware], client_max_size=MAX_BODY)
-    app[ORG], app[LOG] = org, log
+    app[ORG], app[LOG], app[LONG_CALLS] = org, log, LongCalls()
     app[DISPATCHER] = Dispatcher.of(PARTS)
     app[RUNNER] = Runner(org)
     app.on_startup.append(_resume_jobs)
     app.on_cleanup.append(_stop_jobs)
     for method, path, handler in ROUTES:
         app.router.add_route(method, path + "{slash:/?}", handler)
+    app.router.add_route("*", f"{DATA}{{rest:(/.*)?}}", api(refuse_unmatched))
     return app
 
 
@@ -98,13 +99,20 @@ async def _running(folder: Path, url: str, options: OrgOptions) -> AsyncIterator
     app = application(org, log)
     if org.faults is not None:
         add_routes(app, org, org.faults, control_token(folder))
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_WITHIN_S)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=STOP_WITHIN_S,
+        max_line_size=MAX_LINE,
+        max_field_size=MAX_LINE,
+    )
     await runner.setup()
-    saver = asyncio.create_task(_save_usage(org))
+    chores = [asyncio.create_task(_save_usage(org)), asyncio.create_task(_empty_bin(org))]
     try:
         yield runner
     finally:
-        saver.cancel()
+        for chore in chores:
+            chore.cancel()
         await runner.cleanup()
         org.close()
         log.close()
@@ -114,6 +122,12 @@ async def _save_usage(org: Org) -> None:
     while True:
         await asyncio.sleep(SAVE_USAGE_EVERY_S)
         org.save_usage()
+
+
+async def _empty_bin(org: Org) -> None:
+    while True:
+        await purge_expired(org)
+        await asyncio.sleep(EMPTY_BIN_EVERY_S)
 
 
 def _listener(port: int) -> socket.socket:

@@ -5,6 +5,7 @@ power cut may take the last ones back, whole.
 """
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from connectors.embedded.files import PRIVATE_FILE, private_dir
 from connectors.sandbox.access import User
 from connectors.sandbox.deployed.metadata import Field, Metadata
 from connectors.sandbox.deployed.schema import FOLD, ORG_TABLES, deploy
-from connectors.sandbox.rows.reader import Row
+from connectors.sandbox.rows.values import Row
 
 ADMIN = "admin"
 BUSY_TIMEOUT_S = 30
@@ -86,6 +87,7 @@ class Store:
         with self.transaction():
             prefixes = deploy(self._db, metadata)
             self._db.execute("INSERT OR IGNORE INTO users VALUES (1, ?, NULL)", (ADMIN,))
+            self.setting("created_at", str(int(time.time())))
         return prefixes
 
     def setting(self, name: str, default: str) -> str:
@@ -155,6 +157,18 @@ class Store:
     def purge(self, sobject: str, sequence: int) -> None:
         """Remove the row with that number; the number is never given out again."""
         self._db.execute(f'DELETE FROM "{sobject}" WHERE Id = ?', (sequence,))  # noqa: S608 -- metadata
+        self.note_purge(sobject)
+
+    def note_purge(self, sobject: str) -> None:
+        """Note that rows of *sobject* were removed for good just now."""
+        sql = "UPDATE objects SET purged_at = ? WHERE name = ?"
+        self._db.execute(sql, (int(time.time()), sobject))
+
+    def last_purge(self, sobject: str) -> int | None:
+        """Return when rows of *sobject* were last removed, in seconds since 1970, if any were."""
+        sql = "SELECT purged_at FROM objects WHERE name = ?"
+        row = self._db.execute(sql, (sobject,)).fetchone()
+        return None if row is None else row[0]
 
     def next_sequence(self, sobject: str) -> int:
         """Return the number that the next row of *sobject* gets, inside a transaction."""
@@ -199,11 +213,6 @@ class Store:
         sql = "SELECT sequence, username, permission_set FROM users WHERE sequence = ?"
         row = self._db.execute(sql, (sequence,)).fetchone()
         return None if row is None else User(*row)
-
-    def user_exists(self, sequence: int) -> bool:
-        """Return whether there is a user with that number."""
-        sql = "SELECT 1 FROM users WHERE sequence = ?"
-        return self._db.execute(sql, (sequence,)).fetchone() is not None
 
     def add_usage(self, calls: Mapping[tuple[str, int], int]) -> None:
         """Add API calls, by app and minute since 1970."""

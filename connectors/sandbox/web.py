@@ -1,68 +1,35 @@
 """HTTP in and out: what every answer of the REST API has in common."""
 
-import gzip
-import json
 import secrets
 import sys
 import time
 import traceback
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import orjson
 from aiohttp import web
 
+from connectors.sandbox.accesslog import APP_KEY, AccessLog
 from connectors.sandbox.call import Answer, Call, Handler
+from connectors.sandbox.dispatch import DISPATCHER
 from connectors.sandbox.errors import ApiError, not_found, refuse
-from connectors.sandbox.faults.acts import FAULT_KEY, Work, act
+from connectors.sandbox.faults.acts import Work, act
+from connectors.sandbox.limits import LongCalls
 from connectors.sandbox.org import Org, Session
+from connectors.sandbox.protocol import (
+    check_accept,
+    check_size,
+    check_version,
+    compressed,
+    not_allowed,
+    warning,
+)
 
 ORG: web.AppKey[Org] = web.AppKey("org", Org)
-LOG: web.AppKey["AccessLog"] = web.AppKey("log")
-FIRST_VERSION, LAST_VERSION = 31, 67
-COMPRESS_FROM = 1000  # bytes; below it gzip costs more than it saves
-MAX_URI = 16_384  # bytes; Salesforce's limit
-APP_KEY = "homeport.app"  # where a request keeps the app it came through, for the log
-KEPT_CALLS = 200  # of them the pages show the last
-PAGE_APP = "page"  # the app of the pages themselves, which do not show their own calls
-_SHOWN = frozenset({"version", "sobject", "field", "slash"})  # parts of a path that name metadata
-
-
-class AccessLog:
-    """One JSON line per request: never a body, a token, a key or a query's text.
-
-    Attributes:
-        recent: The last calls, oldest first, as they are written.
-
-    """
-
-    def __init__(self, file: Path) -> None:
-        """Append to *file*."""
-        self._out = file.open("a", buffering=1, encoding="utf-8")
-        file.chmod(0o600)
-        self.recent: deque[dict[str, Any]] = deque(maxlen=KEPT_CALLS)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._out.close()
-
-    def add(self, request: web.Request, status: int, started: float) -> None:
-        """Note a request that began at *started*, in `time.monotonic` seconds."""
-        line = {
-            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "method": request.method,
-            "path": _shown_path(request),
-            "status": status,
-            "app": request.get(APP_KEY, "-"),
-            "fault": request.get(FAULT_KEY),
-            "ms": round((time.monotonic() - started) * 1000, 1),
-        }
-        self._out.write(json.dumps(line) + "\n")
-        if line["app"] != PAGE_APP:
-            self.recent.append(line)
+LOG: web.AppKey[AccessLog] = web.AppKey("log")
+LONG_CALLS: web.AppKey[LongCalls] = web.AppKey("long-calls")
 
 
 @web.middleware
@@ -72,24 +39,19 @@ async def middleware(
     """Log every request and give every refusal the API's form."""
     started = time.monotonic()
     try:
-        if len(request.raw_path) > MAX_URI:
-            raise refuse(414, "URI_TOO_LONG", "Maximum length for URI exceeded")  # noqa: TRY301
+        check_size(request)
         response = await handler(request)
     except ApiError as exc:
-        response = _whole(request, Answer(exc.body(), exc.status))
+        response = _whole(request, _refused(exc))
     except web.HTTPMethodNotAllowed as exc:
-        allowed = ",".join(sorted(exc.allowed_methods - {"HEAD"}))
-        text = f"HTTP Method '{exc.method}' not allowed. Allowed are {allowed}"
-        refused = refuse(405, "METHOD_NOT_ALLOWED", text)
-        response = _whole(request, Answer(refused.body(), 405))
+        response = _whole(request, _refused(not_allowed(exc.method, exc.allowed_methods)))
     except web.HTTPNotFound:
-        response = _whole(request, Answer(not_found().body(), 404))
+        response = _whole(request, _refused(not_found()))
     except web.HTTPRequestEntityTooLarge:
         refused = refuse(413, "REQUEST_TOO_LARGE", "The request body is too large")
-        response = _whole(request, Answer(refused.body(), 413))
+        response = _whole(request, _refused(refused))
     except web.HTTPException as exc:
-        refused = refuse(exc.status, "INVALID_INPUT", exc.reason)
-        response = _whole(request, Answer(refused.body(), exc.status))
+        response = _whole(request, _refused(refuse(exc.status, "INVALID_INPUT", exc.reason)))
     except Exception as exc:  # noqa: BLE001 -- the outermost loop: the server must go on
         response = _whole(request, _unexpected(exc))
     request.app[LOG].add(request, response.status, started)
@@ -107,20 +69,49 @@ def api(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamRespons
             raise refuse(401, "INVALID_SESSION_ID", _SCOPE_TEXT)
         is_within = org.usage.count(session.app, session.daily_calls)
         usage = org.usage.header(session.app, session.daily_calls)
+        common = {"Sforce-Limit-Info": usage} | warning(version)
 
         async def carry_out() -> Answer:
             try:
                 if not is_within:
                     raise refuse(403, "REQUEST_LIMIT_EXCEEDED", _LIMIT_TEXT)
-                result = await handler(Call(org, session, version, request))
+                check_accept(request.headers.get("Accept", ""))
+                act_on, call = _meant(handler, Call(org, session, version, request))
+                result = await act_on(call)
             except ApiError as exc:
-                result = Answer(exc.body(), exc.status)
-            result.headers["Sforce-Limit-Info"] = usage
+                result = _refused(exc)
+            result.headers.update(common)
             return result
 
-        return await _under_the_plan(request, carry_out, lambda: org.end(session))
+        try:
+            with request.app[LONG_CALLS].one_more():
+                return await _under_the_plan(request, carry_out, lambda: org.end(session))
+        except ApiError as exc:
+            exc.headers.update(common)
+            raise
 
     return answer
+
+
+async def refuse_unmatched(call: Call) -> Answer:
+    """Refuse a method that a resource does not know, or a resource that there is not."""
+    allowed: set[str] = set()
+    for resource in call.request.app.router.resources():
+        _, methods = await resource.resolve(call.request)
+        allowed |= methods - {"*"}  # of the route that leads here
+    raise not_allowed(call.request.method, allowed) if allowed else not_found()
+
+
+def _meant(handler: Handler, call: Call) -> tuple[Handler, Call]:
+    """Return what a POST with ``_HttpMethod`` stands for, for clients that know no PATCH.
+
+    Source: REST API, "Update a Record".
+    """
+    method = call.request.query.get("_HttpMethod", "")
+    if call.request.method != "POST" or not method:
+        return handler, call
+    found = call.request.app[DISPATCHER].find(method.upper(), call.request.raw_path)
+    return found.route.handler, replace(call, parts=found.parts)
 
 
 def open_to_all(
@@ -178,22 +169,6 @@ _SCOPE_TEXT = "This session is not valid for use with the REST API"
 _LIMIT_TEXT = "TotalRequests Limit exceeded."
 
 
-def check_version(version: str) -> str:
-    """Return the API version of a path, such as ``62.0``, if there is such a one.
-
-    Raises:
-        ApiError: 410 for a retired one, 404 for one that does not exist yet.
-
-    """
-    number = int(version.partition(".")[0])
-    if number < FIRST_VERSION:
-        text = f"The requested API version {version} has been retired"
-        raise refuse(410, "GONE", text)
-    if number > LAST_VERSION:
-        raise not_found()
-    return version
-
-
 async def _respond(request: web.Request, answer: Answer) -> web.StreamResponse:
     if answer.lines is not None:
         return await _stream(request, answer.lines, answer.headers)
@@ -209,12 +184,10 @@ def _whole(request: web.Request, answer: Answer) -> web.Response:
     if answer.document is None:
         return web.Response(status=answer.status, headers=headers)
     is_pretty = request.headers.get("X-PrettyPrint", "").lower() in {"1", "true"}
-    body = orjson.dumps(answer.document, option=orjson.OPT_INDENT_2 if is_pretty else None)
+    whole = orjson.dumps(answer.document, option=orjson.OPT_INDENT_2 if is_pretty else None)
     headers.setdefault("Content-Type", "application/json;charset=UTF-8")
-    if len(body) >= COMPRESS_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
-        body = gzip.compress(body, compresslevel=1, mtime=0)
-        headers["Content-Encoding"] = "gzip"
-    return web.Response(status=answer.status, headers=headers, body=body)
+    body, encoding = compressed(whole, request.headers.get("Accept-Encoding", ""))
+    return web.Response(status=answer.status, headers=headers | encoding, body=body)
 
 
 async def _stream(
@@ -230,15 +203,6 @@ async def _stream(
     return response
 
 
-def _shown_path(request: web.Request) -> str:
-    """Return the path with ids, keys and whatever matched no route as ``*``."""
-    resource = request.match_info.route.resource
-    if resource is None:
-        return "*"
-    parts = {k: v if k in _SHOWN else "*" for k, v in request.match_info.items()}
-    return str(resource.url_for(**parts)) if parts else resource.canonical
-
-
 def report(exc: Exception) -> str:
     """Say on stderr where *exc* came from and return the text that the caller gets.
 
@@ -252,6 +216,10 @@ def report(exc: Exception) -> str:
         "An unexpected error occurred. Please include this ErrorId if you contact support:"
         f" {number}"
     )
+
+
+def _refused(exc: ApiError) -> Answer:
+    return Answer(exc.body(), exc.status, dict(exc.headers))
 
 
 def _unexpected(exc: Exception) -> Answer:

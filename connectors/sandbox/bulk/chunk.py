@@ -11,7 +11,6 @@ from connectors.sandbox.bulk.columns import Column, Record, columns_of, read_rec
 from connectors.sandbox.bulk.jobs import Job, Operation, State, change_state, find_job
 from connectors.sandbox.bulk.table import Format, Line, TableError, all_lines, read_lines
 from connectors.sandbox.errors import Problem
-from connectors.sandbox.ids import sequence_of
 from connectors.sandbox.org import Org
 from connectors.sandbox.rows.deletes import delete_row
 from connectors.sandbox.rows.writer import Outcome, Writer
@@ -20,14 +19,8 @@ from connectors.sandbox.store import Store
 CHUNK = 200  # rows per transaction, as in the real org
 SCAN = 1000  # rows looked at in one go before any is carried out
 
-_ID_NEEDED = Problem("MISSING_ARGUMENT", "Id not specified in an update call")
 _NO_ID = Problem("MISSING_ARGUMENT", "Id not specified in a delete call")
-_NO_ID_ALLOWED = Problem(
-    "INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", ("Id",)
-)
-_DELETED = Problem("ENTITY_IS_DELETED", "entity is deleted")
 _NO_ACCESS = Problem("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
-_UNKNOWN = Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +138,7 @@ def _named(outcome: Outcome, record: Record) -> Outcome:
 
 def _insert(writer: Writer, job: Job, records: Sequence[Record]) -> list[Outcome]:
     del job
-    return [
-        _refused(_NO_ID_ALLOWED) if record.get("Id") else one.create(record, "")
-        for one, record in _each(writer, records)
-    ]
+    return [one.create(record, "") for one, record in _each(writer, records)]
 
 
 def _update(writer: Writer, job: Job, records: Sequence[Record]) -> list[Outcome]:
@@ -196,20 +186,7 @@ def _each(writer: Writer, records: Sequence[Record]) -> Iterator[tuple[Writer, R
 
 
 def _update_one(writer: Writer, record: Record) -> Outcome:
-    text = str(record.get("Id") or "")
-    if not text:
-        return _refused(_ID_NEEDED)
-    sequence = sequence_of(writer.view.prefix, text)
-    if sequence is None:
-        return _refused(Problem("MALFORMED_ID", f"malformed id {text}", ("Id",)))
-    row = writer.store.find_row(writer.view.name, sequence)
-    if row is None:
-        return _refused(_UNKNOWN)
-    owner, is_deleted = row
-    if is_deleted:
-        return _refused(_DELETED)
-    values = {name: value for name, value in record.items() if name != "Id"}
-    return writer.update(sequence, owner, values, "")
+    return writer.update_all([record], "", all_or_none=False)[0]
 
 
 def _refused(problem: Problem) -> Outcome:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from connectors.sandbox.access import USER_PREFIX, User
+from connectors.sandbox.access import User
 from connectors.sandbox.bulk.table import Format
 from connectors.sandbox.errors import ApiError, not_found, refuse
-from connectors.sandbox.ids import record_id, sequence_of
+from connectors.sandbox.ids import USER_PREFIX, record_id, sequence_of
 from connectors.sandbox.rows.values import render_datetime
 from connectors.sandbox.store import ADMIN, Store
 

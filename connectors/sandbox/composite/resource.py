@@ -21,8 +21,8 @@ from connectors.sandbox.composite.plan import (
 from connectors.sandbox.composite.references import UnresolvedError, resolve
 from connectors.sandbox.dispatch import DISPATCHER, Kind
 from connectors.sandbox.errors import ApiError, Problem
+from connectors.sandbox.protocol import check_version
 from connectors.sandbox.store import Store
-from connectors.sandbox.web import check_version
 
 T = TypeVar("T")
 _HALTED = "PROCESSING_HALTED"

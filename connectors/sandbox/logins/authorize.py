@@ -8,11 +8,12 @@ from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
+from connectors.sandbox.accesslog import APP_KEY, PAGE_APP
 from connectors.sandbox.logins.codes import Callback, Wish, read_callback, read_wish
 from connectors.sandbox.logins.oauth import OAuthError
 from connectors.sandbox.page.door import closed, is_inside, is_own_form
 from connectors.sandbox.page.html import page, see_other
-from connectors.sandbox.web import APP_KEY, ORG, PAGE_APP
+from connectors.sandbox.web import ORG
 
 _TOLD = {
     "api": "read and change records over the API",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from connectors.sandbox.access import User
-from connectors.sandbox.deployed.metadata import DEFAULT_SESSION_MINUTES
+from connectors.sandbox.deployed.source import DEFAULT_SESSION_MINUTES
 from connectors.sandbox.logins import sessions
 from connectors.sandbox.logins.apps import RegisteredApp
 from connectors.sandbox.logins.codes import REFRESH_SCOPES, Callback, Codes, Wish

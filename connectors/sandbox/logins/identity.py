@@ -9,11 +9,13 @@ from typing import Any
 
 from aiohttp import web
 
-from connectors.sandbox.access import USER_PREFIX, User
+from connectors.sandbox.access import User
+from connectors.sandbox.accesslog import APP_KEY
 from connectors.sandbox.call import Answer
-from connectors.sandbox.ids import record_id
+from connectors.sandbox.ids import USER_PREFIX, record_id
 from connectors.sandbox.org import ORG_PREFIX, Org
-from connectors.sandbox.web import APP_KEY, LAST_VERSION, ORG
+from connectors.sandbox.protocol import LAST_VERSION
+from connectors.sandbox.web import ORG
 
 _MAIL_DOMAIN = "homeport.example"  # of users whose names are no addresses, such as `admin`
 _VERSION = re.compile(r"\d{2}(\.0)?", re.ASCII)

@@ -7,8 +7,8 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-from connectors.sandbox.access import USER_PREFIX, User
-from connectors.sandbox.ids import record_id
+from connectors.sandbox.access import User
+from connectors.sandbox.ids import USER_PREFIX, record_id
 
 
 @dataclass(frozen=True, slots=True)

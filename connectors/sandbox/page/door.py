@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from connectors.sandbox.accesslog import APP_KEY, PAGE_APP
 from connectors.sandbox.page.html import page, see_other
 from connectors.sandbox.page.keys import VISIT_LIFE_S
-from connectors.sandbox.web import APP_KEY, ORG, PAGE_APP
+from connectors.sandbox.web import ORG
 
 HOME = "/"
 # where the door may lead on to; all of it on this host, whatever is asked for

@@ -10,7 +10,7 @@ from connectors.sandbox.access import View
 from connectors.sandbox.deployed.metadata import Field, SObject
 from connectors.sandbox.errors import Problem
 from connectors.sandbox.ids import record_id
-from connectors.sandbox.rows.reader import Row
+from connectors.sandbox.rows.values import Row
 from connectors.sandbox.rules.rule import Rule
 from connectors.sandbox.store import Store, key_of
 
@@ -52,6 +52,17 @@ def checked(
             taken.update((field.name, value) for field, value in marks)
         result.append(problems or plan)
     return result
+
+
+def clashes(store: Store, view: View, sequence: int) -> list[Problem]:
+    """Return the refusals of a deleted row's unique values that live rows have taken since."""
+    unique = [field for field in view.sobject.fields if field.is_unique]
+    if not unique:
+        return []
+    row = store.find_rows(view.name, [field.name for field in unique], [sequence])[sequence]
+    marks = [(f, key_of(f, v)) for f in unique if (v := row[f.name]) is not None]
+    found = (_clash(store, view, row, mark, set()) for mark in marks)
+    return [clash for clash in found if clash is not None]
 
 
 def _stored(

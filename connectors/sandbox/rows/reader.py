@@ -7,42 +7,58 @@ from dataclasses import dataclass, replace
 from connectors.sandbox.access import View
 from connectors.sandbox.deployed.metadata import Field
 from connectors.sandbox.errors import InvalidValueError, Problem, no_such_column, not_writable
-from connectors.sandbox.rows.values import Coerce, Stored, coercer
-
-Row = dict[str, Stored]
+from connectors.sandbox.rows.links import ForeignKey, Linked, Links, Read
+from connectors.sandbox.rows.names import Names
+from connectors.sandbox.rows.values import Coerce, Row, coercer
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
     name: str
     coerce: Coerce | None  # None: the user may read it, not write it
+    link: Field | None = None  # the reference that a relationship's name stands for
 
 
 class RecordReader:
     """Turns JSON records into rows.
 
     Attributes:
+        links: The object's references.
+        fixed: Names of the fields that are set once, when a row is made.
+        names: What the org itself writes into the rows.
         required: Names of the fields that may never be empty, in the object's order.
 
     """
 
-    def __init__(self, view: View) -> None:
-        """Prepare the rules of every field of *view*."""
+    def __init__(self, view: View, links: Links) -> None:
+        """Prepare the rules of every field of *view*, whose references are *links*."""
+        self.links = links
         self._sobject = view.name
+        self.names = Names(view.sobject)
         self._columns = {
             lower: _column(field, view.editable) for lower, field in view.fields.items()
         }
+        self._columns |= {
+            f.relationship.lower(): _Column(f.name, None, f if f.name in view.editable else None)
+            for f in view.fields.values()
+            if f.relationship
+        }
         # most clients write canonical names: one look-up instead of lower() and a look-up
-        self._columns |= {c.name: c for c in self._columns.values()}
+        self._columns |= {c.name: c for c in self._columns.values() if c.link is None}
+        self.fixed = tuple(
+            f.name for f in view.sobject.fields if f.is_master and not f.is_reparentable
+        )
         self.required = tuple(f.name for f in view.sobject.fields if f.is_required)
 
-    def read(self, record: Mapping[str, object], body: str) -> Row | list[Problem]:
+    def read(self, record: Mapping[str, object], body: str) -> Read:
         """Return the row that *record* sets, by canonical name, or what is wrong with it.
 
-        What a JSON parser would refuse hides everything else, as in the real API. *body* is
-        the request's text; such a refusal names the place in it.
+        A relationship's name stands for its reference: what it names is still to be found. What
+        a JSON parser would refuse hides everything else, as in the real API. *body* is the
+        request's text; such a refusal names the place in it.
         """
         row: Row = {}
+        keys: list[ForeignKey] = []
         problems: list[Problem] = []
         locked: list[str] = []
         for name, value in record.items():
@@ -51,18 +67,30 @@ class RecordReader:
                 if name == "attributes":
                     continue
                 return [no_such_column(name, self._sobject)]
-            if column.coerce is None:
-                locked.append(column.name)
-                continue
             try:
-                row[column.name] = column.coerce(value)
+                if column.coerce is not None:
+                    row[column.name] = column.coerce(value)
+                elif column.link is None:
+                    locked.append(column.name)
+                else:
+                    keys += self._linked(column.link, value, row)
             except InvalidValueError as exc:
                 if exc.problem.is_parse_error:
                     return [_placed(exc.problem, body, value)]
                 problems.append(exc.problem)
         if locked:
             problems.insert(0, not_writable(locked))
-        return problems or row
+        if problems:
+            return problems
+        return Linked(row, tuple(keys)) if keys else row
+
+    def _linked(self, field: Field, value: object, row: Row) -> list[ForeignKey]:
+        """Return the parent that *value* names, or empty the reference in *row*."""
+        key = self.links.foreign_key(field, value)
+        if key is None:
+            row[field.name] = None
+            return []
+        return [key]
 
     def missing(self, row: Row, *, is_new: bool) -> Problem | None:
         """Return the refusal of a row that leaves a required field empty, or None."""
@@ -81,6 +109,8 @@ def _column(field: Field, editable: frozenset[str]) -> _Column:
 
 def _placed(problem: Problem, body: str, value: object) -> Problem:
     """Return *problem* with the line and column where *body* first holds *value*."""
+    if problem.code != "JSON_PARSER_ERROR":
+        return problem
     text = json.dumps(value, default=str, ensure_ascii=False)
     before = body[: max(body.find(text), 0)]
     line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1

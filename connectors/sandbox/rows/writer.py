@@ -1,20 +1,24 @@
 """The write path: create, update and upsert of up to 200 rows, as sObject Collections do.
 
-Source: REST API, "sObject Collections" (upsert); one call is one transaction.
+Source: REST API, "sObject Collections"; one call is one transaction.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.sandbox.access import User, View
 from connectors.sandbox.deployed.metadata import Field
-from connectors.sandbox.errors import Problem, not_found, refuse
+from connectors.sandbox.errors import NO_ACCESS, Problem, not_found, not_writable, refuse
 from connectors.sandbox.faults.hindrances import UNHINDERED, Hindrances
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.checks import checked
-from connectors.sandbox.rows.reader import RecordReader, Row
+from connectors.sandbox.rows.dependents import Dependents, blocker, release
+from connectors.sandbox.rows.links import Checked, Read
+from connectors.sandbox.rows.named import NO_ID_ALLOWED, Named, named, without_id
+from connectors.sandbox.rows.reader import RecordReader
+from connectors.sandbox.rows.twins import keyed, refuse_twins
+from connectors.sandbox.rows.values import Row
 from connectors.sandbox.store import Store, key_of
 
 MAX_RECORDS = 200  # per call; Salesforce's limit
@@ -24,16 +28,16 @@ ROLLED_BACK = Problem(
     "Record rolled back because not all records were valid and the request was using AllOrNone"
     " header",
 )
-_NO_ACCESS = Problem("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one record: an id, or problems.
+    """What became of one record.
 
     Attributes:
-        id: 18 characters, or None if it was refused.
+        id: 18 characters; None for a row that does not exist.
         created: Whether the row is new.
+        problems: Why it was not written; of a row that was, there are none.
 
     """
 
@@ -41,12 +45,17 @@ class Outcome:
     created: bool = False
     problems: tuple[Problem, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the item of a collection's answer; a refused one has no id and no created."""
-        if self.id is None:
-            errors = [p.as_record_error() for p in self.problems]
-            return {"success": False, "errors": errors}
-        return {"id": self.id, "success": True, "errors": [], "created": self.created}
+    def as_json(self, *, with_flag: bool = False) -> dict[str, Any]:
+        """Return the item of a collection's answer, for an upsert with ``created``."""
+        item: dict[str, Any] = {} if self.id is None else {"id": self.id}
+        if self.problems:
+            return {
+                **item,
+                "success": False,
+                "errors": [p.as_record_error() for p in self.problems],
+            }
+        item |= {"success": True, "errors": []}
+        return {**item, "created": self.created} if with_flag else item
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,7 @@ class Writer:
         now: Seconds since 1970; the row's CreatedDate and LastModifiedDate.
         refuses_whole: A record that does not parse refuses the whole request. Which of the two
             the real org does is not documented, see `OrgOptions`.
+        dependents: Which rows a delete concerns beside its own.
         hindrances: What keeps rows from being written for now.
 
     """
@@ -68,6 +78,7 @@ class Writer:
     now: int
     refuses_whole: bool = False
     hindrances: Hindrances = UNHINDERED
+    dependents: Dependents = field(default_factory=dict)
 
     def upsert(
         self, key: Field, records: Sequence[Mapping[str, Any]], body: str, *, all_or_none: bool
@@ -79,51 +90,105 @@ class Writer:
 
         """
         read = [self._read(record, body) for record in records]
-        read = [_keyed(r, key) for r in read]
-        _refuse_twins(records, read, key)
+        read = [keyed(r, key) for r in read]
+        refuse_twins(records, read, key)
         with self.store.transaction():
-            keys = {r[key.name]: None for r in read if isinstance(r, dict)}
+            rows = self._linked(read)
+            keys = {r[key.name]: None for r in rows if isinstance(r, dict)}
             found = self.store.find_keys(self.view.name, key, [k for k in keys if k is not None])
             plans = [
                 self._plan(r, found.get(key_of(key, r[key.name] or ""), []), key)
                 if isinstance(r, dict)
                 else r
-                for r in read
+                for r in rows
             ]
             return self._write(plans, all_or_none=all_or_none, key=key)
 
     def create(self, record: Mapping[str, Any], body: str) -> Outcome:
         """Create one row."""
-        read = self._read(record, body)
+        return self.create_all([record], body, all_or_none=True)[0]
+
+    def create_all(
+        self, records: Sequence[Mapping[str, Any]], body: str, *, all_or_none: bool
+    ) -> list[Outcome]:
+        """Create one row per record; outcomes are in order."""
+        read = [self._read_new(record, body) for record in records]
         with self.store.transaction():
-            plan = self._plan(read, [], None) if isinstance(read, dict) else read
-            return self._write([plan], all_or_none=True)[0]
+            plans = [
+                self._plan(r, [], None) if isinstance(r, dict) else r for r in self._linked(read)
+            ]
+            return self._write(plans, all_or_none=all_or_none)
 
     def update(self, sequence: int, owner: int, record: Mapping[str, Any], body: str) -> Outcome:
         """Update the row with that number, which belongs to *owner*."""
         read = self._read(record, body)
         with self.store.transaction():
-            plan = self._plan(read, [(sequence, owner)], None) if isinstance(read, dict) else read
+            (row,) = self._linked([read])
+            plan = self._plan(row, [(sequence, owner)], None) if isinstance(row, dict) else row
             return self._write([plan], all_or_none=True)[0]
 
-    def delete(self, sequence: int) -> None:
-        """Put the row into the recycle bin: it keeps its values and frees its keys."""
+    def update_all(
+        self, records: Sequence[Mapping[str, Any]], body: str, *, all_or_none: bool
+    ) -> list[Outcome]:
+        """Update the rows that the records name by their ``id``; outcomes are in order."""
+        split = [without_id(record) for record in records]
+        read = [self._read(others, body) for _, others in split]
         with self.store.transaction():
-            self.store.update(self.view.name, [{"Id": sequence, "IsDeleted": 1, **self._stamp()}])
+            rows = named(self.store, self.view, [text for text, _ in split])
+            linked = self._linked(read)
+            plans = [self._plan_named(r, row) for r, row in zip(linked, rows, strict=True)]
+            return self._write(plans, all_or_none=all_or_none)
+
+    def delete(self, sequence: int) -> None:
+        """Put the row into the recycle bin: it keeps its values and frees its keys.
+
+        Its details go with it, and lookups at it are emptied.
+        """
+        name = self.view.name
+        with self.store.transaction():
+            taken = release(self.store, self.dependents, name, sequence, self.now)
+            for sobject, number in ((name, sequence), *taken):
+                self.store.update(sobject, [{"Id": number, "IsDeleted": 1, **self._stamp()}])
+
+    def purge(self, sequence: int) -> None:
+        """Remove the row for good, with its details."""
+        name = self.view.name
+        with self.store.transaction():
+            taken = release(self.store, self.dependents, name, sequence, self.now)
+            for sobject, number in ((name, sequence), *taken):
+                self.store.purge(sobject, number)
+
+    def restore(self, sequence: int) -> None:
+        """Take the row out of the recycle bin; nobody else may hold its keys."""
+        self.store.update(self.view.name, [{"Id": sequence, "IsDeleted": 0, **self._stamp()}])
 
     def hindrance(self, sequence: int) -> Problem | None:
         """Return what keeps the row of that number from being deleted now, if anything does."""
-        return self.hindrances.of(self.view, [sequence])[0]
+        hindrance = self.hindrances.of(self.view, [sequence])[0]
+        return hindrance or blocker(self.store, self.dependents, self.view.name, sequence)
 
-    def _read(self, record: Mapping[str, Any], body: str) -> Row | list[Problem]:
+    def _read(self, record: Mapping[str, Any], body: str) -> Read:
         read = self.reader.read(record, body)
         if isinstance(read, list) and self.refuses_whole and read[0].is_parse_error:
             raise refuse(400, read[0].code, read[0].message)
         return read
 
-    def _plan(
-        self, row: Row, matches: Sequence[tuple[int, int]], key: Field | None
-    ) -> Row | list[Problem]:
+    def _linked(self, reads: Sequence[Read]) -> list[Checked]:
+        """Return the rows with their parents' numbers, inside the transaction."""
+        return self.reader.links.resolved(self.store, self.user, reads)
+
+    def _read_new(self, record: Mapping[str, Any], body: str) -> Read:
+        text, others = without_id(record)
+        if text is not None:
+            return [NO_ID_ALLOWED]
+        return self._read(others, body)
+
+    def _plan_named(self, read: Checked, row: Named | Problem) -> Checked:
+        if not isinstance(read, dict):
+            return read
+        return [row] if isinstance(row, Problem) else self._plan(read, [row], None)
+
+    def _plan(self, row: Row, matches: Sequence[tuple[int, int]], key: Field | None) -> Checked:
         """Return the row to write, with its ``Id`` if it exists, or what is wrong."""
         problems: list[Problem] = []
         is_new = not matches
@@ -138,18 +203,17 @@ class Writer:
             text = f"{key.label}: more than one record found for external id field"
             problems.append(Problem("DUPLICATE_EXTERNAL_ID", text, (key.name,)))
         elif matches and not self.view.may_see(matches[0][1], self.user):
-            problems.append(_NO_ACCESS)
-        owner = row.get("OwnerId")
-        if owner is not None and not self.store.user_exists(int(owner)):
-            text = "Owner ID: owner cannot be blank"
-            problems.append(Problem("INVALID_CROSS_REFERENCE_KEY", text, ("OwnerId",)))
+            problems.append(NO_ACCESS)
+        locked = [] if is_new else [name for name in self.reader.fixed if name in row]
+        if locked:
+            problems.append(not_writable(locked))
         if problems:
             return problems
         return row if is_new else {"Id": matches[0][0], **row}
 
     def _write(
         self,
-        plans: Sequence[Row | list[Problem]],
+        plans: Sequence[Checked],
         *,
         all_or_none: bool,
         key: Field | None = None,
@@ -157,11 +221,9 @@ class Writer:
         """Write the good rows and return every record's outcome, in order."""
         plans = self.hindrances.applied(self.view, checked(self.store, self.view, plans, key))
         if all_or_none and any(isinstance(plan, list) for plan in plans):
-            return [
-                Outcome(None, problems=tuple(plan) if isinstance(plan, list) else (ROLLED_BACK,))
-                for plan in plans
-            ]
+            return [self._refused(plan) for plan in plans]
         sequence = self.store.next_sequence(self.view.name)
+        renamed = self.reader.names.renamed(self.store, plans)
         new: list[Row] = []
         changed: list[Row] = []
         outcomes: list[Outcome] = []
@@ -176,23 +238,31 @@ class Writer:
                 new.append(self._new_row(plan, at, text))
                 sequence += 1
             else:
-                changed.append(self._changed_row(plan, text))
+                changed.append(self._changed_row(plan, text, renamed.get(at)))
             outcomes.append(Outcome(text, created=is_new))
         self.store.insert(self.view.name, new)
         self.store.update(self.view.name, changed)
         return outcomes
 
+    def _refused(self, plan: Checked) -> Outcome:
+        """Return what becomes of a record when another one takes the whole request down."""
+        if isinstance(plan, list):
+            return Outcome(None, problems=tuple(plan))
+        at = plan.get("Id")
+        text = None if at is None else record_id(self.view.prefix, int(at))
+        return Outcome(text, problems=(ROLLED_BACK,))
+
     def _new_row(self, row: Row, sequence: int, text: str) -> Row:
         made: Row = {"CreatedDate": self.now, "CreatedById": self.user.sequence}
         full: Row = {"OwnerId": self.user.sequence, **row, **made, **self._stamp()}
         full["Id"] = sequence
-        full["Name"] = row.get("Name") or text
+        self.reader.names.fill(full, sequence, text, self.now)
         return full
 
-    def _changed_row(self, row: Row, text: str) -> Row:
+    def _changed_row(self, row: Row, text: str, name: str | None) -> Row:
         full = {**row, **self._stamp()}
-        if "Name" in full:
-            full["Name"] = full["Name"] or text
+        if name or "Name" in full:
+            full["Name"] = name or full["Name"] or text
         return full
 
     def _stamp(self) -> Row:
@@ -201,29 +271,6 @@ class Writer:
             "LastModifiedById": self.user.sequence,
             "SystemModstamp": self.now,
         }
-
-
-def parse_collection(document: object, view: View) -> tuple[list[dict[str, Any]], bool]:
-    """Return (records, allOrNone) of a collections request's body.
-
-    Raises:
-        ApiError: It is not such a body, holds more than 200 records, or another type.
-
-    """
-    if not isinstance(document, dict) or not isinstance(document.get("records"), list):
-        text = "The request body must be an object with a list of records"
-        raise refuse(400, "INVALID_INPUT", text)
-    records: list[Any] = document["records"]
-    all_or_none = document.get("allOrNone", False)
-    if not isinstance(all_or_none, bool):
-        text = "Cannot deserialize instance of boolean: allOrNone"
-        raise refuse(400, "JSON_PARSER_ERROR", text)
-    if len(records) > MAX_RECORDS:
-        text = f"record limit reached. cannot submit more than {MAX_RECORDS} records into this call"
-        raise refuse(400, "EXCEEDED_ID_LIMIT", text)
-    for record in records:
-        _check_type(record, view)
-    return records, all_or_none
 
 
 def external_id_field(view: View, name: str) -> Field:
@@ -238,49 +285,6 @@ def external_id_field(view: View, name: str) -> Field:
         text = f"Provided external ID field does not exist or is not accessible: {name}"
         raise not_found(text)
     return field
-
-
-def _check_type(record: object, view: View) -> None:
-    attributes = record.get("attributes") if isinstance(record, dict) else None
-    kind = attributes.get("type") if isinstance(attributes, dict) else None
-    if not isinstance(kind, str):
-        raise refuse(400, "INVALID_INPUT", "Each record needs attributes with a type")
-    if kind.lower() != view.name.lower():
-        text = f"Record type {kind} does not match the resource's type {view.name}"
-        raise refuse(400, "INVALID_INPUT", text)
-
-
-def _keyed(read: Row | list[Problem], key: Field) -> Row | list[Problem]:
-    """Return *read*, or the refusal of a row without a value for its key."""
-    if isinstance(read, dict) and read.get(key.name) is None:
-        return [Problem("MISSING_ARGUMENT", f"{key.name} not specified")]
-    return read
-
-
-def _refuse_twins(
-    records: Sequence[Mapping[str, Any]], read: list[Row | list[Problem]], key: Field
-) -> None:
-    """Replace, in place, every record whose key another one of the request has too.
-
-    Rows are matched before their fields are checked, so a twin with bad data counts as one.
-    """
-    keys = [_raw_key(record, key) for record in records]
-    seen = Counter(k for k in keys if k is not None)
-    for at, (value, row) in enumerate(zip(keys, read, strict=True)):
-        if value is None or seen[value] == 1:
-            continue
-        if isinstance(row, dict) or not row[0].is_parse_error:
-            text = f"Duplicate external id specified: {value}"
-            read[at] = [Problem("DUPLICATE_VALUE", text, (key.name,))]
-
-
-def _raw_key(record: Mapping[str, Any], key: Field) -> str | int | None:
-    """Return the key's value in *record*, whatever the case of its name; None if empty."""
-    value = record.get(key.name)
-    if value is None:
-        named = (v for name, v in record.items() if name.lower() == key.name.lower())
-        value = next(named, None)
-    return key_of(key, value) if isinstance(value, str | int) and value != "" else None
 
 
 def _forbidden(view: View, verb: str) -> Problem:

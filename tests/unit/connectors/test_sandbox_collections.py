@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sandbox.access import User, View, Views
-from connectors.sandbox.deployed.metadata import Field, load_metadata
+from connectors.sandbox.deployed.metadata import Field
+from connectors.sandbox.deployed.source import load_metadata
+from connectors.sandbox.rows.links import Links
 from connectors.sandbox.rows.reader import RecordReader, Row
 from connectors.sandbox.rows.writer import Writer
 from connectors.sandbox.store import Store
@@ -40,10 +42,13 @@ def store(tmp_path: Path) -> Iterator[FailingStore]:
 
 
 def writer(store: Store, user: User = ADMIN) -> tuple[Writer, Field]:
-    view: View = Views(METADATA, store.deploy(METADATA)).get(user, "Commerce_Order__c")
+    views = Views(METADATA, store.deploy(METADATA))
+    view: View = views.get(user, "Commerce_Order__c")
     key = view.field(KEY)
     assert key is not None
-    return Writer(store, view, RecordReader(view), user, now=1), key
+    return Writer(
+        store, view, RecordReader(view, Links(view, views.parents(user, view))), user, now=1
+    ), key
 
 
 def rows(store: Store) -> dict[str, str | None]:
@@ -95,11 +100,14 @@ def test_any_calls_leave_what_a_dictionary_would_hold(
         is_good = [keys.count(k) == 1 and v != "TOO LONG" for k, v in records]
         if all_or_none and not all(is_good):
             is_good = [False] * len(records)
-        assert [o.id is not None for o in outcomes] == is_good
+        assert [not o.problems for o in outcomes] == is_good
         for (k, v), outcome in zip(records, outcomes, strict=True):
-            if outcome.id is not None:
+            if outcome.id is None:
+                assert outcome.problems
+                continue
+            assert ids.setdefault(k, outcome.id) == outcome.id
+            if not outcome.problems:
                 assert outcome.created is (k not in model)
-                assert ids.setdefault(k, outcome.id) == outcome.id
                 model[k] = v
     held = {k.removeprefix(mine): v for k, v in rows(shared).items() if k.startswith(mine)}
     assert held == model
