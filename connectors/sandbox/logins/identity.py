@@ -5,6 +5,7 @@ text, with 403 where the REST API has 401.
 """
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -15,9 +16,10 @@ from connectors.sandbox.call import Answer
 from connectors.sandbox.ids import USER_PREFIX, record_id
 from connectors.sandbox.org import ORG_PREFIX, Org
 from connectors.sandbox.protocol import LAST_VERSION
+from connectors.sandbox.rows.values import render_datetime
+from connectors.sandbox.store import Store
 from connectors.sandbox.web import ORG
 
-_MAIL_DOMAIN = "homeport.example"  # of users whose names are no addresses, such as `admin`
 _VERSION = re.compile(r"\d{2}(\.0)?", re.ASCII)
 _SOAP = {"enterprise": "c", "metadata": "m", "partner": "u"}
 _REST = {
@@ -38,6 +40,29 @@ class _IdentityError(Exception):
         self.answer = Answer(status=status, text=word)
 
 
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """What the org knows of a user, as the User object shows it.
+
+    Attributes:
+        is_active: 1 or 0.
+        changed_at: Seconds since 1970.
+
+    """
+
+    name: str
+    first_name: str | None
+    last_name: str
+    email: str
+    nickname: str
+    timezone: str
+    locale: str
+    language: str
+    is_active: int
+    user_type: str
+    changed_at: int
+
+
 async def get_userinfo(request: web.Request) -> Answer:
     """Say who is calling."""
     org = request.app[ORG]
@@ -46,27 +71,28 @@ async def get_userinfo(request: web.Request) -> Answer:
         urls = _urls(org, user, request.query.get("version", ""))
     except _IdentityError as exc:
         return exc.answer
-    known = _profile(user)
+    known = await org.read(lambda store: _person(store, user))
     return Answer(
         {
             "sub": org.identity(user),
             "user_id": record_id(USER_PREFIX, user.sequence),
             "organization_id": org.id,
             "preferred_username": user.username,
-            "nickname": known["nick"],
-            "name": known["name"],
-            "email": known["email"],
+            "nickname": known.nickname,
+            "name": known.name,
+            "email": known.email,
             "email_verified": True,
-            "given_name": None,
-            "family_name": known["name"],
-            "zoneinfo": "GMT",
+            "given_name": known.first_name,
+            "family_name": known.last_name,
+            "zoneinfo": known.timezone,
             "profile": urls["profile"],
             "urls": urls,
-            "active": True,
-            "user_type": "STANDARD",
-            "language": "en_US",
-            "locale": "en_US",
+            "active": bool(known.is_active),
+            "user_type": known.user_type.upper(),
+            "language": known.language,
+            "locale": known.locale,
             "utcOffset": 0,
+            "updated_at": render_datetime(known.changed_at),
         }
     )
 
@@ -80,7 +106,8 @@ async def get_identity(request: web.Request) -> Answer:
         urls = _urls(org, user, request.query.get("version", ""))
     except _IdentityError as exc:
         return exc.answer
-    known = _profile(user)
+    known = await org.read(lambda store: _person(store, user))
+    nothing = ("addr_street", "addr_city", "addr_state", "addr_country", "addr_zip")
     return Answer(
         {
             "id": org.identity(user),
@@ -88,27 +115,23 @@ async def get_identity(request: web.Request) -> Answer:
             "user_id": record_id(USER_PREFIX, user.sequence),
             "organization_id": org.id,
             "username": user.username,
-            "nick_name": known["nick"],
-            "display_name": known["name"],
-            "email": known["email"],
+            "nick_name": known.nickname,
+            "display_name": known.name,
+            "email": known.email,
             "email_verified": True,
-            "first_name": None,
-            "last_name": known["name"],
-            "timezone": "GMT",
-            "addr_street": None,
-            "addr_city": None,
-            "addr_state": None,
-            "addr_country": None,
-            "addr_zip": None,
-            "mobile_phone": None,
+            "first_name": known.first_name,
+            "last_name": known.last_name,
+            "timezone": known.timezone,
+            **dict.fromkeys((*nothing, "mobile_phone")),
             "mobile_phone_verified": False,
             "status": {"created_date": None, "body": None},
             "urls": urls,
-            "active": True,
-            "user_type": "STANDARD",
-            "language": "en_US",
-            "locale": "en_US",
+            "active": bool(known.is_active),
+            "user_type": known.user_type.upper(),
+            "language": known.language,
+            "locale": known.locale,
             "utcOffset": 0,
+            "last_modified_date": render_datetime(known.changed_at),
             "is_app_installed": True,
         }
     )
@@ -140,12 +163,12 @@ def _check_named(request: web.Request, org: Org, user: User) -> None:
         raise _IdentityError(404, "No_Access" if is_user else "Bad_Id")
 
 
-def _profile(user: User) -> dict[str, str]:
-    """Return what the org makes of a username: it knows nothing else of its users."""
-    name = user.username.partition("@")[0]
-    is_address = "@" in user.username
-    email = user.username if is_address else f"{user.username}@{_MAIL_DOMAIN}"
-    return {"name": name, "nick": name, "email": email}
+def _person(store: Store, user: User) -> _Person:
+    sql = (
+        "SELECT Name, FirstName, LastName, Email, CommunityNickname, TimeZoneSidKey, LocaleSidKey,"
+        ' LanguageLocaleKey, IsActive, UserType, LastModifiedDate FROM "User" WHERE Id = ?'
+    )
+    return _Person(*store.select(sql, (user.sequence,))[0])
 
 
 def _urls(org: Org, user: User, version: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from connectors.sandbox.store import ADMIN, Store
 
 OWNER = User(1, ADMIN, None)  # whoever came through the door may see what the administrator sees
 ROWS_PER_PAGE = 25
+VALUES_SHOWN = 8  # of a picklist
 _UNSHOWN = frozenset({"IsDeleted", "SystemModstamp", "CreatedById", "LastModifiedById"})
 _LAST = ("OwnerId", "CreatedDate", "LastModifiedDate")
 
@@ -25,7 +26,7 @@ class ObjectFacts:
     """One object in the overview.
 
     Attributes:
-        fields: How many fields the metadata gives it.
+        fields: How many fields it has.
         live: Rows that are not deleted.
         deleted: Rows in the recycle bin.
         changed: When a row changed last, UTC; None if there is no row.
@@ -106,16 +107,22 @@ class RecordPage:
         return self.first + len(self.rows) - 1 if self.rows else 0
 
 
+def views(org: Org) -> list[View]:
+    """Return every object, those of the org's own metadata before the standard ones."""
+    return sorted(org.views.all(OWNER), key=lambda view: not view.name.endswith("__c"))
+
+
 def objects(org: Org, store: Store) -> list[ObjectFacts]:
-    """Return every object, by name."""
+    """Return what is in every object."""
     found = []
-    for view in org.views.all(OWNER):
+    for view in views(org):
         sums = "COALESCE(SUM(IsDeleted = 0), 0), COALESCE(SUM(IsDeleted <> 0), 0)"
         sql = f'SELECT {sums}, MAX(LastModifiedDate) FROM "{view.name}"'  # noqa: S608 -- metadata
         live, deleted, changed = store.select(sql)[0]
-        custom = sum(field.is_custom for field in view.sobject.fields)
         moment = _moment(render_datetime(changed))
-        found.append(ObjectFacts(view.name, view.sobject.label, custom, live, deleted, moment))
+        found.append(
+            ObjectFacts(view.name, view.sobject.label, len(view.fields), live, deleted, moment)
+        )
     return found
 
 
@@ -196,7 +203,9 @@ def rules_of(field: Field) -> list[str]:
         "required": field.is_required,
         "read only": not field.is_writable,
     }
-    return [word for word, holds in told.items() if holds] + list(field.values)
+    words = [word for word, holds in told.items() if holds] + list(field.values[:VALUES_SHOWN])
+    more = len(field.values) - VALUES_SHOWN
+    return [*words, f"{more} more"] if more > 0 else words
 
 
 def _columns(view: View) -> tuple[Field, ...]:

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from connectors.sandbox.deployed.metadata import NUMBER_TYPES
 from connectors.sandbox.page import facts
 from connectors.sandbox.page.door import get_home_or_enter, guarded
 from connectors.sandbox.page.html import page
@@ -51,6 +52,7 @@ async def get_object(request: web.Request) -> web.Response:
     number = _number(request.query.get("page", "1"))
     found = await org.read(lambda store: facts.records(view, store, number, deleted=is_bin))
     shown = {"view": view, "records": found, "rules": facts.rules_of, "is_bin": is_bin}
+    shown["numbers"] = NUMBER_TYPES
     return page("object.html", _frame(request, view.sobject.plural) | shown)
 
 
@@ -61,7 +63,7 @@ def _frame(request: web.Request, title: str) -> dict[str, object]:
         "title": title,
         "org_id": org.id,
         "url": org.url,
-        "names": [(view.name, view.sobject.plural) for view in org.views.all(facts.OWNER)],
+        "names": [(view.name, view.sobject.plural) for view in facts.views(org)],
         "path": request.path,
         "every_s": FOLLOW_S if request.query.get("follow") == "1" else None,
     }
