@@ -13,8 +13,8 @@ from aiohttp import web
 from connectors.sandbox.access import User
 from connectors.sandbox.accesslog import APP_KEY
 from connectors.sandbox.call import Answer
-from connectors.sandbox.ids import USER_PREFIX, record_id
-from connectors.sandbox.org import ORG_PREFIX, Org
+from connectors.sandbox.ids import USER_PREFIX, record_id, sequence_of
+from connectors.sandbox.org import ORG_PREFIX, Org, Session
 from connectors.sandbox.protocol import LAST_VERSION
 from connectors.sandbox.rows.values import render_datetime
 from connectors.sandbox.store import Store
@@ -67,7 +67,7 @@ async def get_userinfo(request: web.Request) -> Answer:
     """Say who is calling."""
     org = request.app[ORG]
     try:
-        user = _caller(request)
+        user = _caller(request).user
         urls = _urls(org, user, request.query.get("version", ""))
     except _IdentityError as exc:
         return exc.answer
@@ -98,11 +98,11 @@ async def get_userinfo(request: web.Request) -> Answer:
 
 
 async def get_identity(request: web.Request) -> Answer:
-    """Show the user that an identity URL names; users see only themselves."""
+    """Show the user that an identity URL names: oneself, or with the API anybody of the org."""
     org = request.app[ORG]
     try:
-        user = _caller(request)
-        _check_named(request, org, user)
+        session = _caller(request)
+        user = await _named(request, org, session)
         urls = _urls(org, user, request.query.get("version", ""))
     except _IdentityError as exc:
         return exc.answer
@@ -111,7 +111,7 @@ async def get_identity(request: web.Request) -> Answer:
     return Answer(
         {
             "id": org.identity(user),
-            "asserted_user": True,
+            "asserted_user": user == session.user,
             "user_id": record_id(USER_PREFIX, user.sequence),
             "organization_id": org.id,
             "username": user.username,
@@ -137,8 +137,8 @@ async def get_identity(request: web.Request) -> Answer:
     )
 
 
-def _caller(request: web.Request) -> User:
-    """Return whose token comes with the request: in the header, or as ``oauth_token``."""
+def _caller(request: web.Request) -> Session:
+    """Return the session of the request's token: in the header, or as ``oauth_token``."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() not in {"bearer", "oauth"}:
         token = request.query.get("oauth_token", "")
@@ -148,19 +148,24 @@ def _caller(request: web.Request) -> User:
     if session is None:
         raise _IdentityError(403, "Bad_OAuth_Token")
     request[APP_KEY] = session.app
-    return session.user
+    return session
 
 
-def _check_named(request: web.Request, org: Org, user: User) -> None:
-    """Refuse a URL that names another org or another user; ids may lack their suffixes."""
+async def _named(request: web.Request, org: Org, session: Session) -> User:
+    """Return the user whom the URL names; ids may lack their suffixes."""
     named_org, named_user = request.match_info["org"], request.match_info["user"]
     if named_org not in {org.id, org.id[:15]}:
         is_org = named_org.startswith(ORG_PREFIX)
-        raise _IdentityError(403, "Wrong_Org") if is_org else _IdentityError(404, "Bad_Id")
-    own = record_id(USER_PREFIX, user.sequence)
-    if named_user not in {own, own[:15]}:
-        is_user = named_user.startswith(USER_PREFIX)
-        raise _IdentityError(404, "No_Access" if is_user else "Bad_Id")
+        raise _IdentityError(*((403, "Wrong_Org") if is_org else (404, "Bad_Id")))
+    sequence = sequence_of(USER_PREFIX, named_user)
+    if sequence == session.user.sequence:
+        return session.user
+    if not session.has_api:
+        raise _IdentityError(404, "No_Access")
+    user = None if sequence is None else await org.read(lambda store: store.user_of(sequence))
+    if user is None:
+        raise _IdentityError(404, "Bad_Id")
+    return user
 
 
 def _person(store: Store, user: User) -> _Person:

@@ -115,7 +115,7 @@ def test_an_identity_url_of_somebody_else_says_what_is_wrong_with_it(org: Any, a
     wrong = {
         f"/id/00D000000000062EAA/{user}": (403, "Wrong_Org"),
         f"/id/nothing/{user}": (404, "Bad_Id"),
-        f"/id/{own}/005RO0000000009YAA": (404, "No_Access"),
+        f"/id/{own}/005RO00000zzzzzYAA": (404, "Bad_Id"),
         f"/id/{own}/001RO0000000009YAA": (404, "Bad_Id"),
         f"/id/{own}/{user}?version=soon": (406, "Invalid_Version"),
     }
@@ -124,6 +124,20 @@ def test_an_identity_url_of_somebody_else_says_what_is_wrong_with_it(org: Any, a
 
     assert {p: (a.status_code, a.text) for p, a in answers.items()} == wrong
     assert get(org, f"/id/{own[:15]}/{user[:15]}", admin.token).status_code == 200
+
+
+def test_whoever_has_the_api_may_see_other_users_and_nobody_else_may(running: Any) -> None:
+    path, org_id, _ = ids(running, running.login().token)
+    eu = running.by_assertion(ensure_app(running.home, "eu")).json()["access_token"]
+    weak = running.post_token(token_form(Person(running).code(scope="id"))).json()["access_token"]
+    other = ids(running, eu)[0]
+
+    shown = get(running, path, eu).json()
+    refused = get(running, other, weak)
+
+    assert (shown["username"], shown["asserted_user"]) == ("admin", False)
+    assert shown["organization_id"] == org_id
+    assert (refused.status_code, refused.text) == (404, "No_Access")
 
 
 def test_every_endpoint_that_is_offered_is_there(org: Any) -> None:
