@@ -1,8 +1,8 @@
 """What one user sees of one object: field-level security, applied before anything else."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from connectors.sandbox.deployed.metadata import (
     Field,
@@ -42,6 +42,8 @@ class View:
         fields: Readable fields by lower-case name.
         editable: Canonical names of the fields the user may write.
         access: What they may do with rows.
+        parents: The objects that references point at, as far as the user sees them, by the
+            references' names.
 
     """
 
@@ -50,6 +52,7 @@ class View:
     fields: Mapping[str, Field]
     editable: frozenset[str]
     access: ObjectAccess
+    parents: dict[str, "View"] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -96,7 +99,14 @@ def view_of(sobject: SObject, prefix: str, permissions: PermissionSet | None) ->
 
 
 class Views:
-    """Every object under every permission set, worked out once."""
+    """Every object under every permission set, worked out once.
+
+    Attributes:
+        dependents: Every (view, field) whose rows a delete concerns, by the object that the
+            field points at. Views are the administrator's: what a user sees of such rows does
+            not matter.
+
+    """
 
     def __init__(self, metadata: Metadata, prefixes: Mapping[str, str]) -> None:
         """Build the views.
@@ -118,6 +128,7 @@ class Views:
             views = {v.name.lower(): v for v in seen if v is not None}
             self._views[name] = views
             self._parents[name], self._children[name] = _links(views)
+        self.dependents = _dependents(self._views[None].values())
         self._permissions = {n: s.permissions for n, s in metadata.permission_sets.items()}
 
     def permits(self, user: User, permission: str) -> bool:
@@ -143,25 +154,6 @@ class Views:
         """Return the rows that *view* lists so, such as ``Contacts``: their view and field."""
         links = self._children.get(user.permission_set, {})
         return links.get((view.name, child_relationship.lower()))
-
-    def parents(self, user: User, view: View) -> dict[str, View]:
-        """Return the objects that *view*'s references point at, by the references' names."""
-        links = self._parents.get(user.permission_set, {})
-        return {
-            field.name: parent for (name, _), (parent, field) in links.items() if name == view.name
-        }
-
-    def dependents(self) -> dict[str, list[Link]]:
-        """Return every (view, field) whose rows a delete concerns, by what the field points at.
-
-        Views are the administrator's: what a user sees of the rows does not matter.
-        """
-        found: dict[str, list[Link]] = {}
-        for view in self._views[None].values():
-            for field in view.sobject.fields:
-                if field.on_delete is not None:
-                    found.setdefault(field.references[0], []).append((view, field))
-        return found
 
     def children(self, user: User, view: View) -> list[Link]:
         """Return every (view, field) that points at *view*, as far as *user* sees them."""
@@ -193,14 +185,27 @@ def _linked(sobject: SObject, prefixes: Mapping[str, str]) -> SObject:
 def _links(
     views: Mapping[str, View],
 ) -> tuple[dict[tuple[str, str], Link], dict[tuple[str, str], Link]]:
-    """Return parents and children, each by (object, lower-case name of the relationship)."""
+    """Return parents and children, each by (object, lower-case name of the relationship).
+
+    Lets each of *views* know its parents, too.
+    """
     parents: dict[tuple[str, str], Link] = {}
     children: dict[tuple[str, str], Link] = {}
     for view in views.values():
-        for field in view.fields.values():
-            parent = views.get(field.references[0].lower()) if field.references else None
-            if parent is not None and field.relationship:
-                parents[view.name, field.relationship.lower()] = parent, field
-            if parent is not None and field.child_relationship:
-                children[parent.name, field.child_relationship.lower()] = view, field
+        for reference in view.fields.values():
+            parent = views.get(reference.references[0].lower()) if reference.references else None
+            if parent is not None and reference.relationship:
+                parents[view.name, reference.relationship.lower()] = parent, reference
+                view.parents[reference.name] = parent
+            if parent is not None and reference.child_relationship:
+                children[parent.name, reference.child_relationship.lower()] = view, reference
     return parents, children
+
+
+def _dependents(views: Iterable[View]) -> dict[str, list[Link]]:
+    found: dict[str, list[Link]] = {}
+    for view in views:
+        for reference in view.sobject.fields:
+            if reference.on_delete is not None:
+                found.setdefault(reference.references[0], []).append((view, reference))
+    return found

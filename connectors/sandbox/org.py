@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,9 @@ from typing import TypeVar
 
 from connectors.embedded.files import private_dir
 from connectors.sandbox.access import User, View, Views
-from connectors.sandbox.deployed.source import load_metadata
+from connectors.sandbox.deployed.metadata import Metadata
+from connectors.sandbox.deployed.source import DEFAULT_SESSION_MINUTES
+from connectors.sandbox.deploys.source import Source, tidy
 from connectors.sandbox.faults.book import Faults
 from connectors.sandbox.faults.hindrances import hindrances
 from connectors.sandbox.ids import record_id
@@ -22,7 +24,6 @@ from connectors.sandbox.logins.apps import CLI_APP, AppBook, RegisteredApp
 from connectors.sandbox.logins.desk import LoginDesk
 from connectors.sandbox.logins.tokens import digest
 from connectors.sandbox.page.keys import Visits
-from connectors.sandbox.rows.links import Links
 from connectors.sandbox.rows.reader import RecordReader
 from connectors.sandbox.rows.writer import Writer
 from connectors.sandbox.soql.engine import QueryEngine
@@ -31,6 +32,7 @@ from connectors.sandbox.store import Store
 T = TypeVar("T")
 ORG_PREFIX = "00D"
 TOUCH_EVERY_S = 60  # how often a session's last use is written down
+_DEPLOYED = "deployed"  # the setting that names the deployment that counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +81,22 @@ class Org:
         self.uploads = private_dir(folder / "bulk")
         file = folder / "org.sqlite"
         self._sessions = Store(file)  # the event loop's: one indexed read per call
-        metadata = load_metadata()
-        self.views = Views(metadata, self._sessions.deploy(metadata))
-        self._dependents = self.views.dependents()
+        self.packages = private_dir(folder / "packages")
+        self._deployed = private_dir(folder / "deployed")
+        number = int(self._sessions.setting(_DEPLOYED, "0"))
+        tidy(self._deployed, number)
+        source = Source.read(self._deployed, number)
+        metadata = source.load()
+        self._show(source, metadata, self._sessions.deploy(metadata))
         self._writes, self._reads = Store(file), Store(file)
         self._writer = ThreadPoolExecutor(1, "org-writer")
         self._reader = ThreadPoolExecutor(1, "org-reader")
-        self.queries = QueryEngine(self.views)
         self.usage = ApiUsage(options.daily_api_calls, self._sessions.usage(window_start()))
         self.id = org_id(self._sessions)
-        self._readers: dict[tuple[str, str | None], RecordReader] = {}
+        self._readers: dict[tuple[str, str | None], tuple[View, RecordReader]] = {}
         self.apps = AppBook(folder / "apps.json", self._apps_changed)
         self.visits = Visits(self._sessions)
-        minutes = metadata.session_minutes
-        self.logins = LoginDesk(self._sessions, self.id, url, minutes, self.apps.all)
+        self.logins = LoginDesk(self._sessions, self.id, url, self.idle_minutes, self.apps.all)
 
     def close(self) -> None:
         """Finish what is being written and close the files."""
@@ -122,13 +126,63 @@ class Org:
     def writer(self, store: Store, view: View, user: User) -> Writer:
         """Return the write path of one call."""
         key = (view.name, user.permission_set)
-        reader = self._readers.get(key)
-        if reader is None:
-            links = Links(view, self.views.parents(user, view))
-            reader = self._readers[key] = RecordReader(view, links)
+        seen, reader = self._readers.get(key, (None, None))
+        if reader is None or seen is not view:  # a deployment changes what a user sees
+            reader = RecordReader(view)
+            self._readers[key] = view, reader
         now, is_strict = int(time.time()), self.options.refuses_whole
-        dependents = self._dependents
+        dependents = self.views.dependents
         return Writer(store, view, reader, user, now, is_strict, hindrances(), dependents)
+
+    def deploy(
+        self,
+        store: Store,
+        number: int,
+        source: Source,
+        metadata: Metadata,
+        done: Callable[[], None],
+    ) -> None:
+        """Make *source* what is deployed, in one transaction with *done*.
+
+        Runs on the writer's thread; the next call sees the org as it is then.
+
+        Args:
+            store: The writer's.
+            number: Of the deployment.
+            source: What is deployed afterwards.
+            metadata: What that makes.
+            done: Writes down, in the same transaction, that it was done.
+
+        Raises:
+            UnfitRowsError: Rows do not fit the metadata; nothing has changed.
+
+        """
+        with store.transaction():
+            prefixes = store.deploy(metadata, self.metadata)
+            source.write(self._deployed, number)
+            store.set_setting(_DEPLOYED, str(number))
+            done()
+        self._show(source, metadata, prefixes)
+        tidy(self._deployed, number)
+
+    def try_deploy(self, store: Store, metadata: Metadata, done: Callable[[], None]) -> None:
+        """Do what `deploy` does and take it back, all but *done*.
+
+        Raises:
+            UnfitRowsError: Rows do not fit the metadata.
+
+        """
+        with store.transaction():
+            with store.transaction() as change:
+                store.deploy(metadata, self.metadata)
+                change.take_back()
+            done()
+
+    def _show(self, source: Source, metadata: Metadata, prefixes: Mapping[str, str]) -> None:
+        """Let every call from now on see *metadata*; cursors of queries end."""
+        self.source, self.metadata = source, metadata
+        self.views = Views(metadata, prefixes)
+        self.queries = QueryEngine(self.views)
 
     def session(self, token: str) -> Session | None:
         """Return the session of *token* and keep it alive, or None if there is none."""
@@ -150,6 +204,10 @@ class Org:
     def end(self, session: Session) -> None:
         """End a session."""
         sessions.close_session(self._sessions, session.digest)
+
+    def idle_minutes(self, app: str) -> int:
+        """Return how long a session of *app* lives without a call."""
+        return self.metadata.session_minutes.get(app, DEFAULT_SESSION_MINUTES)
 
     def expire_sessions(self, app: str | None) -> int:
         """End all sessions, or those of one app; return how many there were."""

@@ -6,6 +6,7 @@
 from connectors.sandbox import resources as top
 from connectors.sandbox.bulk import resources as bulk
 from connectors.sandbox.composite.resource import post_composite
+from connectors.sandbox.deploys import resource as deploys
 from connectors.sandbox.dispatch import Kind, Route
 from connectors.sandbox.logins import identity
 from connectors.sandbox.logins import resource as logins
@@ -14,10 +15,12 @@ from connectors.sandbox.page import resource as pages
 from connectors.sandbox.page.door import post_enter
 from connectors.sandbox.rows import collection, feeds, keyed
 from connectors.sandbox.rows import resource as rows
-from connectors.sandbox.soap import post_login
+from connectors.sandbox.soap import resource as soap
 from connectors.sandbox.web import api, open_to_all
 
 DATA = r"/services/data/v{version:\d+\.\d}"
+_METADATA_SOAP = "/services/Soap/m/{version}"
+_DEPLOYMENTS = f"{DATA}/metadata/deployRequest"
 _JOBS = f"{DATA}/jobs/ingest"
 _SOBJECT = "/sobjects/{sobject}"
 _COLLECTION = "/composite/sobjects"
@@ -66,7 +69,10 @@ ROUTES = (
     ("POST", "/services/oauth2/revoke", open_to_all(logins.revoke)),
     ("POST", "/services/oauth2/introspect", open_to_all(logins.post_introspect)),
     ("GET", "/.well-known/openid-configuration", open_to_all(logins.get_configuration)),
-    ("POST", "/services/Soap/{api:[cu]}/{version}", post_login),
+    ("POST", "/services/Soap/{api:[cu]}/{version}", soap.post_partner),
+    ("POST", _METADATA_SOAP, soap.post_metadata),
+    ("POST", f"{_METADATA_SOAP}/deployRequest", soap.post_metadata),
+    ("POST", f"{_METADATA_SOAP}/deployRequest/{{id}}", soap.post_metadata),
     ("GET", "/services/oauth2/userinfo", open_to_all(identity.get_userinfo)),
     ("POST", "/services/oauth2/userinfo", open_to_all(identity.get_userinfo)),
     ("GET", "/id/{org}/{user}", open_to_all(identity.get_identity)),
@@ -84,6 +90,9 @@ ROUTES = (
     ("DELETE", f"{_JOBS}/{{id}}", api(bulk.delete_job)),
     ("PUT", f"{_JOBS}/{{id}}/batches", api(bulk.put_data)),
     ("GET", f"{_JOBS}/{{id}}/{{results}}", api(bulk.get_results)),
+    ("POST", _DEPLOYMENTS, api(deploys.post_deployment)),
+    ("GET", f"{_DEPLOYMENTS}/{{id}}", api(deploys.get_deployment)),
+    ("PATCH", f"{_DEPLOYMENTS}/{{id}}", api(deploys.patch_deployment)),
     *((r.method, DATA + r.path, api(r.handler)) for r in PARTS),
     *(("HEAD", DATA + r.path, api(r.handler)) for r in PARTS if r.method == "GET"),
 )

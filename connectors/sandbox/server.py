@@ -15,6 +15,7 @@ from connectors.embedded.files import private_dir
 from connectors.embedded.pki import ensure_ca, ensure_server_certificate
 from connectors.sandbox.accesslog import AccessLog
 from connectors.sandbox.bulk.runner import RUNNER, Runner
+from connectors.sandbox.deploys.runner import DEPLOYER, Deployer
 from connectors.sandbox.dispatch import DISPATCHER, Dispatcher
 from connectors.sandbox.faults.control import add_routes, control_token
 from connectors.sandbox.limits import LongCalls
@@ -76,6 +77,7 @@ def application(org: Org, log: AccessLog) -> web.Application:
     app[ORG], app[LOG], app[LONG_CALLS] = org, log, LongCalls()
     app[DISPATCHER] = Dispatcher.of(PARTS)
     app[RUNNER] = Runner(org)
+    app[DEPLOYER] = Deployer(org)
     app.on_startup.append(_resume_jobs)
     app.on_cleanup.append(_stop_jobs)
     for method, path, handler in ROUTES:
@@ -86,10 +88,12 @@ def application(org: Org, log: AccessLog) -> web.Application:
 
 async def _resume_jobs(app: web.Application) -> None:
     await app[RUNNER].resume()
+    await app[DEPLOYER].resume()
 
 
 async def _stop_jobs(app: web.Application) -> None:
     await app[RUNNER].close()
+    await app[DEPLOYER].close()
 
 
 @contextlib.asynccontextmanager

@@ -13,6 +13,7 @@ from typing import Any
 
 from connectors.embedded.files import PRIVATE_FILE, private_dir
 from connectors.sandbox.access import User
+from connectors.sandbox.deployed.changes import prepare
 from connectors.sandbox.deployed.metadata import Field, Metadata
 from connectors.sandbox.deployed.schema import FOLD, ORG_TABLES, deploy
 from connectors.sandbox.rows.values import Row
@@ -48,6 +49,7 @@ class Store:
         self._db.execute("PRAGMA foreign_keys=ON")
         self._db.create_collation(FOLD, _compare_folded)
         self._db.create_function("fold", 1, _fold, deterministic=True)
+        self._db.executescript(ORG_TABLES)
 
     def close(self) -> None:
         """Close the connection."""
@@ -81,10 +83,20 @@ class Store:
         finally:
             self._db.execute("ROLLBACK")
 
-    def deploy(self, metadata: Metadata) -> dict[str, str]:
-        """Bring the tables up to *metadata* and return the key prefix of each object."""
-        self._db.executescript(ORG_TABLES)
+    def deploy(self, metadata: Metadata, before: Metadata | None = None) -> dict[str, str]:
+        """Bring the tables to *metadata* and return the key prefix of each object.
+
+        Args:
+            metadata: What is deployed now.
+            before: What was; what of it is gone is taken away. None: nothing is.
+
+        Raises:
+            UnfitRowsError: A field cannot be unique, two live rows have the same value.
+
+        """
         with self.transaction():
+            if before is not None:
+                prepare(self._db, before, metadata)
             prefixes = deploy(self._db, metadata)
             self._db.execute("INSERT OR IGNORE INTO users VALUES (1, ?, NULL)", (ADMIN,))
             self.setting("created_at", str(int(time.time())))
@@ -95,6 +107,13 @@ class Store:
         self._db.execute("INSERT OR IGNORE INTO org VALUES (?, ?)", (name, default))
         row = self._db.execute("SELECT value FROM org WHERE name = ?", (name,)).fetchone()
         return str(row[0])
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Store an org setting."""
+        sql = (
+            "INSERT INTO org VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        )
+        self._db.execute(sql, (name, value))
 
     def select(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""

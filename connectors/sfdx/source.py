@@ -8,25 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from connectors.sfdx.components import Component
+from connectors.sfdx.places import PARTS, PLACES, source_path
 from connectors.sfdx.xmlfile import Node, to_xml
 
 API_VERSION = "62.0"
 FOLDER = Path(__file__).parent
 SOURCE, PROJECT = "force-app/main/default", "sfdx-project.json"
-# Type -> (folder, suffix), as both formats have them.
-_PLACES: Mapping[str, tuple[str, str]] = {
-    "CustomObject": ("objects", "object"),
-    "PermissionSet": ("permissionsets", "permissionset"),
-    "ExternalClientApplication": ("externalClientApps", "eca"),
-    "ExtlClntAppOauthSettings": ("extlClntAppOauthSettings", "ecaOauth"),
-    "ExtlClntAppGlobalOauthSettings": ("extlClntAppGlobalOauthSets", "ecaGlblOauth"),
-    "ExtlClntAppOauthConfigurablePolicies": ("extlClntAppOauthPolicies", "ecaOauthPlcy"),
-}
-# Parts of an object: their own files in source, elements of its file in a package.
-_PARTS: Mapping[str, tuple[str, str]] = {
-    "CustomField": ("fields", "field"),
-    "ValidationRule": ("validationRules", "validationRule"),
-}
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the format's first: the same metadata is the same zip
 
 
@@ -41,7 +28,7 @@ def source_files(components: Iterable[Component]) -> Mapping[str, bytes]:
     }
     files = {PROJECT: json.dumps(project, indent=2).encode() + b"\n"}
     for one in components:
-        files[f"{SOURCE}/{_source_path(one)}"] = to_xml(one.kind, one.node)
+        files[f"{SOURCE}/{source_path(one.kind, one.name, one.owner)}"] = to_xml(one.kind, one.node)
     return files
 
 
@@ -70,8 +57,8 @@ def package(components: Sequence[Component]) -> bytes:
     """Return the zip to deploy: ``package.xml`` and the components, objects with their parts."""
     files = {"package.xml": to_xml("Package", _manifest(components))}
     for one in components:
-        if one.kind in _PLACES:
-            folder, suffix = _PLACES[one.kind]
+        if one.kind in PLACES:
+            folder, suffix = PLACES[one.kind]
             files[f"{folder}/{one.name}.{suffix}"] = to_xml(one.kind, _whole(one, components))
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -82,17 +69,8 @@ def package(components: Sequence[Component]) -> bytes:
     return packed.getvalue()
 
 
-def _source_path(one: Component) -> str:
-    if one.kind in _PARTS:
-        folder, suffix = _PARTS[one.kind]
-        return f"objects/{one.owner}/{folder}/{one.name}.{suffix}-meta.xml"
-    folder, suffix = _PLACES[one.kind]
-    inner = f"{one.name}/" if one.kind == "CustomObject" else ""
-    return f"{folder}/{inner}{one.name}.{suffix}-meta.xml"
-
-
 def _manifest(components: Sequence[Component]) -> Mapping[str, Node]:
-    members = {kind: sorted(one.name for one in components if one.kind == kind) for kind in _PLACES}
+    members = {kind: sorted(one.name for one in components if one.kind == kind) for kind in PLACES}
     rows: list[Node] = [
         {"members": members[kind], "name": kind} for kind in sorted(members) if members[kind]
     ]
@@ -103,5 +81,5 @@ def _whole(one: Component, components: Sequence[Component]) -> Mapping[str, Node
     parts: dict[str, list[Node]] = {}
     for part in components:
         if part.owner and part.owner == one.name:
-            parts.setdefault(_PARTS[part.kind][0], []).append(part.node)
+            parts.setdefault(PARTS[part.kind][0], []).append(part.node)
     return {**one.node, **parts}

@@ -1,19 +1,30 @@
 """A job's header against its object: which cell is which field, and what its text means."""
 
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from connectors.sandbox.access import View
 from connectors.sandbox.bulk.jobs import Operation
 from connectors.sandbox.bulk.table import TableError
-from connectors.sandbox.deployed.metadata import Field
+from connectors.sandbox.deployed.metadata import NUMBER_TYPES, Field
 from connectors.sandbox.errors import InvalidValueError, Problem
 from connectors.sandbox.rows.values import coercer
 
 NULL = "#N/A"
-_XSD = {"double": "double", "currency": "double", "datetime": "dateTime", "boolean": "boolean"}
+MAX_HEADER, MAX_COLUMNS = 32_000, 5_000  # characters, and names; Salesforce's limits
+_XSD: Mapping[str, str] = {
+    "int": "int",
+    "double": "double",
+    "currency": "double",
+    "percent": "double",
+    "date": "date",
+    "datetime": "dateTime",
+    "boolean": "boolean",
+}
+_DOUBLES = NUMBER_TYPES - {"int"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _PLAIN, _PLAIN_DIGITS = 3, 7  # Java writes 10**-3 to 10**7 without an exponent
 
@@ -25,37 +36,44 @@ class Column:
     """One column of the CSV.
 
     Attributes:
-        name: The field's canonical name.
+        name: The field's canonical name; of a parent's key with the relationship's before it.
         type: The field's type.
         check: Takes a JSON value of a typed field, or refuses it; None where any text is right.
+        parent: The relationship and the parent's external id, where the column names a parent.
 
     """
 
     name: str
     type: str
     check: Callable[[object], object] | None
+    parent: tuple[str, str] | None = None
 
 
 def columns_of(header: Sequence[str], view: View, operation: Operation) -> tuple[Column, ...]:
-    """Return the columns that *header* names.
+    """Return the columns that *header* names; ``Parent__r.Key__c`` is a parent's external id.
 
     Raises:
         TableError: A name is not a field that the user sees, or comes twice; or a delete names
-            more than the id.
+            more than the id; or it is too long.
 
     """
+    if len(header) > MAX_COLUMNS or len(",".join(header)) > MAX_HEADER:
+        text = (
+            f"InvalidBatch : The header is longer than {MAX_HEADER} characters or names more than"
+            f" {MAX_COLUMNS} fields"
+        )
+        raise TableError(text)
     columns: list[Column] = []
     is_delete = operation in {Operation.DELETE, Operation.HARD_DELETE}
     for name in header:
-        field = view.field(name)
-        if field is None or (is_delete and field.name != "Id"):
-            # also Parent__r.Ext__c: none of these objects has a lookup
+        column = _column(name, view)
+        if column is None or (is_delete and column.name != "Id"):
             text = f"InvalidBatch : Field name not found : {name}"
             raise TableError(text)
-        if any(column.name == field.name for column in columns):
+        if any(other.name == column.name for other in columns):
             text = f"InvalidBatch : Duplicate field name found : {name}"
             raise TableError(text)
-        columns.append(Column(field.name, field.type, _check(field)))
+        columns.append(column)
     if not columns:
         text = "InvalidBatch : The data has no header"
         raise TableError(text)
@@ -78,17 +96,42 @@ def read_record(columns: Sequence[Column], cells: Sequence[str]) -> Record | lis
             except InvalidValueError as exc:
                 if exc.problem.is_parse_error:
                     return [_unreadable(column, text, at)]
-        record[column.name] = value
+        if column.parent is None:
+            record[column.name] = value
+        else:
+            relationship, key = column.parent
+            record[relationship] = None if value is None else {key: value}
     return record
+
+
+def _column(name: str, view: View) -> Column | None:
+    """Return the column that a header's *name* is, None if the user sees nothing of that name."""
+    field = view.field(name)
+    if field is not None:
+        return Column(field.name, field.type, _check(field))
+    head, _, tail = name.partition(".")
+    for reference, parent in view.parents.items():
+        relationship, key = view.fields[reference.lower()].relationship or "", parent.field(tail)
+        if relationship.lower() == head.lower() and key is not None and key.is_external_id:
+            names = relationship, key.name
+            return Column(".".join(names), key.type, _check(key), names)
+    return None
 
 
 def normalised(column: Column, text: str) -> str:
     """Return a cell as results repeat it: numbers as Java writes a double."""
-    if column.type not in {"double", "currency"} or _NUMBER.fullmatch(text) is None:
+    if column.type not in _DOUBLES or _NUMBER.fullmatch(text) is None:
         return text
-    number = Decimal(repr(float(text)))
-    if not number.is_finite():
-        return text
+    value = float(text)
+    return java_double(value) if math.isfinite(value) else text
+
+
+def java_double(value: float) -> str:
+    """Return a finite number as Java's ``Double.toString`` writes it, and with it the Bulk API.
+
+    Source: Java SE API, "Double.toString".
+    """
+    number = Decimal(repr(value))
     if number.is_zero() or -_PLAIN <= number.adjusted() < _PLAIN_DIGITS:
         plain = f"{number:f}"
         return plain if "." in plain else f"{plain}.0"

@@ -164,9 +164,11 @@ def _is_fixed(field: Field) -> bool:
 
 
 def _is_nillable(field: Field) -> bool:
+    if field.is_required or field.display_format is not None:
+        return False
     if field.name == "Name":
-        return not field.is_required and field.display_format is None
-    return not (field.is_required or field.type == "boolean" or field.name in SYSTEM_NAMES)
+        return True
+    return not (field.type == "boolean" or field.name in SYSTEM_NAMES)
 
 
 def _is_defaulted(field: Field) -> bool:

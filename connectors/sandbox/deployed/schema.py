@@ -42,6 +42,16 @@ CREATE TABLE IF NOT EXISTS bulk_results (
     job INTEGER NOT NULL REFERENCES bulk_jobs, start INTEGER NOT NULL, length INTEGER NOT NULL,
     id TEXT NOT NULL, created INTEGER NOT NULL, error TEXT,
     PRIMARY KEY (job, start)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS deployments (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, user INTEGER NOT NULL REFERENCES users,
+    options TEXT NOT NULL, state TEXT NOT NULL,
+    created_at INTEGER NOT NULL, started_at INTEGER, changed_at INTEGER NOT NULL,
+    ended_at INTEGER, total INTEGER NOT NULL DEFAULT 0, deployed INTEGER NOT NULL DEFAULT 0,
+    failed INTEGER NOT NULL DEFAULT 0, details TEXT NOT NULL DEFAULT '{}',
+    cancelled_by INTEGER);
+CREATE TABLE IF NOT EXISTS retrieves (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, user INTEGER NOT NULL REFERENCES users,
+    result TEXT NOT NULL, zip BLOB NOT NULL, created_at INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS api_calls (
     app TEXT NOT NULL, minute INTEGER NOT NULL, calls INTEGER NOT NULL,
     PRIMARY KEY (app, minute)) WITHOUT ROWID;
@@ -66,8 +76,8 @@ _TYPES: Mapping[str, str] = {
 def deploy(db: sqlite3.Connection, metadata: Metadata) -> dict[str, str]:
     """Make the tables and columns that *metadata* has and *db* lacks; return the key prefixes.
 
-    Nothing is ever removed: rows of an earlier deployment keep their ids and values. Runs
-    inside the caller's transaction.
+    Nothing is removed: rows of an earlier deployment keep their ids and values. What is taken
+    away on purpose `changes.prepare` removes before. Runs inside the caller's transaction.
     """
     prefixes: dict[str, str] = dict(db.execute("SELECT name, prefix FROM objects"))
     for sobject in metadata.objects.values():

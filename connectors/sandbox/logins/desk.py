@@ -1,12 +1,11 @@
 """Where logins are asked for: every flow of the token endpoint, introspection and revocation."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from connectors.sandbox.access import User
-from connectors.sandbox.deployed.source import DEFAULT_SESSION_MINUTES
 from connectors.sandbox.logins import sessions
 from connectors.sandbox.logins.apps import RegisteredApp
 from connectors.sandbox.logins.codes import REFRESH_SCOPES, Callback, Codes, Wish
@@ -48,7 +47,7 @@ class LoginDesk:
         store: Store,
         org: str,
         url: str,
-        minutes: Mapping[str, int],
+        idle_minutes: Callable[[str], int],
         apps: Callable[[], Sequence[RegisteredApp]],
     ) -> None:
         """Let the registered apps in.
@@ -57,13 +56,13 @@ class LoginDesk:
             store: Where sessions are kept.
             org: The org's id.
             url: Its My Domain URL.
-            minutes: Inactivity time-out by app.
+            idle_minutes: Returns the inactivity time-out of an app.
             apps: Returns every registered app.
 
         """
         self.issuer = Issuer(org, url, store.setting("secret", secrets.token_hex(32)))
         self._store = store
-        self._minutes = minutes
+        self._idle_minutes = idle_minutes
         self._apps = apps
         self._codes = Codes()
         self._rate = LoginRate()
@@ -168,7 +167,7 @@ class LoginDesk:
         """Open a session of its own: that two logins share one is documented as "may"."""
         if not self._rate.admit(login.user.username):
             raise OAuthError(*_RATE)
-        minutes = self._minutes.get(login.app.name, DEFAULT_SESSION_MINUTES)
+        minutes = self._idle_minutes(login.app.name)
         token = sessions.open_session(
             self._store,
             self.issuer.org,

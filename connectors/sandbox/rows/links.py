@@ -4,7 +4,7 @@ Source: REST API, "Insert or Update (Upsert) a Record Using an External ID": a r
 name holds an object with the parent's external id; SOAP API, StatusCode.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from connectors.sandbox.access import User, View
@@ -46,16 +46,9 @@ Read = Checked | Linked
 class Links:
     """The references of one object, as users with one permission set see them."""
 
-    def __init__(self, view: View, parents: Mapping[str, View]) -> None:
-        """Prepare the references of *view*.
-
-        Args:
-            view: The object.
-            parents: The objects that its references point at, by the references' names; one
-                that is missing the user cannot see.
-
-        """
-        self._parents = parents
+    def __init__(self, view: View) -> None:
+        """Prepare the references of *view*."""
+        self._parents = view.parents
         self._fields = [f for f in view.fields.values() if f.references and f.name in view.editable]
         self._coercers: dict[tuple[str, str], Coerce] = {}
 

@@ -30,9 +30,9 @@ class RecordReader:
 
     """
 
-    def __init__(self, view: View, links: Links) -> None:
-        """Prepare the rules of every field of *view*, whose references are *links*."""
-        self.links = links
+    def __init__(self, view: View) -> None:
+        """Prepare the rules of every field of *view*."""
+        self.links = Links(view)
         self._sobject = view.name
         self.names = Names(view.sobject)
         self._columns = {
@@ -48,7 +48,8 @@ class RecordReader:
         self.fixed = tuple(
             f.name for f in view.sobject.fields if f.is_master and not f.is_reparentable
         )
-        self.required = tuple(f.name for f in view.sobject.fields if f.is_required)
+        fields = view.sobject.fields if view.sobject.rows is None else ()  # else nobody writes it
+        self.required = tuple(f.name for f in fields if f.is_required)
 
     def read(self, record: Mapping[str, object], body: str) -> Read:
         """Return the row that *record* sets, by canonical name, or what is wrong with it.

@@ -33,6 +33,7 @@ _EMAIL = re.compile(
     r"[\w!#$%&'*/=?^+`{|}~-]+(\.[\w!#$%&'*/=?^+`{|}~-]+)*"
     r"@([^\W_]([\w-]*[^\W_])?\.)+[^\W_]([\w-]*[^\W_])?"
 )
+_WHOLE = re.compile(r"-?\d+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _FIRST_YEAR, _LAST_YEAR = 1700, 4000  # what a DateTime field holds
 _MAX_EXPONENT = 400  # beyond any field; keeps a hostile 1e999999 from becoming digits
@@ -51,7 +52,7 @@ def coercer(field: Field) -> Coerce:
         "url": _text,
         "email": _email,
         "picklist": _picklist,
-        "int": _number,
+        "int": _whole,
         "double": _number,
         "currency": _number,
         "percent": _number,
@@ -181,6 +182,18 @@ def _number(field: Field) -> Coerce:
             text = f"{label}: value outside of valid range on numeric field: {value}"
             raise InvalidValueError(Problem("NUMBER_OUTSIDE_VALID_RANGE", text, (name,)))
         return stored
+
+    return coerce
+
+
+def _whole(field: Field) -> Coerce:
+    takes = _number(field)
+
+    def coerce(value: object) -> Stored:
+        is_digits = isinstance(value, str) and _WHOLE.fullmatch(value) is not None
+        if value is None or value == "" or is_digits or type(value) is int:
+            return takes(value)
+        raise wrong_json(value, "int")
 
     return coerce
 

@@ -164,6 +164,12 @@ def module_org(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrg]
     running.stop()
 
 
+@pytest.fixture(scope="module")
+def module_admin(module_org: RunningOrg) -> Client:
+    """Open the administrator's session in the module's org."""
+    return module_org.login()
+
+
 @pytest.fixture(scope="session")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrg]:
     """Start an org with a control path that the tests of faults share."""

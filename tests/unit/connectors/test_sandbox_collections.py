@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from connectors.sandbox.access import User, View, Views
 from connectors.sandbox.deployed.metadata import Field
 from connectors.sandbox.deployed.source import load_metadata
-from connectors.sandbox.rows.links import Links
 from connectors.sandbox.rows.reader import RecordReader, Row
 from connectors.sandbox.rows.writer import Writer
 from connectors.sandbox.store import Store
@@ -42,13 +41,10 @@ def store(tmp_path: Path) -> Iterator[FailingStore]:
 
 
 def writer(store: Store, user: User = ADMIN) -> tuple[Writer, Field]:
-    views = Views(METADATA, store.deploy(METADATA))
-    view: View = views.get(user, "Commerce_Order__c")
+    view: View = Views(METADATA, store.deploy(METADATA)).get(user, "Commerce_Order__c")
     key = view.field(KEY)
     assert key is not None
-    return Writer(
-        store, view, RecordReader(view, Links(view, views.parents(user, view))), user, now=1
-    ), key
+    return Writer(store, view, RecordReader(view), user, now=1), key
 
 
 def rows(store: Store) -> dict[str, str | None]:

@@ -11,7 +11,6 @@ from connectors.sandbox.access import view_of
 from connectors.sandbox.deployed.describe import describe
 from connectors.sandbox.deployed.source import SFDX, load_metadata
 from connectors.sandbox.errors import Problem
-from connectors.sandbox.rows.links import Links
 from connectors.sandbox.rows.reader import RecordReader
 from residency.regions import load_regions
 
@@ -113,7 +112,7 @@ def test_an_unreadable_field_does_not_exist_and_a_read_only_one_cannot_be_set() 
     )
     view = view_of(METADATA.objects["Commerce_Order__c"], "a02", permissions)
     assert view is not None
-    reader = RecordReader(view, Links(view, {}))
+    reader = RecordReader(view)
 
     unseen = reader.read({"Total__c": 1}, "")
     refused = reader.read({"currency__c": "EUR", "Status__c": "placed"}, "")

@@ -11,7 +11,6 @@ from connectors.sandbox.access import User, Views
 from connectors.sandbox.deployed.metadata import Field, Metadata, SObject
 from connectors.sandbox.deployed.source import SFDX, load_metadata
 from connectors.sandbox.errors import Problem
-from connectors.sandbox.rows.links import Links
 from connectors.sandbox.rows.reader import RecordReader
 from connectors.sandbox.rows.writer import Outcome, Writer
 from connectors.sandbox.store import Store
@@ -52,15 +51,8 @@ class Org:
     """A writer over one object of *metadata*."""
 
     def __init__(self, store: Store, metadata: Metadata = METADATA) -> None:
-        views = Views(metadata, store.deploy(metadata))
-        self.view = views.get(ADMIN, ORDER)
-        self.writer = Writer(
-            store,
-            self.view,
-            RecordReader(self.view, Links(self.view, views.parents(ADMIN, self.view))),
-            ADMIN,
-            now=1,
-        )
+        self.view = Views(metadata, store.deploy(metadata)).get(ADMIN, ORDER)
+        self.writer = Writer(store, self.view, RecordReader(self.view), ADMIN, now=1)
         self.store = store
 
     def upsert(

@@ -1,0 +1,1 @@
+"""The Metadata API: packages deployed into the running org, and retrieved from it."""
