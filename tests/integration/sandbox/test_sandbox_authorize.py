@@ -203,6 +203,26 @@ def test_a_session_without_the_api_scope_is_not_valid_for_the_rest_api(
     assert userinfo.status_code == 200
 
 
+def test_nor_for_the_soap_api(running: Any, person: Person) -> None:
+    def user_info(scope: str) -> Any:
+        answer = running.post_token(token_form(person.code(scope=scope)))
+        envelope = (
+            '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"'
+            ' xmlns:p="urn:partner.soap.sforce.com"><e:Header><p:SessionHeader><p:sessionId>'
+            f"{answer.json()['access_token']}</p:sessionId></p:SessionHeader></e:Header>"
+            "<e:Body><p:getUserInfo/></e:Body></e:Envelope>"
+        )
+        headers = {"Content-Type": "text/xml", "SOAPAction": '""'}
+        url = f"{running.url}/services/Soap/u/62.0"
+        return person.browser.post(url, data=envelope, headers=headers, timeout=30)
+
+    refused, shown = user_info("id"), user_info("api")
+
+    assert refused.status_code == 500
+    assert "INVALID_SESSION_ID" in refused.text
+    assert shown.status_code == 200
+
+
 def test_a_code_is_good_once(running: Any, person: Person) -> None:
     form = token_form(person.code())
 
