@@ -4,6 +4,7 @@
 """
 
 from connectors.sandbox import resources as top
+from connectors.sandbox.bulk import first
 from connectors.sandbox.bulk import resources as bulk
 from connectors.sandbox.composite.resource import post_composite
 from connectors.sandbox.deploys import resource as deploys
@@ -68,6 +69,7 @@ ROUTES = (
     ("GET", "/services/oauth2/revoke", open_to_all(logins.revoke)),
     ("POST", "/services/oauth2/revoke", open_to_all(logins.revoke)),
     ("POST", "/services/oauth2/introspect", open_to_all(logins.post_introspect)),
+    ("*", "/services/async/{version}/{rest:.+}", open_to_all(first.refuse)),
     ("GET", "/.well-known/openid-configuration", open_to_all(logins.get_configuration)),
     ("POST", "/services/Soap/{api:[cu]}/{version}", soap.post_partner),
     ("POST", _METADATA_SOAP, soap.post_metadata),
