@@ -3,26 +3,36 @@
 import json
 import re
 import time
+from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
 from connectors.sandbox.faults.acts import FAULT_KEY
 
 APP_KEY = "homeport.app"  # where a request keeps the app it came through
+PAGE_APP = "page"  # the app of the org's pages, which do not show their own calls
+KEPT_CALLS = 200  # of them the pages show the last
 _SHOWN = frozenset({"version", "sobject", "field", "slash"})  # parts of a path that name metadata
 # as a client may name itself in Sforce-Call-Options; a token or an address does not look like this
 _CLIENT = re.compile(r"(?:^|,)\s*client\s*=\s*([\w./ -]{1,40}?)\s*(?:,|$)", re.ASCII)
 
 
 class AccessLog:
-    """Writes the lines."""
+    """Writes the lines.
+
+    Attributes:
+        recent: The last calls, oldest first, as they are written.
+
+    """
 
     def __init__(self, file: Path) -> None:
         """Append to *file*."""
         self._out = file.open("a", buffering=1, encoding="utf-8")
         file.chmod(0o600)
+        self.recent: deque[dict[str, Any]] = deque(maxlen=KEPT_CALLS)
 
     def close(self) -> None:
         """Close the file."""
@@ -41,6 +51,8 @@ class AccessLog:
             "ms": round((time.monotonic() - started) * 1000, 1),
         }
         self._out.write(json.dumps(line) + "\n")
+        if line["app"] != PAGE_APP:
+            self.recent.append(line)
 
 
 def client_of(options: str) -> str | None:

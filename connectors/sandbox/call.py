@@ -146,10 +146,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a handler answers; without a document or lines there is no body.
+    """What a handler answers; without a document, lines or text there is no body.
 
     Attributes:
         lines: The body of an answer that is CSV, in pieces.
+        text: The body of an answer that is plain text.
 
     """
 
@@ -157,6 +158,7 @@ class Answer:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     lines: AsyncIterator[bytes] | None = None
+    text: str | None = None
 
 
 Handler = Callable[[Call], Awaitable[Answer]]

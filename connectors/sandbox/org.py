@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,17 +17,13 @@ from connectors.sandbox.deployed.source import DEFAULT_SESSION_MINUTES
 from connectors.sandbox.deploys.source import Source, tidy
 from connectors.sandbox.faults.book import Faults
 from connectors.sandbox.faults.hindrances import hindrances
-from connectors.sandbox.ids import USER_PREFIX, record_id
+from connectors.sandbox.ids import record_id
 from connectors.sandbox.limits import DAILY_API_CALLS, ApiUsage, window_start
+from connectors.sandbox.logins import sessions
 from connectors.sandbox.logins.apps import CLI_APP, AppBook, RegisteredApp
-from connectors.sandbox.logins.oauth import (
-    OAuthError,
-    TokenRequest,
-    digest,
-    new_token,
-    token_answer,
-    verify,
-)
+from connectors.sandbox.logins.desk import LoginDesk
+from connectors.sandbox.logins.tokens import digest
+from connectors.sandbox.page.keys import Visits
 from connectors.sandbox.rows.reader import RecordReader
 from connectors.sandbox.rows.writer import Writer
 from connectors.sandbox.soql.engine import QueryEngine
@@ -37,7 +32,6 @@ from connectors.sandbox.store import Store
 T = TypeVar("T")
 ORG_PREFIX = "00D"
 TOUCH_EVERY_S = 60  # how often a session's last use is written down
-SECONDS_PER_MINUTE = 60
 _DEPLOYED = "deployed"  # the setting that names the deployment that counts
 
 
@@ -64,6 +58,7 @@ class Session:
     """Who is calling, and through which app.
 
     Attributes:
+        has_api: It may be used with the REST API.
         daily_calls: The app's own limit of API calls, None if it has none.
 
     """
@@ -71,6 +66,7 @@ class Session:
     user: User
     app: str
     digest: bytes
+    has_api: bool = True
     daily_calls: int | None = None
 
 
@@ -97,9 +93,10 @@ class Org:
         self._reader = ThreadPoolExecutor(1, "org-reader")
         self.usage = ApiUsage(options.daily_api_calls, self._sessions.usage(window_start()))
         self.id = org_id(self._sessions)
-        self._secret = self._sessions.setting("secret", secrets.token_hex(32))
         self._readers: dict[tuple[str, str | None], tuple[View, RecordReader]] = {}
         self.apps = AppBook(folder / "apps.json", self._apps_changed)
+        self.visits = Visits(self._sessions)
+        self.logins = LoginDesk(self._sessions, self.id, url, self.idle_minutes, self.apps.all)
 
     def close(self) -> None:
         """Finish what is being written and close the files."""
@@ -186,62 +183,39 @@ class Org:
         self.source, self.metadata = source, metadata
         self.views = Views(metadata, prefixes)
         self.queries = QueryEngine(self.views)
-        self._minutes = metadata.session_minutes
-
-    def login(self, request: TokenRequest) -> dict[str, str]:
-        """Return the answer to a token request.
-
-        Raises:
-            OAuthError: The login is refused.
-
-        """
-        apps = self.apps.all()
-        users = {row[0] for row in self._sessions.select("SELECT username FROM users")}
-        now = datetime.now(UTC)
-        app, username = verify(request, apps, users, self._audiences(), now)
-        user = self._sessions.user(username)
-        if user is None:
-            error, text = "invalid_grant", "inactive user"
-            raise OAuthError(error, text)
-        token = open_session(self._sessions, self.id, user, app.name, self.idle_minutes(app.name))
-        return token_answer(token, self.url, self.identity(user), self._secret, now)
 
     def session(self, token: str) -> Session | None:
         """Return the session of *token* and keep it alive, or None if there is none."""
         key = digest(token)
-        row = self._sessions.session(key)
-        if row is None:
+        found = sessions.find_session(self._sessions, key)
+        if found is None:
             return None
-        user, name, idle_s, used_at = row
-        app = self.apps.find(name)
-        if name != CLI_APP and (app is None or app.blocked):
+        app = self.apps.find(found.app)
+        if found.app != CLI_APP and (app is None or app.blocked):
             return None
         now = int(time.time())
-        if now - used_at > idle_s:
+        if found.is_over(now):
             return None
-        if now - used_at >= TOUCH_EVERY_S:
-            self._writer.submit(self._writes.touch_session, key, now)
-        return Session(user, name, key, None if app is None else app.daily_calls)
+        if now - found.used_at >= TOUCH_EVERY_S:
+            self._writer.submit(sessions.touch_session, self._writes, key, now)
+        daily_calls = None if app is None else app.daily_calls
+        return Session(found.user, found.app, key, found.has_api, daily_calls)
 
     def end(self, session: Session) -> None:
         """End a session."""
-        self._sessions.close_session(session.digest)
+        sessions.close_session(self._sessions, session.digest)
 
     def idle_minutes(self, app: str) -> int:
         """Return how long a session of *app* lives without a call."""
-        return self._minutes.get(app, DEFAULT_SESSION_MINUTES)
-
-    def revoke(self, token: str) -> bool:
-        """End the session of *token*; return whether there was one."""
-        return self._sessions.close_session(digest(token))
+        return self.metadata.session_minutes.get(app, DEFAULT_SESSION_MINUTES)
 
     def expire_sessions(self, app: str | None) -> int:
         """End all sessions, or those of one app; return how many there were."""
-        return self._sessions.close_sessions(app)
+        return sessions.close_sessions(self._sessions, app)
 
     def identity(self, user: User) -> str:
         """Return the user's identity URL."""
-        return f"{self.url}/id/{self.id}/{record_id(USER_PREFIX, user.sequence)}"
+        return self.logins.issuer.identity(user)
 
     def save_usage(self) -> None:
         """Write down the API calls counted since the last time."""
@@ -255,19 +229,9 @@ class Org:
             self._sessions.sync_users((u, app.permission_set) for app in apps for u in app.users())
         for app in apps:
             if app.blocked:
-                self._sessions.close_sessions(app.name)
-
-    def _audiences(self) -> tuple[str, str]:
-        return self.url, self.url.replace("127.0.0.1", "localhost")
+                sessions.close_sessions(self._sessions, app.name)
 
 
 def org_id(store: Store) -> str:
     """Return the org's id, 18 characters, chosen when the org was made."""
     return record_id(ORG_PREFIX, int(store.setting("sequence", str(secrets.randbits(48)))))
-
-
-def open_session(store: Store, org: str, user: User, app: str, minutes: int) -> str:
-    """Return the token of a new session of *user*."""
-    token = new_token(org)
-    store.open_session(digest(token), user, app, minutes * SECONDS_PER_MINUTE)
-    return token

@@ -4,6 +4,7 @@
 """
 
 from connectors.sandbox import resources as top
+from connectors.sandbox.bulk import first
 from connectors.sandbox.bulk import resources as bulk
 from connectors.sandbox.composite.batch import post_batch
 from connectors.sandbox.composite.graph import post_graph
@@ -11,7 +12,11 @@ from connectors.sandbox.composite.resource import get_composite, post_composite
 from connectors.sandbox.composite.tree import post_tree
 from connectors.sandbox.deploys import resource as deploys
 from connectors.sandbox.dispatch import Kind, Route
+from connectors.sandbox.logins import identity
 from connectors.sandbox.logins import resource as logins
+from connectors.sandbox.logins.authorize import authorize
+from connectors.sandbox.page import resource as pages
+from connectors.sandbox.page.door import post_enter
 from connectors.sandbox.rows import collection, feeds, keyed
 from connectors.sandbox.rows import resource as rows
 from connectors.sandbox.soap import resource as soap
@@ -59,14 +64,25 @@ PARTS = (
 
 ROUTES = (
     ("GET", "/services/data", open_to_all(top.get_versions)),
+    ("GET", "/", pages.get_home),
+    ("GET", "/calls", pages.get_calls),
+    ("GET", "/objects/{sobject}", pages.get_object),
+    ("POST", "/enter", post_enter),
+    ("GET", "/services/oauth2/authorize", authorize),
+    ("POST", "/services/oauth2/authorize", authorize),
     ("POST", "/services/oauth2/token", open_to_all(logins.post_token, has_faults=True)),
-    ("POST", "/services/oauth2/revoke", open_to_all(logins.post_revoke)),
+    ("GET", "/services/oauth2/revoke", open_to_all(logins.revoke)),
+    ("POST", "/services/oauth2/revoke", open_to_all(logins.revoke)),
+    ("POST", "/services/oauth2/introspect", open_to_all(logins.post_introspect)),
+    ("*", "/services/async/{version}/{rest:.+}", open_to_all(first.refuse)),
+    ("GET", "/.well-known/openid-configuration", open_to_all(logins.get_configuration)),
     ("POST", "/services/Soap/{api:[cu]}/{version}", soap.post_partner),
     ("POST", _METADATA_SOAP, soap.post_metadata),
     ("POST", f"{_METADATA_SOAP}/deployRequest", soap.post_metadata),
     ("POST", f"{_METADATA_SOAP}/deployRequest/{{id}}", soap.post_metadata),
-    ("GET", "/services/oauth2/userinfo", open_to_all(logins.get_userinfo)),
-    ("GET", "/id/{org}/{user}", open_to_all(logins.get_identity)),
+    ("GET", "/services/oauth2/userinfo", open_to_all(identity.get_userinfo)),
+    ("POST", "/services/oauth2/userinfo", open_to_all(identity.get_userinfo)),
+    ("GET", "/id/{org}/{user}", open_to_all(identity.get_identity)),
     ("GET", DATA, api(top.get_resources)),
     ("HEAD", DATA, api(top.get_resources)),
     ("GET", f"{DATA}/recent", api(top.get_recent)),

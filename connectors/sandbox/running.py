@@ -14,7 +14,9 @@ import psutil
 from connectors.embedded.files import read_json, write_json
 from connectors.sandbox.deployed.source import DEFAULT_SESSION_MINUTES
 from connectors.sandbox.logins.apps import CLI_APP, read_apps
-from connectors.sandbox.org import open_session, org_id
+from connectors.sandbox.logins.sessions import FULL_SCOPE, close_sessions, open_session
+from connectors.sandbox.org import org_id
+from connectors.sandbox.page.keys import new_link_key
 from connectors.sandbox.store import Store
 from schemas.errors import HomeportError, SetupError
 
@@ -70,10 +72,27 @@ def issue_token(home: Path, port: int, username: str) -> dict[str, str]:
             names = ", ".join(r[0] for r in store.select("SELECT username FROM users"))
             msg = f"the test org has no such user; it has {names}"
             raise UnknownUserError(msg)
-        token = open_session(store, org_id(store), user, CLI_APP, DEFAULT_SESSION_MINUTES)
+        org, minutes = org_id(store), DEFAULT_SESSION_MINUTES
+        token = open_session(store, org, user, CLI_APP, minutes, scope=FULL_SCOPE)
     finally:
         store.close()
     return {"access_token": token, "instance_url": url}
+
+
+def page_link(home: Path, port: int) -> dict[str, str]:
+    """Return ``url``, which opens the pages of the org on *port* once, and its ``key``.
+
+    Raises:
+        SetupError: No org of this home runs on that port.
+
+    """
+    url = instance_url(home, port)
+    store = Store(home / "sandbox/org.sqlite")
+    try:
+        key = new_link_key(store)
+    finally:
+        store.close()
+    return {"url": f"{url}/?key={key}", "key": key}
 
 
 def end_sessions(home: Path, app: str) -> int:
@@ -83,7 +102,7 @@ def end_sessions(home: Path, app: str) -> int:
         return 0
     store = Store(file)
     try:
-        return store.close_sessions(app)
+        return close_sessions(store, app)
     finally:
         store.close()
 

@@ -237,38 +237,6 @@ class Store:
         row = self._db.execute(sql, (sequence,)).fetchone()
         return None if row is None else User(*row)
 
-    def open_session(self, digest: bytes, user: User, app: str, idle_s: int) -> None:
-        """Store a session that ends *idle_s* seconds after its last use."""
-        now = int(time.time())
-        with self.transaction():
-            self._db.execute("DELETE FROM sessions WHERE used_at + idle_s < ?", (now,))
-            self._db.execute(
-                "INSERT INTO sessions VALUES (?, ?, ?, ?, ?)",
-                (digest, user.sequence, app, idle_s, now),
-            )
-
-    def session(self, digest: bytes) -> tuple[User, str, int, int] | None:
-        """Return (user, app, idle seconds, last use) of a session, expired or not."""
-        sql = (
-            "SELECT u.sequence, u.username, u.permission_set, s.app, s.idle_s, s.used_at"
-            " FROM sessions s JOIN users u ON u.sequence = s.user WHERE s.digest = ?"
-        )
-        row = self._db.execute(sql, (digest,)).fetchone()
-        return None if row is None else (User(*row[:3]), *row[3:])
-
-    def touch_session(self, digest: bytes, now: int) -> None:
-        """Note a use of the session at *now*, seconds since 1970."""
-        self._db.execute("UPDATE sessions SET used_at = ? WHERE digest = ?", (now, digest))
-
-    def close_session(self, digest: bytes) -> bool:
-        """End a session; return whether there was one."""
-        return self._db.execute("DELETE FROM sessions WHERE digest = ?", (digest,)).rowcount > 0
-
-    def close_sessions(self, app: str | None) -> int:
-        """End all sessions, or those of the app of that name; return how many there were."""
-        sql = "DELETE FROM sessions WHERE ?1 IS NULL OR app = ?1"
-        return self._db.execute(sql, (app,)).rowcount
-
     def add_usage(self, calls: Mapping[tuple[str, int], int]) -> None:
         """Add API calls, by app and minute since 1970."""
         with self.transaction():

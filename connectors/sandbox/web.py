@@ -66,6 +66,8 @@ def api(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamRespons
         org = request.app[ORG]
         version = check_version(request.match_info["version"])
         session = authenticate(request)
+        if not session.has_api:
+            raise refuse(401, "INVALID_SESSION_ID", _SCOPE_TEXT)
         is_within = org.usage.count(session.app, session.daily_calls)
         usage = org.usage.header(session.app, session.daily_calls)
         common = {"Sforce-Limit-Info": usage} | warning(version)
@@ -168,6 +170,9 @@ def authenticate(request: web.Request) -> Session:
     return session
 
 
+_SCOPE_TEXT = "This session is not valid for use with the REST API"
+
+
 async def _respond(request: web.Request, answer: Answer) -> web.StreamResponse:
     if answer.lines is not None:
         return await _stream(request, answer.lines, answer.headers)
@@ -177,6 +182,9 @@ async def _respond(request: web.Request, answer: Answer) -> web.StreamResponse:
 def _whole(request: web.Request, answer: Answer) -> web.Response:
     headers = {"Cache-Control": "no-cache,must-revalidate,max-age=0,no-store,private"}
     headers |= answer.headers
+    if answer.text is not None:
+        headers["Content-Type"] = "text/plain;charset=UTF-8"
+        return web.Response(status=answer.status, headers=headers, text=answer.text)
     if answer.document is None:
         return web.Response(status=answer.status, headers=headers)
     is_pretty = request.headers.get("X-PrettyPrint", "").lower() in {"1", "true"}

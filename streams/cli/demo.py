@@ -13,6 +13,7 @@ import orjson
 from residency.regions import load_regions
 from streams.cli import EXIT_WRONG
 from streams.cli.options import home_option, json_option
+from streams.cli.processes import org_page
 from streams.cli.stack import parse_regions
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def _tell(outcome: "Outcome", seed: int, home: Path) -> None:
     from rich.console import Console  # noqa: PLC0415, slow to import
     from rich.table import Table  # noqa: PLC0415
 
+    from connectors.embedded.stack import Stack  # noqa: PLC0415, so is this
+
     console = Console()
     told = outcome.to_json()
     table = Table("records", *outcome.regions, "all", title="What became of every record")
@@ -98,6 +101,7 @@ def _tell(outcome: "Outcome", seed: int, home: Path) -> None:
         else "the search is blind in places",
         "time": f"{told['seconds']} s, {told['setup_seconds']} of them starting; seed {seed}",
     }
+    lines["look at it"] = org_page(home, Stack(home).status())
     for region, report in outcome.ledgers.items():
         state = "verifies" if report.verified else "DOES NOT VERIFY"
         lines[f"ledger {region}"] = f"{state}: {report.size} leaves, {home}/{region}/ledger"

@@ -29,6 +29,16 @@ def gateways(home: Path, rows: "Iterable[ProcessStatus]") -> dict[str, str]:
     return found
 
 
+def org_page(home: Path, rows: "Iterable[ProcessStatus]") -> str:
+    """Return the commands that open the test org's pages; where it does not run, start it, too."""
+    from connectors.embedded.services import ORG  # noqa: PLC0415 - heavy
+
+    port = next((row.port for row in rows if row.name == ORG and row.pid is not None), None)
+    if port is None:
+        return f"homeport sandbox --home {home}, and beside it homeport sandbox page --home {home}"
+    return f"homeport sandbox page --port {port} --home {home}"
+
+
 def health(rows: "Iterable[ProcessStatus]") -> dict[str, dict[str, Any]]:
     """Return what the health pages say that go into the table, by process that is ready.
 

@@ -135,3 +135,34 @@ def token(*, port: int, user: str, home: Path, as_json: bool) -> None:
 
     answer = issue_token(home, port, user)
     click.echo(json.dumps(answer) if as_json else answer["access_token"])
+
+
+@sandbox.command()
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port that the test org runs on.",
+)
+@home_option
+@json_option
+def page(*, port: int, home: Path, as_json: bool) -> None:
+    """Print a link to the running test org's pages: records, calls, limits, fields.
+
+    The link works once, within ten minutes, and leaves the browser a cookie for twelve hours.
+    Whoever may read the home folder gets one, and nobody else: the pages show what rows hold.
+    A browser warns of the org's certificate unless it trusts HOME/ca/ca.pem. Where an app sends
+    a browser to the org to be allowed, the page asks for the same key.
+
+    \b
+    Example:
+      homeport sandbox page --port 7120
+      https://127.0.0.1:7120/?key=...
+
+    Exit codes: 0 fine, 3 no test org of this home runs on that port.
+    """
+    from connectors.sandbox.running import page_link  # noqa: PLC0415 -- late, for --help
+
+    answer = page_link(home, port)
+    click.echo(json.dumps(answer) if as_json else answer["url"])

@@ -1,6 +1,7 @@
 """``homeport sandbox app``: what an administrator does to the test org's External Client Apps."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +15,16 @@ if TYPE_CHECKING:
 
     from connectors.sandbox.logins.apps import RegisteredApp
 
+# no blanks, no fragment, and nothing that ends a word of a security policy
+_CALLBACK = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:[\w.~:/?\[\]@!$&()*+=%-]+", re.ASCII)
+
 
 @click.group()
 def app() -> None:
     """List the test org's External Client Apps; block one, limit it, give it a secret.
 
-    A running org follows at once. Exit codes: 0 fine, 1 no such app, 3 the home cannot be used.
+    A running org follows at once. Exit codes: 0 fine, 1 no such app or a name that is taken,
+    3 the home cannot be used.
 
     \b
     Example:
@@ -39,7 +44,7 @@ def list_apps(*, home: Path, as_json: bool) -> None:
     Example:
       homeport sandbox app list --json
     """
-    from connectors.sandbox.logins.apps import read_apps  # noqa: PLC0415 -- late, for --help
+    from connectors.sandbox.logins.apps import known_apps  # noqa: PLC0415 -- late, for --help
 
     rows = [
         {
@@ -48,8 +53,9 @@ def list_apps(*, home: Path, as_json: bool) -> None:
             "blocked": one.blocked,
             "daily_calls": one.daily_calls,
             "execution_user": one.execution_user if one.has_client_credentials else None,
+            "callback_url": one.callback_url,
         }
-        for one in read_apps(home / "sandbox/apps.json")
+        for one in known_apps(home / "sandbox/apps.json")
     ]
     if as_json:
         click.echo(json.dumps(rows))
@@ -57,7 +63,8 @@ def list_apps(*, home: Path, as_json: bool) -> None:
     for row in rows:
         limit = "no limit" if row["daily_calls"] is None else f"{row['daily_calls']} calls a day"
         state = "blocked" if row["blocked"] else "allowed"
-        click.echo(f"{row['name']}  {row['username']}  {state}  {limit}")
+        who = row["username"] or "any user"
+        click.echo(f"{row['name']}  {who}  {state}  {limit}")
 
 
 @app.command()
@@ -125,6 +132,53 @@ def secret(*, name: str, user: str | None, home: Path, as_json: bool) -> None:
     client_id, client_secret = new_secret(home, name, user)
     answer = {"client_id": client_id, "client_secret": client_secret}
     click.echo(json.dumps(answer) if as_json else client_secret)
+
+
+@app.command()
+@click.argument("name")
+@click.argument("url")
+@home_option
+@json_option
+def add(*, name: str, url: str, home: Path, as_json: bool) -> None:
+    """Register app NAME, which every user may let in by the authorisation code flow.
+
+    URL is its callback, where the org sends the browser with the code. Prints the client id.
+
+    \b
+    Example:
+      homeport sandbox app add My_App http://localhost:3000/callback --json
+      {"client_id": "3MVG9..."}
+    """
+    from connectors.sandbox.logins.apps import add_app  # noqa: PLC0415 -- late, for --help
+
+    added = add_app(home, name, _callback(url))
+    click.echo(json.dumps({"client_id": added.consumer_key}) if as_json else added.consumer_key)
+
+
+@app.command()
+@click.argument("name")
+@click.argument("urls", nargs=-1)
+@click.option("--no-pkce", is_flag=True, help="Take codes without a code challenge, too.")
+@home_option
+def callback(*, name: str, urls: tuple[str, ...], no_pkce: bool, home: Path) -> None:
+    """Turn app NAME's authorisation code flow on, which may answer to URLS; without them off.
+
+    \b
+    Example:
+      homeport sandbox app callback Region_Sink_EU http://localhost:3000/callback
+    """
+    told = "\n".join(_callback(url) for url in urls) or None
+    _change(home, name, lambda one: replace(one, callback_url=told, requires_pkce=not no_pkce))
+    shown = ", ".join(urls) or "nowhere"
+    click.echo(f"{name} may answer to {shown}", err=True)
+
+
+def _callback(url: str) -> str:
+    """Return *url* if it may be a callback: it gets into a header and a security policy."""
+    if not _CALLBACK.fullmatch(url):
+        msg = "a callback is an absolute URL, such as http://localhost:3000/callback"
+        raise click.BadParameter(msg)
+    return url
 
 
 def _change(home: Path, name: str, change: "Callable[[RegisteredApp], RegisteredApp]") -> None:

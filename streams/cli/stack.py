@@ -17,7 +17,7 @@ import click
 from residency.regions import load_regions
 from streams.cli import EXIT_ENVIRONMENT, EXIT_WRONG
 from streams.cli.options import home_option, json_option
-from streams.cli.processes import NOTHING, gateways, health, show_table
+from streams.cli.processes import NOTHING, gateways, health, org_page, show_table
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -98,6 +98,7 @@ def up(home: Path, regions: tuple[str, ...], *, as_json: bool, without_workers: 
     click.echo(f"The stack {verb}: {len(found)} processes; see `homeport status`.", err=True)
     for region, url in gateways(home, found).items():
         click.echo(f"Publish {region} events to {url}/events", err=True)
+    click.echo(f"Look into the test org: {org_page(home, found)}", err=True)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Logins: JWT bearer and client credentials, checked as the real token endpoint does. Pure.
+"""Logins: JWT bearer, client credentials and who a client is, checked as the real org does. Pure.
 
 Source: Salesforce help, "OAuth 2.0 JWT Bearer Flow for Server-to-Server Integration", "OAuth 2.0
 Client Credentials Flow for Server-to-Server Integration" and "OAuth 2.0 Authorization Errors".
@@ -7,9 +7,6 @@ pages; they are what clients have reported.
 """
 
 import base64
-import hashlib
-import hmac
-import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +22,7 @@ JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 CLIENT_CREDENTIALS = "client_credentials"
 MAX_LIFE_S = 300  # an assertion may expire this far ahead; the documented window is 180
 MIN_KEY_BITS = 2048
+NOT_APPROVED_TEXT = "user is not admin approved to access this app"
 LEGACY_HOSTS = frozenset({"login.salesforce.com", "test.salesforce.com"})
 LEGACY_AUDIENCES = frozenset(f"https://{host}" for host in LEGACY_HOSTS)
 
@@ -59,6 +57,43 @@ class OAuthError(Exception):
         super().__init__(f"{error}: {description}")
         self.error = error
         self.description = description
+
+
+def check_client(
+    request: TokenRequest, apps: Sequence[RegisteredApp], *, needs_secret: bool = False
+) -> RegisteredApp:
+    """Return the app that asks; one that has a secret must give it.
+
+    Args:
+        request: The request.
+        apps: Every registered app.
+        needs_secret: An app without a secret is refused, too.
+
+    Raises:
+        OAuthError: There is no such app, it is blocked, or it did not prove itself.
+
+    """
+    client_id, secret = _credentials(request)
+    app = find_app(apps, client_id)
+    is_proof_needed = needs_secret or app.secret_sha256 is not None
+    if is_proof_needed and not app.knows(secret):
+        raise OAuthError(*_SECRET)
+    return app
+
+
+def find_app(apps: Sequence[RegisteredApp], consumer_key: object) -> RegisteredApp:
+    """Return the app with that consumer key.
+
+    Raises:
+        OAuthError: There is none, or it is blocked.
+
+    """
+    app = next((a for a in apps if a.consumer_key == consumer_key), None)
+    if app is None:
+        raise OAuthError(*_CLIENT)
+    if app.blocked:
+        raise OAuthError(*_BLOCKED)
+    return app
 
 
 def verify(
@@ -100,7 +135,7 @@ def _verify_assertion(
 ) -> RegisteredApp:
     if not assertion:
         raise OAuthError(*_NO_ASSERTION)
-    app = _app(apps, _decode(assertion, None).get("iss"))
+    app = find_app(apps, _decode(assertion, None).get("iss"))
     claims = _decode(assertion, _public_key(app, now))
     _check_audience(claims.get("aud"), audiences)
     _check_expiry(claims.get("exp"), now.timestamp())
@@ -117,7 +152,7 @@ def _verify_client(
     if request.host in LEGACY_HOSTS:
         raise OAuthError(*_DOMAIN)
     client_id, secret = _credentials(request)
-    app = _app(apps, client_id)
+    app = find_app(apps, client_id)
     if not app.knows(secret):
         raise OAuthError(*_SECRET)
     if not app.has_client_credentials:
@@ -139,15 +174,6 @@ def _credentials(request: TokenRequest) -> tuple[str, str]:
     return client_id, secret
 
 
-def _app(apps: Sequence[RegisteredApp], consumer_key: object) -> RegisteredApp:
-    app = next((a for a in apps if a.consumer_key == consumer_key), None)
-    if app is None:
-        raise OAuthError(*_CLIENT)
-    if app.blocked:
-        raise OAuthError(*_BLOCKED)
-    return app
-
-
 _GRANT_TYPE = ("unsupported_grant_type", "grant type not supported")
 _PASSWORD = ("invalid_grant", "authentication failure")
 _CLIENT = ("invalid_client_id", "client identifier invalid")
@@ -158,7 +184,7 @@ _APP = ("app_not_found", "External client app is not installed in this org")
 _AUDIENCE = ("invalid_grant", "audience is invalid")
 _EXPIRED = ("invalid_grant", "expired authorization code")
 _USER = ("invalid_grant", "user hasn't approved this consumer")
-_NOT_APPROVED = ("invalid_grant", "user is not admin approved to access this app")
+_NOT_APPROVED = ("invalid_grant", NOT_APPROVED_TEXT)
 _DOMAIN = ("invalid_grant", "request not supported on this domain")
 _SECRET = ("invalid_client", "invalid client credentials")
 _FLOW = ("invalid_grant", "client credentials flow not enabled")
@@ -215,40 +241,3 @@ def _check_expiry(expiry: object, now: float) -> None:
         raise OAuthError(*_EXPIRED)
     if at > now + MAX_LIFE_S:
         raise OAuthError(*_ASSERTION)
-
-
-def new_token(org_id: str) -> str:
-    """Return a session id as the real org makes them: the org's id, ``!``, 96 characters."""
-    return f"{org_id[:15]}!{secrets.token_urlsafe(72).replace('-', '.')}"
-
-
-def digest(token: str) -> bytes:
-    """Return what is stored of a token: 32 bytes that do not open a session."""
-    return hashlib.sha256(token.encode("utf-8", "replace")).digest()
-
-
-def token_answer(token: str, url: str, identity: str, secret: str, now: datetime) -> dict[str, str]:
-    """Return the body of a successful login; every member is a string.
-
-    Args:
-        token: The new session id.
-        url: The org's My Domain URL.
-        identity: The user's identity URL.
-        secret: What signs the answer.
-        now: When it was issued.
-
-    """
-    issued_at = str(int(now.timestamp() * 1000))
-    signature = hmac.digest(
-        secret.encode("ascii"), (identity + issued_at).encode("ascii"), "sha256"
-    )
-    return {
-        "access_token": token,
-        "scope": "api",
-        "instance_url": url,
-        "id": identity,
-        "token_type": "Bearer",
-        "issued_at": issued_at,
-        "signature": base64.b64encode(signature).decode("ascii"),
-        "api_instance_url": url,
-    }

@@ -1,68 +1,82 @@
-"""Logins and who is logged in, over HTTP."""
+"""Logins over HTTP: the token endpoint, introspection, revocation, and what the org offers."""
 
 from aiohttp import web
 
 from connectors.sandbox.call import Answer
-from connectors.sandbox.errors import not_found
-from connectors.sandbox.ids import USER_PREFIX, record_id
+from connectors.sandbox.logins.codes import SCOPES
 from connectors.sandbox.logins.oauth import OAuthError, TokenRequest
-from connectors.sandbox.org import Org
-from connectors.sandbox.web import ORG, authenticate
+from connectors.sandbox.web import ORG
+
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 async def post_token(request: web.Request) -> Answer:
-    """Log in by JWT bearer or client credentials."""
-    form = {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
-    headers = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+    """Log in by JWT bearer, client credentials, an authorisation code or a refresh token."""
     try:
-        asked = TokenRequest(form, request.headers.get("Authorization", ""), request.host)
-        return Answer(request.app[ORG].login(asked), headers=headers)
+        return Answer(request.app[ORG].logins.login(await _asked(request)), headers={**NO_STORE})
     except OAuthError as exc:
-        body = {"error": exc.error, "error_description": exc.description}
-        return Answer(body, 400, headers)
+        return _refusal(exc, 400)
 
 
-async def post_revoke(request: web.Request) -> Answer:
-    """End a session."""
-    token = (await request.post()).get("token") or request.query.get("token")
-    if isinstance(token, str) and request.app[ORG].revoke(token):
-        return Answer()
-    body = {"error": "unsupported_token_type", "error_description": "this token is not supported"}
-    return Answer(body, 400)
+async def post_introspect(request: web.Request) -> Answer:
+    """Say what a token is good for.
+
+    Source: Salesforce help, "OpenID Connect Token Introspection".
+    """
+    try:
+        shown = request.app[ORG].logins.introspect(await _asked(request))
+    except OAuthError as exc:
+        return _refusal(exc, 400 if exc.error == "invalid_request" else 401)
+    return Answer(shown, headers={**NO_STORE})
 
 
-async def get_userinfo(request: web.Request) -> Answer:
-    """Say who is calling."""
-    org, user = request.app[ORG], authenticate(request).user
+async def revoke(request: web.Request) -> Answer:
+    """End a session, or a refresh token with all its sessions.
+
+    Source: Salesforce help, "Revoke OAuth Tokens".
+    """
+    form = (await request.post()) if request.method == "POST" else {}
+    token = form.get("token") or request.query.get("token")
+    if isinstance(token, str) and request.app[ORG].logins.revoke(token):
+        return Answer(headers={**NO_STORE})
+    return _refusal(OAuthError(*_UNSUPPORTED_TOKEN), 400)
+
+
+async def get_configuration(request: web.Request) -> Answer:
+    """Say where which endpoint is and what it takes.
+
+    Source: Salesforce help, "OpenID Connect Discovery Endpoint".
+    """
+    url = request.app[ORG].url
+    oauth = f"{url}/services/oauth2"
     return Answer(
         {
-            "sub": org.identity(user),
-            "user_id": record_id(USER_PREFIX, user.sequence),
-            "organization_id": org.id,
-            "preferred_username": user.username,
-            "urls": _urls(org),
+            "issuer": url,
+            "authorization_endpoint": f"{oauth}/authorize",
+            "token_endpoint": f"{oauth}/token",
+            "revocation_endpoint": f"{oauth}/revoke",
+            "userinfo_endpoint": f"{oauth}/userinfo",
+            "introspection_endpoint": f"{oauth}/introspect",
+            "scopes_supported": sorted(SCOPES),
+            "response_types_supported": ["code"],
+            "subject_types_supported": ["public"],
+            "display_values_supported": ["page", "popup", "touch"],
+            "token_endpoint_auth_methods_supported": [
+                "client_secret_post",
+                "client_secret_basic",
+            ],
         }
     )
 
 
-async def get_identity(request: web.Request) -> Answer:
-    """Show the user that an identity URL names; users see only themselves."""
-    org, user = request.app[ORG], authenticate(request).user
-    if not org.identity(user).endswith(request.path.rstrip("/")):
-        raise not_found()
-    return Answer(
-        {
-            "id": org.identity(user),
-            "user_id": record_id(USER_PREFIX, user.sequence),
-            "organization_id": org.id,
-            "username": user.username,
-            "display_name": user.username,
-            "active": True,
-            "urls": _urls(org),
-        }
-    )
+async def _asked(request: web.Request) -> TokenRequest:
+    form = {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
+    return TokenRequest(form, request.headers.get("Authorization", ""), request.host)
 
 
-def _urls(org: Org) -> dict[str, str]:
-    rest = f"{org.url}/services/data/v{{version}}/"
-    return {"rest": rest, "sobjects": f"{rest}sobjects/", "query": f"{rest}query/"}
+def _refusal(exc: OAuthError, status: int) -> Answer:
+    body = {"error": exc.error, "error_description": exc.description}
+    return Answer(body, status, {**NO_STORE})
+
+
+_UNSUPPORTED_TOKEN = ("unsupported_token_type", "this token is not supported")

@@ -13,8 +13,9 @@ from typing import Any
 
 from connectors.sandbox.deploys.messages import stamp
 from connectors.sandbox.ids import USER_PREFIX, record_id
+from connectors.sandbox.logins.sessions import SECONDS_PER_MINUTE
 from connectors.sandbox.markup import Node, texts
-from connectors.sandbox.org import SECONDS_PER_MINUTE, Org, Session
+from connectors.sandbox.org import Org, Session
 from connectors.sandbox.rows.bin import empty_recycle_bin, undelete
 from connectors.sandbox.rows.writer import Outcome
 from connectors.sandbox.soap.envelope import Fault, Request

@@ -104,7 +104,7 @@ def _session(request: web.Request, asked: Request) -> Session:
     """
     org = request.app[ORG]
     session = org.session(asked.session)
-    if session is None:
+    if session is None or not session.has_api:
         code = "INVALID_SESSION_ID"
         words = "Invalid Session ID found in SessionHeader: Illegal Session"
         raise Fault(code, words)

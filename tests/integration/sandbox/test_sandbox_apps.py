@@ -122,7 +122,11 @@ def test_the_command_blocks_allows_and_lists(running: Any) -> None:
 
     assert (blocked.returncode, blocked.stdout) == (0, "")
     assert "sessions ended: " in blocked.stderr
-    assert {row["name"]: row["blocked"] for row in listed} == {EU: True, UK: False}
+    assert {row["name"]: row["blocked"] for row in listed} == {
+        EU: True,
+        UK: False,
+        "PlatformCLI": False,
+    }
     assert allowed.returncode == 0
     assert status(old) == 401  # though the org saw no call in between
 

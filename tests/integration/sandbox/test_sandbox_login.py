@@ -20,6 +20,11 @@ from connectors.embedded.pki import App, ensure_app, write_apps
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ORDER, KEY = "Commerce_Order__c", "External_Id__c"
 
+LOGIN = """<?xml version="1.0" encoding="utf-8"?>
+<env:Envelope xmlns:env="http://schemas.xmlsoap.org/soap/envelope/"><env:Body>
+<n1:login xmlns:n1="urn:partner.soap.sforce.com"><n1:username>admin</n1:username>
+<n1:password>x</n1:password></n1:login></env:Body></env:Envelope>"""
+
 
 @pytest.fixture(scope="session")
 def eu(org: Any) -> App:
@@ -124,7 +129,7 @@ def test_only_rs256_is_taken(org: Any, eu: App) -> None:
     assert [a.json()["error_description"] for a in answers] == ["invalid assertion"] * 2
 
 
-@pytest.mark.parametrize("grant", ["refresh_token", ""])
+@pytest.mark.parametrize("grant", ["device", ""])
 def test_other_grants_are_unsupported(org: Any, grant: str) -> None:
     answer = post_token(org, {"grant_type": grant})
 
@@ -157,7 +162,7 @@ def test_soap_login_is_disabled_in_words_that_clients_can_read(org: Any, api: st
     session.trust_env, session.verify = False, org.ready["ca_file"]
 
     with session, pytest.raises(SalesforceAuthenticationFailed) as refusal:
-        soap_login(f"{org.url}/services/Soap/{api}", "<login/>", {}, None, session)
+        soap_login(f"{org.url}/services/Soap/{api}", LOGIN, {}, None, session)
 
     assert refusal.value.code == "INVALID_OPERATION"
     assert "SOAP API login() is disabled by default in this org." in str(refusal.value)
