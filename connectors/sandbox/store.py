@@ -84,11 +84,7 @@ class Store:
             self._db.execute("ROLLBACK")
 
     def deploy(self, metadata: Metadata, before: Metadata | None = None) -> dict[str, str]:
-        """Bring the tables to *metadata* and return the key prefix of each object.
-
-        Args:
-            metadata: What is deployed now.
-            before: What was; what of it is gone is taken away. None: nothing is.
+        """Bring the tables to *metadata*, less what only *before* has; return the key prefixes.
 
         Raises:
             UnfitRowsError: A field cannot be unique, two live rows have the same value.

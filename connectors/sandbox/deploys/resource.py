@@ -70,7 +70,8 @@ def _check(call: Call) -> None:
 
 async def _find(call: Call) -> Deployment:
     known = call.part("id")
-    one = await call.read(lambda store: find_deployment(store, known))
+    # on the writer's thread: one that has changed the org is over there once every call sees it
+    one = await call.org.write(lambda store: find_deployment(store, known))
     if one is None:
         raise not_found()
     return one

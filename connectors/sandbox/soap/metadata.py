@@ -121,7 +121,15 @@ async def list_metadata(org: Org, deployer: Deployer, session: Session, request:
 
 
 async def _deployment(org: Org, known: str) -> Deployment:
-    one = await org.read(lambda store: find_deployment(store, known))
+    """Return the deployment of that id.
+
+    On the writer's thread: one that has changed the org is over there once every call sees it.
+
+    Raises:
+        Fault: There is none.
+
+    """
+    one = await org.write(lambda store: find_deployment(store, known))
     if one is None:
         raise _no_such_id()
     return one

@@ -14,7 +14,7 @@ from connectors.sandbox.deploys.runner import DEPLOYER
 from connectors.sandbox.errors import ApiError
 from connectors.sandbox.markup import Node
 from connectors.sandbox.org import Org, Session
-from connectors.sandbox.protocol import FIRST_VERSION, LAST_VERSION
+from connectors.sandbox.protocol import FIRST_VERSION, LAST_VERSION, compressed
 from connectors.sandbox.soap import metadata, partner
 from connectors.sandbox.soap.envelope import (
     ENTERPRISE,
@@ -88,11 +88,9 @@ async def _respond(
         body = fault(namespace, Fault("EXCEEDED_MAX_SIZE_REQUEST", largest))
     except Exception as exc:  # noqa: BLE001 -- clients of SOAP read faults, whatever happened
         body = fault(namespace, Fault("UNKNOWN_EXCEPTION", report(exc)))
-    response = web.Response(
-        status=status, body=body.encode(), content_type="text/xml", charset="UTF-8"
-    )
-    response.enable_compression()
-    return response
+    content, headers = compressed(body.encode(), request.headers.get("Accept-Encoding", ""))
+    headers["Content-Type"] = "text/xml; charset=UTF-8"
+    return web.Response(status=status, body=content, headers=headers)
 
 
 def _session(request: web.Request, asked: Request) -> Session:
