@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from connectors.sandbox.bulk.jobs import DAILY_BATCHES, used_batches
+from connectors.sandbox.bulk.kept import DAILY_BATCHES, used_batches
 from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.web import FIRST_VERSION, LAST_VERSION
 

@@ -8,7 +8,8 @@ from threading import Event
 
 from connectors.sandbox.access import User
 from connectors.sandbox.bulk.columns import Column, Record, columns_of, read_record
-from connectors.sandbox.bulk.jobs import Job, Operation, State, change_state, find_job
+from connectors.sandbox.bulk.jobs import Job, Operation, State
+from connectors.sandbox.bulk.kept import change_state, find_job
 from connectors.sandbox.bulk.table import Format, Line, TableError, all_lines, read_lines
 from connectors.sandbox.errors import Problem
 from connectors.sandbox.ids import sequence_of

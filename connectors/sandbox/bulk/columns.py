@@ -13,6 +13,7 @@ from connectors.sandbox.errors import InvalidValueError, Problem
 from connectors.sandbox.rows.values import coercer
 
 NULL = "#N/A"
+MAX_HEADER, MAX_COLUMNS = 32_000, 5_000  # characters, and names; Salesforce's limits
 _XSD = {"double": "double", "currency": "double", "datetime": "dateTime", "boolean": "boolean"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _PLAIN, _PLAIN_DIGITS = 3, 7  # Java writes 10**-3 to 10**7 without an exponent
@@ -41,9 +42,15 @@ def columns_of(header: Sequence[str], view: View, operation: Operation) -> tuple
 
     Raises:
         TableError: A name is not a field that the user sees, or comes twice; or a delete names
-            more than the id.
+            more than the id; or it is too long.
 
     """
+    if len(header) > MAX_COLUMNS or len(",".join(header)) > MAX_HEADER:
+        text = (
+            f"InvalidBatch : The header is longer than {MAX_HEADER} characters or names more than"
+            f" {MAX_COLUMNS} fields"
+        )
+        raise TableError(text)
     columns: list[Column] = []
     is_delete = operation in {Operation.DELETE, Operation.HARD_DELETE}
     for name in header:

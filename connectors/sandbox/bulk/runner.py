@@ -2,21 +2,21 @@
 
 import asyncio
 import threading
-import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
 from connectors.sandbox.access import User
 from connectors.sandbox.bulk.chunk import CHUNK, Task, carry_out, count_rows, inspect
-from connectors.sandbox.bulk.jobs import (
+from connectors.sandbox.bulk.jobs import ENDED, Job, State
+from connectors.sandbox.bulk.kept import (
     DAILY_BATCHES,
-    ENDED,
-    KEEP_S,
-    Job,
-    State,
     change_state,
+    drop_old_jobs,
     find_job,
+    known_jobs,
     used_batches,
     waiting_jobs,
 )
@@ -29,6 +29,7 @@ from connectors.sandbox.store import Store
 from connectors.sandbox.web import report
 
 MAX_RUNNING = 5  # jobs at a time; between two chunks of one, every waiting write gets its turn
+TIDY_EVERY_S = 3600
 
 
 class Runner:
@@ -43,14 +44,24 @@ class Runner:
 
     async def resume(self) -> None:
         """Tidy up, and go on with what a stopped or killed org left."""
-        for number in await self._org.write(lambda store: _tidy(store, self._org.uploads)):
-            self.start(number)
+        uploads = self._org.uploads
+        for job in await self._org.write(lambda store: _tidy(store, uploads, is_start=True)):
+            self.start(job)
+        self._add(self._keep_tidy())
 
-    def start(self, number: int) -> None:
+    def start(self, job: Job) -> None:
         """Carry out a job whose upload is complete."""
-        task = asyncio.create_task(self._run(number))
+        self._add(self._run(job.number))
+
+    def _add(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    async def _keep_tidy(self) -> None:
+        while True:
+            await asyncio.sleep(TIDY_EVERY_S)
+            await self._org.write(lambda store: _tidy(store, self._org.uploads, is_start=False))
 
     async def close(self) -> None:
         """Stop after the chunks that are being written; the next start goes on."""
@@ -137,16 +148,16 @@ def _fail(store: Store, number: int, error: str) -> None:
             change_state(store, job, State.FAILED, error)
 
 
-def _tidy(store: Store, uploads: Path) -> list[int]:
-    """Remove jobs of more than seven days and uploads of none; return the waiting jobs."""
-    before = (int(time.time()) - KEEP_S,)
-    with store.transaction():
-        old = "(SELECT number FROM bulk_jobs WHERE changed_at < ?)"
-        store.run(f"DELETE FROM bulk_results WHERE job IN {old}", before)  # noqa: S608 -- ours
-        store.run("DELETE FROM bulk_jobs WHERE changed_at < ?", before)
-    kept = store.select("SELECT number FROM bulk_jobs WHERE state != ?", (State.DELETED,))
-    known = {f"{row[0]}.csv" for row in kept}
+def _tidy(store: Store, uploads: Path, *, is_start: bool) -> list[Job]:
+    """Remove old jobs and the files of none; return the waiting jobs.
+
+    Uploads that are not complete have names that begin with a point: at the start none of them
+    will ever be, later they may.
+    """
+    drop_old_jobs(store)
+    known = known_jobs(store)
     for path in uploads.iterdir():
-        if path.name not in known:
+        is_unfinished = path.name.startswith(".")
+        if is_start if is_unfinished else path.stem not in known:
             path.unlink()
     return waiting_jobs(store)
