@@ -55,6 +55,10 @@ class Kind(StrEnum):
         return "query" if self is Kind.QUERY else "ingest"
 
 
+class StoppedError(Exception):
+    """The org stops, or the job was aborted: what was begun is of no use."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What a job was created to do.
