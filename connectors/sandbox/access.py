@@ -1,7 +1,7 @@
 """What one user sees of one object: field-level security, applied before anything else."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connectors.sandbox.deployed.metadata import (
     Field,
@@ -13,7 +13,8 @@ from connectors.sandbox.deployed.metadata import (
 from connectors.sandbox.errors import not_found
 
 ADMIN_ACCESS = ObjectAccess(read=True, create=True, edit=True, delete=True, view_all=True)
-USER_PREFIX = "005"
+READ_ONLY = ObjectAccess(read=True, create=False, edit=False, delete=False, view_all=True)
+Link = tuple["View", Field]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +67,19 @@ class View:
 def view_of(sobject: SObject, prefix: str, permissions: PermissionSet | None) -> View | None:
     """Return *sobject* under *permissions* (None: administrator), or None if it is hidden.
 
-    Required fields cannot carry field permissions and are always readable and writable.
+    Required fields cannot carry field permissions and are always readable and writable. What
+    has no table of its own everybody may read, and nobody write.
     """
     access = ADMIN_ACCESS if permissions is None else permissions.objects.get(sobject.name)
+    if sobject.rows is not None:
+        access = READ_ONLY
     if access is None or not access.read:
         return None
 
     def allowed(field: Field, names: frozenset[str]) -> bool:
-        return not field.is_custom or field.is_required or f"{sobject.name}.{field.name}" in names
+        return not field.is_permissionable or f"{sobject.name}.{field.name}" in names
 
-    if permissions is None:
+    if permissions is None or sobject.rows is not None:
         visible = sobject.fields
         writable = visible
     else:
@@ -103,10 +107,15 @@ class Views:
         """
         everybody: list[tuple[str | None, PermissionSet | None]] = [(None, None)]
         everybody += list(metadata.permission_sets.items())
+        objects = [_linked(sobject, prefixes) for sobject in metadata.objects.values()]
         self._views: dict[str | None, dict[str, View]] = {}
+        self._parents: dict[str | None, dict[tuple[str, str], Link]] = {}
+        self._children: dict[str | None, dict[tuple[str, str], Link]] = {}
         for name, permissions in everybody:
-            seen = (view_of(o, prefixes[o.name], permissions) for o in metadata.objects.values())
-            self._views[name] = {v.name.lower(): v for v in seen if v is not None}
+            seen = (view_of(o, prefixes[o.name], permissions) for o in objects)
+            views = {v.name.lower(): v for v in seen if v is not None}
+            self._views[name] = views
+            self._parents[name], self._children[name] = _links(views)
         self._permissions = {n: s.permissions for n, s in metadata.permission_sets.items()}
 
     def permits(self, user: User, permission: str) -> bool:
@@ -123,6 +132,21 @@ class Views:
         """Return the object of that name, whatever its case, or None if *user* sees none."""
         return self._views.get(user.permission_set, {}).get(name.lower())
 
+    def parent(self, user: User, view: View, relationship: str) -> Link | None:
+        """Return what *relationship* leads to, such as ``Account``: the view and *view*'s field."""
+        links = self._parents.get(user.permission_set, {})
+        return links.get((view.name, relationship.lower()))
+
+    def child(self, user: User, view: View, child_relationship: str) -> Link | None:
+        """Return the rows that *view* lists so, such as ``Contacts``: their view and field."""
+        links = self._children.get(user.permission_set, {})
+        return links.get((view.name, child_relationship.lower()))
+
+    def children(self, user: User, view: View) -> list[Link]:
+        """Return every (view, field) that points at *view*, as far as *user* sees them."""
+        views = self._views.get(user.permission_set, {}).values()
+        return [(v, f) for v in views for f in v.fields.values() if view.name in f.references]
+
     def get(self, user: User, name: str) -> View:
         """Return the object of that name, whatever its case.
 
@@ -134,3 +158,28 @@ class Views:
         if view is None:
             raise not_found()
         return view
+
+
+def _linked(sobject: SObject, prefixes: Mapping[str, str]) -> SObject:
+    """Return *sobject* with the key prefix of what each reference points at."""
+    fields = (
+        replace(f, key_prefix=prefixes.get(f.references[0], "")) if f.references else f
+        for f in sobject.fields
+    )
+    return replace(sobject, fields=tuple(fields))
+
+
+def _links(
+    views: Mapping[str, View],
+) -> tuple[dict[tuple[str, str], Link], dict[tuple[str, str], Link]]:
+    """Return parents and children, each by (object, lower-case name of the relationship)."""
+    parents: dict[tuple[str, str], Link] = {}
+    children: dict[tuple[str, str], Link] = {}
+    for view in views.values():
+        for field in view.fields.values():
+            parent = views.get(field.references[0].lower()) if field.references else None
+            if parent is not None and field.relationship:
+                parents[view.name, field.relationship.lower()] = parent, field
+            if parent is not None and field.child_relationship:
+                children[parent.name, field.child_relationship.lower()] = view, field
+    return parents, children

@@ -7,6 +7,7 @@ CHECKSUM_ALPHABET = string.ascii_uppercase + "012345"
 INSTANCE = "RO0"  # two characters for the instance, one reserved
 SEQUENCE_DIGITS = 9
 SHORT, LONG = 15, 18  # characters
+USER_PREFIX = "005"
 
 _DIGIT = {char: value for value, char in enumerate(ALPHABET)}
 _UPPER = frozenset(string.ascii_uppercase)

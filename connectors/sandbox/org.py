@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from connectors.embedded.files import private_dir
-from connectors.sandbox.access import USER_PREFIX, User, View, Views
-from connectors.sandbox.deployed.metadata import DEFAULT_SESSION_MINUTES, load_metadata
+from connectors.sandbox.access import User, View, Views
+from connectors.sandbox.deployed.source import DEFAULT_SESSION_MINUTES, load_metadata
 from connectors.sandbox.faults.book import Faults
 from connectors.sandbox.faults.hindrances import hindrances
-from connectors.sandbox.ids import record_id
+from connectors.sandbox.ids import USER_PREFIX, record_id
 from connectors.sandbox.limits import DAILY_API_CALLS, ApiUsage, window_start
 from connectors.sandbox.logins.apps import CLI_APP, AppBook, RegisteredApp
 from connectors.sandbox.logins.oauth import (
@@ -201,7 +201,7 @@ class Org:
 
 def org_id(store: Store) -> str:
     """Return the org's id, 18 characters, chosen when the org was made."""
-    return store.setting("id", record_id(ORG_PREFIX, secrets.randbits(48)))
+    return record_id(ORG_PREFIX, int(store.setting("sequence", str(secrets.randbits(48)))))
 
 
 def open_session(store: Store, org: str, user: User, app: str, minutes: int) -> str:

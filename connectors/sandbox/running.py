@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from connectors.embedded.files import read_json, write_json
-from connectors.sandbox.deployed.metadata import DEFAULT_SESSION_MINUTES
+from connectors.sandbox.deployed.source import DEFAULT_SESSION_MINUTES
 from connectors.sandbox.logins.apps import CLI_APP, read_apps
 from connectors.sandbox.org import open_session, org_id
 from connectors.sandbox.store import Store

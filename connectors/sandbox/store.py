@@ -15,7 +15,7 @@ from connectors.embedded.files import PRIVATE_FILE, private_dir
 from connectors.sandbox.access import User
 from connectors.sandbox.deployed.metadata import Field, Metadata
 from connectors.sandbox.deployed.schema import FOLD, ORG_TABLES, deploy
-from connectors.sandbox.rows.reader import Row
+from connectors.sandbox.rows.values import Row
 
 ADMIN = "admin"
 BUSY_TIMEOUT_S = 30
@@ -87,6 +87,7 @@ class Store:
         with self.transaction():
             prefixes = deploy(self._db, metadata)
             self._db.execute("INSERT OR IGNORE INTO users VALUES (1, ?, NULL)", (ADMIN,))
+            self.setting("created_at", str(int(time.time())))
         return prefixes
 
     def setting(self, name: str, default: str) -> str:

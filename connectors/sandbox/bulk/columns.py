@@ -1,20 +1,29 @@
 """A job's header against its object: which cell is which field, and what its text means."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from connectors.sandbox.access import View
 from connectors.sandbox.bulk.jobs import Operation
 from connectors.sandbox.bulk.table import TableError
-from connectors.sandbox.deployed.metadata import Field
+from connectors.sandbox.deployed.metadata import NUMBER_TYPES, Field
 from connectors.sandbox.errors import InvalidValueError, Problem
 from connectors.sandbox.rows.values import coercer
 
 NULL = "#N/A"
 MAX_HEADER, MAX_COLUMNS = 32_000, 5_000  # characters, and names; Salesforce's limits
-_XSD = {"double": "double", "currency": "double", "datetime": "dateTime", "boolean": "boolean"}
+_XSD: Mapping[str, str] = {
+    "int": "int",
+    "double": "double",
+    "currency": "double",
+    "percent": "double",
+    "date": "date",
+    "datetime": "dateTime",
+    "boolean": "boolean",
+}
+_DOUBLES = NUMBER_TYPES - {"int"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _PLAIN, _PLAIN_DIGITS = 3, 7  # Java writes 10**-3 to 10**7 without an exponent
 
@@ -91,9 +100,18 @@ def read_record(columns: Sequence[Column], cells: Sequence[str]) -> Record | lis
 
 def normalised(column: Column, text: str) -> str:
     """Return a cell as results repeat it: numbers as Java writes a double."""
-    if column.type not in {"double", "currency"} or _NUMBER.fullmatch(text) is None:
+    if column.type not in _DOUBLES or _NUMBER.fullmatch(text) is None:
         return text
-    number = Decimal(repr(float(text)))
+    return java_double(float(text))
+
+
+def java_double(value: float) -> str:
+    """Return a number as Java's ``Double.toString`` writes it, and with it the Bulk API.
+
+    Source: Java SE API, "Double.toString".
+    """
+    text = repr(value)
+    number = Decimal(text)
     if not number.is_finite():
         return text
     if number.is_zero() or -_PLAIN <= number.adjusted() < _PLAIN_DIGITS:

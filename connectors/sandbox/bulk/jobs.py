@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from connectors.sandbox.access import USER_PREFIX
 from connectors.sandbox.bulk.table import Format
-from connectors.sandbox.ids import record_id
+from connectors.sandbox.ids import USER_PREFIX, record_id
 from connectors.sandbox.rows.values import render_datetime
 
 JOB_PREFIX = "750"

@@ -1,22 +1,32 @@
 """Describe: an object as one user sees it, in the real API's words. Pure."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from connectors.sandbox.access import View
-from connectors.sandbox.deployed.metadata import Field
+from connectors.sandbox.access import Link, View
+from connectors.sandbox.deployed.metadata import (
+    NUMBER_TYPES,
+    SYSTEM_NAMES,
+    TEXT_TYPES,
+    Field,
+    FieldType,
+)
 
 BYTES_PER_CHARACTER = 3  # byteLength counts UTF-8 as Salesforce stores it
-_SOAP_TYPES = {
+INT_DIGITS = 8  # a standard number without decimals
+_SOAP_TYPES: Mapping[FieldType, str] = {
     "id": "tns:ID",
     "reference": "tns:ID",
-    "string": "xsd:string",
-    "picklist": "xsd:string",
     "boolean": "xsd:boolean",
+    "date": "xsd:date",
     "datetime": "xsd:dateTime",
+    "int": "xsd:int",
     "double": "xsd:double",
     "currency": "xsd:double",
+    "percent": "xsd:double",
+    **dict.fromkeys(TEXT_TYPES, "xsd:string"),
 }
-_DEFAULTED = frozenset({"Name", "OwnerId"})  # the org fills them when they are left out
+LONG_TEXT = 255  # characters; longer text is neither filtered nor sorted by
 
 
 def describe_global(views: list[View], version: str) -> dict[str, Any]:
@@ -32,7 +42,7 @@ def summary(view: View, version: str) -> dict[str, Any]:
     return {
         "activateable": False,
         "createable": access.create,
-        "custom": True,
+        "custom": view.sobject.is_custom,
         "customSetting": False,
         "deletable": access.delete,
         "deprecatedAndHidden": False,
@@ -58,12 +68,19 @@ def summary(view: View, version: str) -> dict[str, Any]:
     }
 
 
-def describe(view: View, version: str) -> dict[str, Any]:
-    """Return the answer of ``/sobjects/{T}/describe``; a field the user cannot see is absent."""
+def describe(view: View, children: Iterable[Link], version: str) -> dict[str, Any]:
+    """Return the answer of ``/sobjects/{T}/describe``; a field the user cannot see is absent.
+
+    Args:
+        view: The object.
+        children: What points at it.
+        version: Of the API, such as ``62.0``; part of the urls.
+
+    """
     return {
         **summary(view, version),
         "actionOverrides": [],
-        "childRelationships": [],
+        "childRelationships": [_child(*link) for link in children],
         "compactLayoutable": True,
         "fields": [_field(f, view) for f in view.fields.values()],
         "namedLayoutInfos": [],
@@ -75,13 +92,15 @@ def describe(view: View, version: str) -> dict[str, Any]:
 
 def _field(field: Field, view: View) -> dict[str, Any]:
     is_editable = field.name in view.editable
-    is_text = field.type in {"string", "id", "reference", "picklist"}
-    is_number = field.type in {"double", "currency"}
+    is_number = field.type in NUMBER_TYPES
+    is_text, is_key = field.type in TEXT_TYPES, field.type in {"id", "reference"}
+    is_long = field.type == "textarea" and field.length > LONG_TEXT
     return {
-        "aggregatable": field.type != "boolean",
-        "autoNumber": False,
-        "byteLength": field.length * (BYTES_PER_CHARACTER if field.type == "string" else 1),
+        "aggregatable": field.type != "boolean" and not is_long,
+        "autoNumber": field.display_format is not None,
+        "byteLength": field.length * (BYTES_PER_CHARACTER if is_text else 1),
         "calculated": False,
+        "cascadeDelete": field.is_master or field.on_delete == "Cascade",
         "caseSensitive": field.is_case_sensitive,
         "createable": is_editable and view.access.create,
         "custom": field.is_custom,
@@ -89,45 +108,70 @@ def _field(field: Field, view: View) -> dict[str, Any]:
         "defaultedOnCreate": _is_defaulted(field),
         "dependentPicklist": False,
         "deprecatedAndHidden": False,
-        "digits": 0,
+        "digits": INT_DIGITS if field.type == "int" else 0,
         "encrypted": False,
         "externalId": field.is_external_id,
-        "filterable": True,
-        "groupable": not is_number and field.type != "datetime",
+        "filterable": not is_long,
+        "groupable": not (is_number and field.type != "int")
+        and field.type != "datetime"
+        and not is_long,
+        "htmlFormatted": False,
         "idLookup": field.is_external_id or field.name in {"Id", "Name"},
         "label": field.label,
-        "length": field.length if is_text else 0,
+        "length": field.length if is_text or is_key else 0,
         "name": field.name,
         "nameField": field.name == "Name",
+        "namePointing": False,
         "nillable": _is_nillable(field),
-        "permissionable": field.is_custom and not field.is_required,
+        "permissionable": field.is_permissionable,
         "picklistValues": [
             {"active": True, "defaultValue": False, "label": v, "validFor": None, "value": v}
             for v in field.values
         ],
-        "precision": field.precision,
-        "referenceTo": ["User"] if field.type == "reference" else [],
-        "relationshipName": _relationship(field),
+        "polymorphicForeignKey": False,
+        "precision": 0 if field.type == "int" else field.precision,
+        "referenceTo": list(field.references),
+        "relationshipName": field.relationship,
+        "relationshipOrder": 0 if field.is_master else None,
+        "restrictedDelete": field.on_delete == "Restrict",
         "restrictedPicklist": field.is_restricted,
         "scale": field.scale,
         "soapType": _SOAP_TYPES[field.type],
-        "sortable": True,
+        "sortable": not is_long,
         "type": field.type,
         "unique": field.is_unique,
-        "updateable": is_editable and view.access.edit,
+        "updateable": is_editable and view.access.edit and not _is_fixed(field),
+        "writeRequiresMasterRead": False,
     }
 
 
+def _child(view: View, field: Field) -> dict[str, Any]:
+    return {
+        "cascadeDelete": field.is_master or field.on_delete == "Cascade",
+        "childSObject": view.name,
+        "deprecatedAndHidden": False,
+        "field": field.name,
+        "junctionIdListNames": [],
+        "junctionReferenceTo": [],
+        "relationshipName": field.child_relationship,
+        "restrictedDelete": field.on_delete == "Restrict",
+    }
+
+
+def _is_fixed(field: Field) -> bool:
+    """Whether the field is set once: a detail stays with its master unless that is allowed."""
+    return field.is_master and not field.is_reparentable
+
+
 def _is_nillable(field: Field) -> bool:
-    if not field.is_custom:
-        return field.name == "Name"
-    return not field.is_required and field.type != "boolean"
+    if field.name == "Name":
+        return not field.is_required and field.display_format is None
+    return not (field.is_required or field.type == "boolean" or field.name in SYSTEM_NAMES)
 
 
 def _is_defaulted(field: Field) -> bool:
-    is_filled_by_org = not field.is_custom and (not field.is_writable or field.name in _DEFAULTED)
-    return is_filled_by_org or field.type == "boolean"
-
-
-def _relationship(field: Field) -> str | None:
-    return field.name.removesuffix("Id") if field.type == "reference" else None
+    """Whether the org fills the field when it is left out."""
+    if field.name == "Name":
+        return not field.is_required
+    is_filled = field.name in SYSTEM_NAMES or field.display_format is not None
+    return is_filled or field.type == "boolean"

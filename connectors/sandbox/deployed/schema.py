@@ -1,9 +1,15 @@
 """The org's SQLite tables: one per object, one column per field, plus the org's own."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from connectors.sandbox.deployed.metadata import Field, Metadata, SObject
+from connectors.sandbox.deployed.metadata import (
+    NUMBER_TYPES,
+    TEXT_TYPES,
+    Field,
+    Metadata,
+    SObject,
+)
 
 FOLD = "FOLD"  # collation that `Store` brings: SQLite's own NOCASE knows A to Z only
 KEY_PREFIXES = "abcdefghijklmnopqrstuvwxyz"  # custom objects get a00, a01, ... in order
@@ -40,12 +46,12 @@ _SYSTEM_COLUMNS = """
     LastModifiedDate INTEGER NOT NULL, LastModifiedById INTEGER NOT NULL,
     SystemModstamp INTEGER NOT NULL"""
 _TYPES: Mapping[str, str] = {
-    "string": "TEXT",
-    "picklist": "TEXT",
-    "double": "INTEGER",
-    "currency": "INTEGER",
+    **dict.fromkeys(TEXT_TYPES, "TEXT"),
+    **dict.fromkeys(NUMBER_TYPES, "INTEGER"),
+    "date": "TEXT",
     "datetime": "INTEGER",
     "boolean": "INTEGER NOT NULL DEFAULT 0",
+    "reference": "INTEGER",
 }
 
 
@@ -57,30 +63,40 @@ def deploy(db: sqlite3.Connection, metadata: Metadata) -> dict[str, str]:
     """
     prefixes: dict[str, str] = dict(db.execute("SELECT name, prefix FROM objects"))
     for sobject in metadata.objects.values():
+        if sobject.rows is not None:
+            prefixes[sobject.name] = sobject.prefix or ""
+            db.execute(f'DROP VIEW IF EXISTS "{sobject.name}"')
+            db.execute(f'CREATE VIEW "{sobject.name}" AS {sobject.rows}')
+            continue
         if sobject.name not in prefixes:
-            number = len(prefixes)
-            prefixes[sobject.name] = f"{KEY_PREFIXES[number // 100]}{number % 100:02d}"
+            prefixes[sobject.name] = sobject.prefix or _next_prefix(prefixes.values())
             db.execute("INSERT INTO objects VALUES (?, ?)", (sobject.name, prefixes[sobject.name]))
             db.execute(f'CREATE TABLE "{sobject.name}" ({_SYSTEM_COLUMNS})')
         _add_columns(db, sobject)
     return prefixes
 
 
+def _next_prefix(taken: Iterable[str]) -> str:
+    number = sum(prefix[0] in KEY_PREFIXES for prefix in taken)
+    return f"{KEY_PREFIXES[number // 100]}{number % 100:02d}"
+
+
 def _add_columns(db: sqlite3.Connection, sobject: SObject) -> None:
     present = {row[1] for row in db.execute(f'PRAGMA table_info("{sobject.name}")')}
     for field in sobject.fields:
         if field.name not in present:
-            collate = "" if field.is_case_sensitive or field.type != "string" else f"COLLATE {FOLD}"
+            is_folded = field.type in TEXT_TYPES - {"picklist"} and not field.is_case_sensitive
+            collate = f"COLLATE {FOLD}" if is_folded else ""
             db.execute(
                 f'ALTER TABLE "{sobject.name}" ADD COLUMN "{field.name}"'
                 f" {_TYPES[field.type]} {collate}"
             )
-        if field.is_unique or field.is_external_id:
+        if field.is_unique or field.is_external_id or field.on_delete is not None:
             _add_index(db, sobject, field)
 
 
 def _add_index(db: sqlite3.Connection, sobject: SObject, field: Field) -> None:
-    """Index a key among live rows: a deleted row's key is free for a new one."""
+    """Index a key or a lookup among live rows: a deleted row's key is free for a new one."""
     unique = "UNIQUE" if field.is_unique else ""
     db.execute(
         f'CREATE {unique} INDEX IF NOT EXISTS "{sobject.name}.{field.name}"'

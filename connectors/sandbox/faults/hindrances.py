@@ -18,7 +18,7 @@ from connectors.sandbox.access import View
 from connectors.sandbox.errors import Problem
 from connectors.sandbox.faults.plan import Fault, Kind
 from connectors.sandbox.ids import record_id
-from connectors.sandbox.rows.reader import Row
+from connectors.sandbox.rows.values import Row
 
 T = TypeVar("T")
 RowKey = tuple[str, int]  # object, sequence number

@@ -2,10 +2,9 @@
 
 from aiohttp import web
 
-from connectors.sandbox.access import USER_PREFIX
 from connectors.sandbox.call import Answer
 from connectors.sandbox.errors import not_found
-from connectors.sandbox.ids import record_id
+from connectors.sandbox.ids import USER_PREFIX, record_id
 from connectors.sandbox.logins.oauth import OAuthError, TokenRequest
 from connectors.sandbox.org import Org
 from connectors.sandbox.web import ORG, authenticate

@@ -10,7 +10,7 @@ from connectors.sandbox.access import View
 from connectors.sandbox.deployed.metadata import Field, SObject
 from connectors.sandbox.errors import Problem
 from connectors.sandbox.ids import record_id
-from connectors.sandbox.rows.reader import Row
+from connectors.sandbox.rows.values import Row
 from connectors.sandbox.rules.rule import Rule
 from connectors.sandbox.store import Store, key_of
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from connectors.sandbox.access import View
 from connectors.sandbox.deployed.metadata import Field
 from connectors.sandbox.errors import InvalidValueError, Problem, no_such_column, not_writable
-from connectors.sandbox.rows.values import Coerce, Stored, coercer
-
-Row = dict[str, Stored]
+from connectors.sandbox.rows.names import Names
+from connectors.sandbox.rows.values import Coerce, Row, coercer
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +21,7 @@ class RecordReader:
     """Turns JSON records into rows.
 
     Attributes:
+        names: What the org itself writes into the rows.
         required: Names of the fields that may never be empty, in the object's order.
 
     """
@@ -29,6 +29,7 @@ class RecordReader:
     def __init__(self, view: View) -> None:
         """Prepare the rules of every field of *view*."""
         self._sobject = view.name
+        self.names = Names(view.sobject)
         self._columns = {
             lower: _column(field, view.editable) for lower, field in view.fields.items()
         }

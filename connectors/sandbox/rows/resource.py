@@ -33,7 +33,8 @@ async def get_sobject(call: Call) -> Answer:
 
 async def get_describe(call: Call) -> Answer:
     """Describe one object."""
-    return Answer(describe(call.view(), call.version))
+    view = call.view()
+    return Answer(describe(view, call.org.views.children(call.user, view), call.version))
 
 
 async def patch_collection(call: Call) -> Answer:

@@ -10,22 +10,28 @@ Source: Salesforce SOAP API, "Primitive Data Types" and "Field Types".
 import re
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
 
 import orjson
 
-from connectors.sandbox.access import USER_PREFIX
-from connectors.sandbox.deployed.metadata import Field
+from connectors.sandbox.deployed.metadata import NUMBER_TYPES, Field
 from connectors.sandbox.errors import InvalidValueError, Problem
-from connectors.sandbox.ids import record_id, sequence_of
+from connectors.sandbox.ids import is_id, record_id, sequence_of
 
 Stored = str | int | None
+Row = dict[str, Stored]
 Coerce = Callable[[object], Stored]
 Render = Callable[[Stored], object]
 
 _DATETIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d{1,9})?(Z|[+-]\d\d:?\d\d)", re.ASCII
+)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+# a local part and a domain of two labels or more; neither starts or ends with a dot
+_EMAIL = re.compile(
+    r"[\w!#$%&'*/=?^+`{|}~-]+(\.[\w!#$%&'*/=?^+`{|}~-]+)*"
+    r"@([^\W_]([\w-]*[^\W_])?\.)+[^\W_]([\w-]*[^\W_])?"
 )
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _FIRST_YEAR, _LAST_YEAR = 1700, 4000  # what a DateTime field holds
@@ -40,12 +46,19 @@ def coercer(field: Field) -> Coerce:
     """
     makers: dict[str, Callable[[Field], Coerce]] = {
         "string": _text,
+        "textarea": _text,
+        "phone": _text,
+        "url": _text,
+        "email": _email,
         "picklist": _picklist,
+        "int": _number,
         "double": _number,
         "currency": _number,
+        "percent": _number,
         "boolean": _boolean,
+        "date": _date,
         "datetime": _datetime,
-        "reference": _user,
+        "reference": _reference,
     }
     return makers[field.type](field)
 
@@ -61,12 +74,13 @@ def renderer(field: Field, prefix: str) -> Render:
     if field.type == "id":
         return lambda v: record_id(prefix, int(v or 0))
     if field.type == "reference":
-        return lambda v: record_id(USER_PREFIX, int(v or 0))
+        target = field.key_prefix
+        return lambda v: None if v is None else record_id(target, int(v))
     if field.type == "boolean":
         return bool
     if field.type == "datetime":
         return render_datetime
-    if field.type in {"double", "currency"}:
+    if field.type in NUMBER_TYPES - {"int"}:
         scale = field.scale
         return lambda v: None if v is None else orjson.Fragment(decimal_text(int(v), scale))
     return lambda v: v
@@ -94,6 +108,20 @@ def parse_datetime(text: str) -> datetime | None:
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
+        return None
+
+
+def parse_date(text: str) -> date | None:
+    """Return the day in *text*, ``2013-05-07``, or None; a time of day after it is cut off.
+
+    Source: SOAP API, "Primitive Data Types": a date field takes a dateTime's day.
+    """
+    if _DATE.fullmatch(text) is None:
+        moment = parse_datetime(text)
+        return None if moment is None else moment.date()
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
         return None
 
 
@@ -201,14 +229,49 @@ def _datetime(field: Field) -> Coerce:
     return coerce
 
 
-def _user(field: Field) -> Coerce:
+def _date(field: Field) -> Coerce:
     label, name = field.label, field.name
 
     def coerce(value: object) -> Stored:
-        sequence = sequence_of(USER_PREFIX, value) if isinstance(value, str) else None
+        if value is None or value == "":
+            return None
+        day = parse_date(value) if isinstance(value, str) else None
+        if day is None:
+            raise _wrong_json(value, "date")
+        if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+            text = f"{label}: invalid date: {day:%a %b %d} 00:00:00 GMT {day.year}"
+            raise InvalidValueError(Problem("FIELD_INTEGRITY_EXCEPTION", text, (name,)))
+        return day.isoformat()
+
+    return coerce
+
+
+def _email(field: Field) -> Coerce:
+    label, name, takes = field.label, field.name, _text(field)
+
+    def coerce(value: object) -> Stored:
+        text = takes(value)
+        if text is not None and _EMAIL.fullmatch(str(text)) is None:
+            message = f"{label}: invalid email address: {text}"
+            raise InvalidValueError(Problem("INVALID_EMAIL_ADDRESS", message, (name,)))
+        return text
+
+    return coerce
+
+
+def _reference(field: Field) -> Coerce:
+    label, name, prefix = field.label, field.name, field.key_prefix
+    is_owner = name == "OwnerId"
+
+    def coerce(value: object) -> Stored:
+        if (value is None or value == "") and not is_owner:
+            return None
+        sequence = sequence_of(prefix, value) if isinstance(value, str) else None
         if sequence is None:
             text = f"{label}: id value of incorrect type: {value or 'null'}"
-            raise InvalidValueError(Problem("MALFORMED_ID", text, (name,)))
+            is_other = isinstance(value, str) and is_id(value) and not value.startswith(prefix)
+            code = "FIELD_INTEGRITY_EXCEPTION" if is_other else "MALFORMED_ID"
+            raise InvalidValueError(Problem(code, text, (name,)))
         return sequence
 
     return coerce

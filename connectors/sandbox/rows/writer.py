@@ -14,7 +14,8 @@ from connectors.sandbox.errors import Problem, not_found, refuse
 from connectors.sandbox.faults.hindrances import UNHINDERED, Hindrances
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.checks import checked
-from connectors.sandbox.rows.reader import RecordReader, Row
+from connectors.sandbox.rows.reader import RecordReader
+from connectors.sandbox.rows.values import Row
 from connectors.sandbox.store import Store, key_of
 
 MAX_RECORDS = 200  # per call; Salesforce's limit
@@ -162,6 +163,7 @@ class Writer:
                 for plan in plans
             ]
         sequence = self.store.next_sequence(self.view.name)
+        renamed = self.reader.names.renamed(self.store, plans)
         new: list[Row] = []
         changed: list[Row] = []
         outcomes: list[Outcome] = []
@@ -176,7 +178,7 @@ class Writer:
                 new.append(self._new_row(plan, at, text))
                 sequence += 1
             else:
-                changed.append(self._changed_row(plan, text))
+                changed.append(self._changed_row(plan, text, renamed.get(at)))
             outcomes.append(Outcome(text, created=is_new))
         self.store.insert(self.view.name, new)
         self.store.update(self.view.name, changed)
@@ -186,13 +188,12 @@ class Writer:
         made: Row = {"CreatedDate": self.now, "CreatedById": self.user.sequence}
         full: Row = {"OwnerId": self.user.sequence, **row, **made, **self._stamp()}
         full["Id"] = sequence
-        full["Name"] = row.get("Name") or text
-        return full
+        return full | self.reader.names.given(row, sequence, text, self.now)
 
-    def _changed_row(self, row: Row, text: str) -> Row:
+    def _changed_row(self, row: Row, text: str, name: str | None) -> Row:
         full = {**row, **self._stamp()}
-        if "Name" in full:
-            full["Name"] = full["Name"] or text
+        if name or "Name" in full:
+            full["Name"] = name or full["Name"] or text
         return full
 
     def _stamp(self) -> Row:

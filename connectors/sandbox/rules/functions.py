@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 from connectors.sandbox.rules.tree import FormulaError
 
-Kind = Literal["boolean", "number", "text", "time", "picklist", "null"]
+Kind = Literal["boolean", "number", "text", "date", "time", "picklist", "null"]
 Values = Mapping[str, str | int | None]
 Run = Callable[[Values, Values | None], Any]
-_ORDERED = frozenset({"number", "text", "time"})
+_ORDERED = frozenset({"number", "text", "date", "time"})
 NO_LIMIT = 99  # arguments
 
 

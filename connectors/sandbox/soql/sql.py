@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from connectors.sandbox.access import USER_PREFIX, User, View
+from connectors.sandbox.access import User, View
 from connectors.sandbox.deployed.metadata import Field
 from connectors.sandbox.errors import ApiError, refuse
 from connectors.sandbox.ids import sequence_of
@@ -210,7 +210,7 @@ class _Compiler:
             text = value.plain()
             stored = (text.casefold() if _compares_folded(field) else text) or None
         elif field.type in {"id", "reference"} and isinstance(value, Quoted):
-            prefix = self._view.prefix if field.type == "id" else USER_PREFIX
+            prefix = self._view.prefix if field.type == "id" else field.key_prefix
             stored = sequence_of(prefix, value.plain())
             stored = _NO_ID if stored is None else stored
         elif field.type in {"double", "currency"} and isinstance(value, Decimal):

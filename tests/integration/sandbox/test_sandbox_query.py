@@ -106,7 +106,7 @@ def test_count_and_group(sf: Salesforce, cases: list[str]) -> None:
     ("soql", "code", "text"),
     [
         (f"SELECT Nope__c FROM {ORDER}", "INVALID_FIELD", "No such column 'Nope__c' on entity"),
-        ("SELECT Id FROM Account", "INVALID_TYPE", "sObject type 'Account' is not supported."),
+        ("SELECT Id FROM Lead", "INVALID_TYPE", "sObject type 'Lead' is not supported."),
         (f"SELECT FROM {ORDER}", "MALFORMED_QUERY", "unexpected token: 'FROM'"),
         (f"SELECT Id FROM {ORDER} WHERE", "MALFORMED_QUERY", "unexpected token: '<EOF>'"),
         (f"SELECT Id FROM {ORDER} LIMIT x", "MALFORMED_QUERY", "unexpected token: 'x'"),
@@ -138,7 +138,7 @@ def test_describe_tells_a_client_what_it_may_send(sf: Salesforce) -> None:
     ]  # fmt: skip
     assert status["restrictedPicklist"]
     assert (total["type"], total["precision"], total["scale"]) == ("currency", 18, 2)
-    assert (fields["Id"]["createable"], fields["Name"]["createable"]) == (False, True)
+    assert [fields[n]["createable"] for n in ("Id", "Name", KEY)] == [False, False, True]
     required = {
         f["name"]
         for f in fields.values()
@@ -147,10 +147,11 @@ def test_describe_tells_a_client_what_it_may_send(sf: Salesforce) -> None:
     assert required == {KEY}
 
 
-def test_the_three_objects_are_listed(sf: Salesforce) -> None:
+def test_the_deployed_objects_are_listed_beside_the_standard_ones(sf: Salesforce) -> None:
     listed = sf.describe()
 
-    assert [o["name"] for o in listed["sobjects"]] == [CASE, CUSTOMER, ORDER]
+    names = [o["name"] for o in listed["sobjects"]]
+    assert names == ["Account", CASE, CUSTOMER, ORDER, "Contact", "Organization", "Profile", "User"]
     assert listed["maxBatchSize"] == 200
 
 

@@ -8,7 +8,7 @@ from connectors.sandbox.access import User, Views
 from connectors.sandbox.bulk.columns import Column, normalised, read_record
 from connectors.sandbox.bulk.orders import HARD_DELETE
 from connectors.sandbox.composite.references import UnresolvedError, referenced, resolve
-from connectors.sandbox.deployed.metadata import load_metadata
+from connectors.sandbox.deployed.source import load_metadata
 
 NUMBER = Column("Total__c", "double", None)
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sandbox.access import User, View, Views
-from connectors.sandbox.deployed.metadata import Field, load_metadata
+from connectors.sandbox.deployed.metadata import Field
+from connectors.sandbox.deployed.source import load_metadata
 from connectors.sandbox.rows.reader import RecordReader, Row
 from connectors.sandbox.rows.writer import Writer
 from connectors.sandbox.store import Store

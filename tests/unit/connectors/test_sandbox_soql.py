@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sandbox.access import User, Views
-from connectors.sandbox.deployed.metadata import load_metadata
+from connectors.sandbox.deployed.source import load_metadata
 from connectors.sandbox.errors import ApiError
 from connectors.sandbox.soql.engine import QueryEngine
 from connectors.sandbox.soql.parser import parse
