@@ -80,7 +80,7 @@ class Org:
         self.options = options
         self.faults = Faults() if options.faults else None
         self.uploads = private_dir(folder / "bulk")
-        file = folder / "org.sqlite"
+        self._file = file = folder / "org.sqlite"
         self._sessions = Store(file)  # the event loop's: one indexed read per call
         metadata = load_metadata()
         self.views = Views(metadata, self._sessions.deploy(metadata))
@@ -94,6 +94,10 @@ class Org:
         self._secret = self._sessions.setting("secret", secrets.token_hex(32))
         self._readers: dict[tuple[str, str | None], RecordReader] = {}
         self.apps = AppBook(folder / "apps.json", self._apps_changed)
+
+    def open_store(self) -> Store:
+        """Return a connection of the caller's own, for a thread of its own; it must be closed."""
+        return Store(self._file)
 
     def close(self) -> None:
         """Finish what is being written and close the files."""

@@ -4,6 +4,7 @@
 """
 
 from connectors.sandbox import resources as top
+from connectors.sandbox.bulk import queries as bulk_queries
 from connectors.sandbox.bulk import resources as bulk
 from connectors.sandbox.composite.resource import post_composite
 from connectors.sandbox.dispatch import Kind, Route
@@ -15,6 +16,7 @@ from connectors.sandbox.web import api, open_to_all
 
 _DATA = r"/services/data/v{version:\d+\.\d}"
 _JOBS = f"{_DATA}/jobs/ingest"
+_QUERIES = f"{_DATA}/jobs/query"
 _SOBJECT = "/sobjects/{sobject}"
 
 PARTS = (
@@ -53,5 +55,12 @@ ROUTES = (
     ("DELETE", f"{_JOBS}/{{id}}", api(bulk.delete_job)),
     ("PUT", f"{_JOBS}/{{id}}/batches", api(bulk.put_data)),
     ("GET", f"{_JOBS}/{{id}}/{{results}}", api(bulk.get_results)),
+    ("GET", _QUERIES, api(bulk_queries.list_all)),
+    ("POST", _QUERIES, api(bulk_queries.post_job)),
+    ("GET", f"{_QUERIES}/{{id}}", api(bulk_queries.get_info)),
+    ("PATCH", f"{_QUERIES}/{{id}}", api(bulk_queries.patch_job)),
+    ("DELETE", f"{_QUERIES}/{{id}}", api(bulk_queries.delete_job)),
+    ("GET", f"{_QUERIES}/{{id}}/results", api(bulk_queries.get_results)),
+    ("GET", f"{_QUERIES}/{{id}}/{{pages:(?i:resultpages)}}", api(bulk_queries.get_result_pages)),
     *((r.method, _DATA + r.path, api(r.handler)) for r in PARTS),
 )

@@ -1,5 +1,6 @@
 """A job's header against its object: which cell is which field, and what its text means."""
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,18 +103,16 @@ def normalised(column: Column, text: str) -> str:
     """Return a cell as results repeat it: numbers as Java writes a double."""
     if column.type not in _DOUBLES or _NUMBER.fullmatch(text) is None:
         return text
-    return java_double(float(text))
+    value = float(text)
+    return java_double(value) if math.isfinite(value) else text
 
 
 def java_double(value: float) -> str:
-    """Return a number as Java's ``Double.toString`` writes it, and with it the Bulk API.
+    """Return a finite number as Java's ``Double.toString`` writes it, and with it the Bulk API.
 
     Source: Java SE API, "Double.toString".
     """
-    text = repr(value)
-    number = Decimal(text)
-    if not number.is_finite():
-        return text
+    number = Decimal(repr(value))
     if number.is_zero() or -_PLAIN <= number.adjusted() < _PLAIN_DIGITS:
         plain = f"{number:f}"
         return plain if "." in plain else f"{plain}.0"

@@ -12,6 +12,7 @@ from connectors.sandbox.bulk.kept import (
     list_jobs,
     wrong_state,
 )
+from connectors.sandbox.bulk.pages import remove_results
 from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.errors import ApiError, not_found, refuse
 from connectors.sandbox.store import Store
@@ -128,8 +129,7 @@ async def remove(call: Call, kind: Kind) -> Answer:
             return change_state(store, job, State.DELETED)
 
     job = await call.write(work)
-    for path in call.org.uploads.glob(f"{job.number}.*"):
-        path.unlink(missing_ok=True)
+    remove_results(call.org.uploads, job.number)  # or the upload, which has such a name, too
     return Answer(status=204)
 
 

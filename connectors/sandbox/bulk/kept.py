@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from connectors.sandbox.access import User
-from connectors.sandbox.bulk.jobs import JOB_PREFIX, Job, Kind, Operation, Order, State
+from connectors.sandbox.bulk.jobs import ENDED, JOB_PREFIX, Job, Kind, Operation, Order, State
 from connectors.sandbox.bulk.table import Format
 from connectors.sandbox.errors import ApiError, not_found, refuse
 from connectors.sandbox.ids import sequence_of
@@ -117,6 +117,26 @@ def change_state(store: Store, job: Job, state: State, error: str | None = None)
         (state, error, int(time.time()), job.number),
     )
     return find_job(store, job.number) or job
+
+
+def fail(store: Store, number: int, error: str) -> None:
+    """Fail the job, if nobody has ended it meanwhile; what is committed stays."""
+    with store.transaction():
+        job = find_job(store, number)
+        if job is not None and job.state not in ENDED:
+            change_state(store, job, State.FAILED, error)
+
+
+def complete_query(store: Store, number: int, rows: int, work_ms: int) -> bool:
+    """Complete a query job that read *rows*, if nobody has ended it meanwhile; return whether."""
+    with store.transaction():
+        job = find_job(store, number)
+        if job is None or job.state is not State.IN_PROGRESS:
+            return False
+        sql = "UPDATE bulk_jobs SET processed = ?, work_ms = ? WHERE number = ?"
+        store.run(sql, (rows, work_ms, number))
+        change_state(store, job, State.JOB_COMPLETE)
+        return True
 
 
 def drop_results(store: Store, number: int) -> None:

@@ -92,6 +92,12 @@ def write_results(
     return count
 
 
+def remove_results(folder: Path, number: int) -> None:
+    """Remove a job's results, if it has any."""
+    for suffix in ("csv", "rows"):
+        (folder / f"{number}.{suffix}").unlink(missing_ok=True)
+
+
 def find_page(folder: Path, number: int, locator: str, most: int) -> Page:
     """Return the page of up to *most* rows that *locator* names; the first one if it is empty.
 
