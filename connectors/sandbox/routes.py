@@ -12,6 +12,7 @@ from connectors.sandbox.logins import resource as logins
 from connectors.sandbox.rows import resource as rows
 from connectors.sandbox.rows.deletes import delete_collection
 from connectors.sandbox.soap import post_login
+from connectors.sandbox.soql import resource as soql
 from connectors.sandbox.web import api, open_to_all
 
 _DATA = r"/services/data/v{version:\d+\.\d}"
@@ -20,10 +21,10 @@ _QUERIES = f"{_DATA}/jobs/query"
 _SOBJECT = "/sobjects/{sobject}"
 
 PARTS = (
-    Route("GET", "/query", rows.get_query, Kind.QUERY),
-    Route("GET", "/queryAll", rows.get_query_all, Kind.QUERY),
-    Route("GET", "/query/{locator}", rows.get_query_page, Kind.QUERY),
-    Route("GET", "/queryAll/{locator}", rows.get_query_page, Kind.QUERY),
+    Route("GET", "/query", soql.get_query, Kind.QUERY),
+    Route("GET", "/queryAll", soql.get_query_all, Kind.QUERY),
+    Route("GET", "/query/{locator}", soql.get_query_page, Kind.QUERY),
+    Route("GET", "/queryAll/{locator}", soql.get_query_page, Kind.QUERY),
     Route("DELETE", "/composite/sobjects", delete_collection, Kind.COLLECTION),
     Route("PATCH", "/composite/sobjects/{sobject}/{field}", rows.patch_collection, Kind.COLLECTION),
     Route("GET", "/sobjects", rows.get_sobjects, Kind.ROW),

@@ -100,6 +100,10 @@ class Store:
         """Return all rows of a query."""
         return self._db.execute(sql, values).fetchall()
 
+    def stream(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Return the rows of a query as they are taken, all of one state."""
+        return self._db.execute(sql, values)
+
     def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Run one statement and return how many rows it touched."""
         return self._db.execute(sql, values).rowcount

@@ -1,4 +1,4 @@
-"""The sObject resources: one row at a time, collections of up to 200, and queries."""
+"""The sObject resources: one row at a time, and collections of up to 200."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,6 @@ from connectors.sandbox.errors import ApiError, no_such_column, not_found, refus
 from connectors.sandbox.ids import record_id, sequence_of
 from connectors.sandbox.rows.values import renderer
 from connectors.sandbox.rows.writer import Outcome, external_id_field, parse_collection
-from connectors.sandbox.soql.engine import MAX_BATCH
 from connectors.sandbox.store import Store
 
 CREATED_SINCE = 46  # API version that answers upserts with a body and knows collections' upsert
@@ -136,48 +135,6 @@ async def delete_by_key(call: Call) -> Answer:
         return matches
 
     return _several(call, view, await call.write(work)) or Answer(status=204)
-
-
-async def get_query(call: Call) -> Answer:
-    """Run a query over live rows."""
-    return await _query(call, with_deleted=False)
-
-
-async def get_query_all(call: Call) -> Answer:
-    """Run a query over live and deleted rows."""
-    return await _query(call, with_deleted=True)
-
-
-async def get_query_page(call: Call) -> Answer:
-    """Go on with a query."""
-    locator = call.part("locator")
-    return Answer(
-        await call.read(
-            lambda store: call.org.queries.more(store, locator, call.user, call.version)
-        )
-    )
-
-
-async def _query(call: Call, *, with_deleted: bool) -> Answer:
-    text = call.param("q")
-    if not text.strip():
-        raise refuse(400, "MALFORMED_QUERY", "SOQL statements cannot be empty or null")
-    batch = _batch_size(call.header("Sforce-Query-Options"))
-    return Answer(
-        await call.read(
-            lambda store: call.org.queries.run(
-                store, text, call.user, call.version, batch=batch, with_deleted=with_deleted
-            )
-        )
-    )
-
-
-def _batch_size(header: str) -> int:
-    for option in header.split(","):
-        name, _, value = option.partition("=")
-        if name.strip().lower() == "batchsize" and value.strip().isdecimal():
-            return int(value)
-    return MAX_BATCH
 
 
 async def _rendered(call: Call, view: View, row: tuple[int, int]) -> dict[str, Any]:

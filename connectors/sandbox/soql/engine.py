@@ -1,45 +1,26 @@
 """Runs SOQL and pages through the answer.
 
 A query's ids are fixed when it runs; its pages are read when they are asked for, as in the
-real org. Cursors live in memory: a restart ends them.
+real org.
 """
 
 import json
-import secrets
-import threading
 from array import array
-from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from connectors.sandbox.access import User, Views
-from connectors.sandbox.errors import ApiError, refuse
-from connectors.sandbox.ids import record_id
-from connectors.sandbox.rows.values import Render, Stored, renderer
-from connectors.sandbox.soql.parser import parse, pointed
-from connectors.sandbox.soql.sql import Compiled, compile_query
-from connectors.sandbox.soql.tree import Query
+from connectors.sandbox.errors import refuse
+from connectors.sandbox.soql.answer import Records, Row, aggregates
+from connectors.sandbox.soql.compiled import Child, Column, Compiled
+from connectors.sandbox.soql.cursors import Cursors
+from connectors.sandbox.soql.parser import parse
+from connectors.sandbox.soql.scope import Reader
+from connectors.sandbox.soql.sql import compile_query
 from connectors.sandbox.store import Store
 
 MIN_BATCH, MAX_BATCH = 200, 2000  # records per page; Salesforce's limits
-MAX_CURSORS = 100
-CURSOR_PREFIX = "01g"
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """An answer that does not fit one page.
-
-    Attributes:
-        user: Sequence number of who asked; nobody else may go on.
-        ids: Sequence numbers of all rows, in order; 8 bytes each.
-
-    """
-
-    user: int
-    compiled: Compiled
-    ids: "array[int]"
-    batch: int
 
 
 class QueryEngine:
@@ -48,8 +29,16 @@ class QueryEngine:
     def __init__(self, views: Views) -> None:
         """Show what *views* show."""
         self._views = views
-        self._cursors: OrderedDict[str, Cursor] = OrderedDict()
-        self._lock = threading.Lock()
+        self._cursors = Cursors()
+
+    def compile(self, text: str, user: User, *, with_deleted: bool) -> Compiled:
+        """Return the query in *text* as SQL over what *user* sees.
+
+        Raises:
+            ApiError: 400, the query is malformed or names what the user cannot see.
+
+        """
+        return compile_query(parse(text), Reader(self._views, user, with_deleted))
 
     def run(  # noqa: PLR0913 -- who asks what, of which store
         self, store: Store, text: str, user: User, version: str, *, batch: int, with_deleted: bool
@@ -68,21 +57,14 @@ class QueryEngine:
             ApiError: 400, the query is malformed or names what the user cannot see.
 
         """
-        query = parse(text)
-        view = self._views.find(user, query.sobject)
-        if view is None:
-            raise _unsupported_type(query)
-        compiled = compile_query(query, view, user, with_deleted=with_deleted)
+        compiled = self.compile(text, user, with_deleted=with_deleted)
         batch = max(MIN_BATCH, min(batch, MAX_BATCH))
         with store.snapshot():
             if compiled.is_count:
-                return _count(store, compiled, query)
+                return {"totalSize": count(store, compiled), "done": True, "records": []}
             if compiled.is_aggregate:
                 return _aggregate(store, compiled)
-            sql = f'SELECT Id FROM "{view.name}"{compiled.tail}'  # noqa: S608 -- compiled
-            ids = array("q", (row[0] for row in store.select(sql, compiled.values)))
-            cursor = Cursor(user.sequence, compiled, ids, batch)
-            return self._page(store, cursor, None, 0, version)
+            return _Pages(store, self._cursors, user, version).first(compiled, batch)
 
     def more(self, store: Store, locator: str, user: User, version: str) -> dict[str, Any]:
         """Return the page that a ``nextRecordsUrl`` names, such as ``01g...-2000``.
@@ -91,93 +73,126 @@ class QueryEngine:
             ApiError: 400, there is no such cursor of this user.
 
         """
-        name, _, start = locator.rpartition("-")
-        with self._lock:
-            cursor = self._cursors.get(name)
-        if cursor is None or cursor.user != user.sequence or not start.isdecimal():
-            raise refuse(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
-        with store.snapshot():
-            return self._page(store, cursor, name, int(start), version)
-
-    def _page(
-        self, store: Store, cursor: Cursor, name: str | None, start: int, version: str
-    ) -> dict[str, Any]:
+        name, cursor, start = self._cursors.find(locator, user)
         end = start + cursor.batch
-        records = _records(store, cursor.compiled, cursor.ids[start:end], version)
-        is_done = end >= len(cursor.ids)
-        page: dict[str, Any] = {"totalSize": len(cursor.ids), "done": is_done}
-        if not is_done:
-            name = name or self._keep(cursor)
-            page["nextRecordsUrl"] = f"/services/data/v{version}/query/{name}-{end}"
+        pages = _Pages(store, self._cursors, user, version)
+        with store.snapshot():
+            records = pages.later(cursor.compiled, cursor.ids[start:end], cursor.batch)
+        return pages.page(len(cursor.ids), records, name if end < len(cursor.ids) else None, end)
+
+    def rows(
+        self, store: Store, text: str, user: User, *, with_deleted: bool
+    ) -> tuple[tuple[Column, ...], Iterator[Row]]:
+        """Return a query's columns and its rows, flat, as Bulk API 2.0 gives them.
+
+        The rows are read as they are taken, all of one state of the org. Each holds one stored
+        value per column, None where there is no such parent; `Column.flat_name` is a column's
+        header, ``operand.field`` its field, ``operand.render()`` the function that shows it.
+
+        Raises:
+            ApiError: 400: malformed, names what the user cannot see, or not to be had in Bulk:
+                counts and groups, subqueries, OFFSET.
+
+        """
+        compiled = self.compile(text, user, with_deleted=with_deleted)
+        refused = {
+            "Aggregate Relationships": bool(compiled.children),
+            "Aggregate functions and GROUP BY": compiled.is_count or compiled.is_aggregate,
+            "OFFSET": compiled.query.offset > 0,
+        }
+        for name, is_used in refused.items():
+            if is_used:
+                text = f"{name} not supported in Bulk V2 Query with CSV content type"
+                raise refuse(400, "API_ERROR", text)
+        columns = ", ".join(column.operand.selected for column in compiled.columns)
+        return compiled.columns, store.stream(compiled.select(columns), compiled.values)
+
+
+class _Pages:
+    """Makes pages of answers to one user."""
+
+    def __init__(self, store: Store, cursors: Cursors, user: User, version: str) -> None:
+        self._store, self._cursors = store, cursors
+        self._user, self._version = user, version
+
+    def first(self, compiled: Compiled, batch: int) -> dict[str, Any]:
+        shown = Records(compiled, self._version)
+        stream = self._store.stream(compiled.select(shown.columns), compiled.values)
+        rows = list(islice(stream, batch + 1))
+        if len(rows) <= batch:
+            return self.page(len(rows), self._records(shown, rows, batch), None, 0)
+        del rows[batch:]
+        ids_only = compiled.select(f"{compiled.root.table}.Id")
+        ids = array("q", (row[0] for row in self._store.stream(ids_only, compiled.values)))
+        name = self._cursors.keep(self._user, compiled, ids, batch)
+        return self.page(len(ids), self._records(shown, rows, batch), name, batch)
+
+    def page(
+        self, total: int, records: Sequence[object], cursor: str | None, end: int
+    ) -> dict[str, Any]:
+        """Return a page; *cursor* names what is left after position *end*, if anything is."""
+        page: dict[str, Any] = {"totalSize": total, "done": cursor is None}
+        if cursor is not None:
+            page["nextRecordsUrl"] = f"/services/data/v{self._version}/query/{cursor}-{end}"
         page["records"] = records
         return page
 
-    def _keep(self, cursor: Cursor) -> str:
-        name = record_id(CURSOR_PREFIX, secrets.randbits(48))
-        with self._lock:
-            self._cursors[name] = cursor
-            if len(self._cursors) > MAX_CURSORS:
-                self._cursors.popitem(last=False)
-        return name
+    def later(self, compiled: Compiled, ids: "array[int]", batch: int) -> list[object]:
+        """Return the rows with those numbers, in that order, as far as they are still there."""
+        shown, table = Records(compiled, self._version), compiled.root.table
+        sql = f"SELECT {shown.columns} {compiled.source}"
+        sql += f" WHERE {table}.Id IN (SELECT value FROM json_each(?))"  # noqa: S608 -- compiled
+        found = {row[0]: row for row in self._store.select(sql, (json.dumps(ids.tolist()),))}
+        return self._records(shown, [found[i] for i in ids if i in found], batch)
+
+    def _records(self, shown: Records, rows: Sequence[Row], batch: int) -> list[object]:
+        """Return the records of *rows*, with those of their children."""
+        if shown.children:
+            ids = [row[0] for row in rows]
+            nested = [self._children(child, ids, batch) for child in shown.children]
+            rows = [(*row, *(lists.get(row[0]) for lists in nested)) for row in rows]
+        return shown.show(rows)
+
+    def _children(self, child: Child, parents: list[int], batch: int) -> dict[int, dict[str, Any]]:
+        """Return what the subquery *child* answers for each of *parents* that has children."""
+        compiled, query = child.compiled, child.compiled.query
+        shown, key = Records(compiled, self._version), f'{compiled.root.table}."{child.key.name}"'
+        where = f"{compiled.where} AND" if compiled.where else " WHERE"
+        sql = f"SELECT {shown.columns}, {key} {compiled.source}{where}"
+        sql += f" {key} IN (SELECT value FROM json_each(?)){compiled.order}"  # noqa: S608 -- compiled
+        end = None if query.limit is None else query.offset + query.limit
+        found: dict[int, list[Row]] = {}
+        for row in self._store.stream(sql, (*compiled.values, json.dumps(parents))):
+            rows = found.setdefault(row[-1], [])
+            if end is None or len(rows) < end:
+                rows.append(row[:-1])
+        answers = ((p, rows[query.offset :]) for p, rows in found.items())
+        return {p: self._nested(compiled, shown, rows, batch) for p, rows in answers if rows}
+
+    def _nested(
+        self, compiled: Compiled, shown: Records, rows: list[Row], batch: int
+    ) -> dict[str, Any]:
+        records = self._records(shown, rows[:batch], batch)
+        if len(rows) <= batch:
+            return self.page(len(rows), records, None, 0)
+        ids = array("q", (row[0] for row in rows))
+        name = self._cursors.keep(self._user, compiled, ids, batch)
+        return self.page(len(rows), records, name, batch)
 
 
-def _records(
-    store: Store, compiled: Compiled, ids: "array[int]", version: str
-) -> list[dict[str, Any]]:
-    view = compiled.view
-    sql = compiled.select.replace("SELECT ", "SELECT Id, ", 1)
-    sql += " WHERE Id IN (SELECT value FROM json_each(?))"
-    found = {r[0]: r[1:] for r in store.select(sql, (json.dumps(ids.tolist()),))}
-    shape = _shape(compiled)
-    base = f"/services/data/v{version}/sobjects/{view.name}/"
-    return [
-        {"attributes": {"type": view.name, "url": base + record_id(view.prefix, i)}}
-        | {name: render(v) for (name, render), v in zip(shape, found[i], strict=True)}
-        for i in ids
-        if i in found
-    ]
-
-
-def _count(store: Store, compiled: Compiled, query: Query) -> dict[str, Any]:
-    sql = f'SELECT 1 FROM "{compiled.view.name}"{compiled.tail}'  # noqa: S608 -- compiled
-    if query.limit is None and not query.offset:
-        total = store.select(compiled.select + compiled.tail, compiled.values)[0][0]
-    else:
-        total = len(store.select(sql, compiled.values))
-    return {"totalSize": total, "done": True, "records": []}
+def count(store: Store, compiled: Compiled) -> int:
+    """Return how many rows a query has that neither counts by a field nor groups."""
+    if not compiled.window:
+        return int(store.select(compiled.select("COUNT(*)"), compiled.values)[0][0])
+    sql = f"SELECT COUNT(*) FROM ({compiled.select('1')})"  # noqa: S608 -- compiled
+    return int(store.select(sql, compiled.values)[0][0])
 
 
 def _aggregate(store: Store, compiled: Compiled) -> dict[str, Any]:
-    shape = _shape(compiled)
-    rows = store.select(compiled.select + compiled.tail, compiled.values)
+    columns = ", ".join(column.operand.selected for column in compiled.columns)
+    rows = store.select(compiled.select(columns), compiled.values)
     if len(rows) > MAX_BATCH:
         text = "Aggregate query does not support queryMore(), use LIMIT to restrict the results"
         raise refuse(400, "EXCEEDED_ID_LIMIT", text)
-    records = [
-        {"attributes": {"type": "AggregateResult"}}
-        | {name: render(v) for (name, render), v in zip(shape, row, strict=True)}
-        for row in rows
-    ]
+    records = aggregates(compiled, rows)
     return {"totalSize": len(records), "done": True, "records": records}
-
-
-def _shape(compiled: Compiled) -> list[tuple[str, Render]]:
-    """Return each column's name and how its values are written."""
-    prefix = compiled.view.prefix
-    return [
-        (c.name, _plain if c.field is None else renderer(c.field, prefix)) for c in compiled.columns
-    ]
-
-
-def _plain(value: Stored) -> object:
-    return value
-
-
-def _unsupported_type(query: Query) -> ApiError:
-    """Return the refusal of a query over an object that the user cannot see."""
-    text = (
-        f"sObject type '{query.sobject}' is not supported. If you are attempting to use a custom"
-        " object, be sure to append the '__c' after the entity name. Please reference your WSDL"
-        " or the describe call for the appropriate names."
-    )
-    return refuse(400, "INVALID_TYPE", pointed(query.text, query.sobject_at, text))

@@ -1,285 +1,249 @@
-"""Turns a parsed SOQL query into SQLite's SQL, for one user's view. Pure.
+"""Turns a parsed SOQL query into SQLite's SQL, for one user. Pure."""
 
-SOQL knows no third truth value: ``x != 'a'`` holds for an empty x, and NOT turns false into
-true. So every comparison is compiled to an expression that is never NULL.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.sandbox.access import User, View
-from connectors.sandbox.deployed.metadata import Field
+from connectors.sandbox.access import View
 from connectors.sandbox.errors import ApiError, refuse
-from connectors.sandbox.ids import sequence_of
-from connectors.sandbox.rows.values import parse_datetime
-from connectors.sandbox.soql.numbers import INT64, ROUNDING, exactly
-from connectors.sandbox.soql.parser import pointed
-from connectors.sandbox.soql.tree import (
-    Comparison,
-    Condition,
-    Item,
-    Junction,
-    Moment,
-    Negation,
-    Ordering,
-    Query,
-    Quoted,
-    Value,
-)
+from connectors.sandbox.soql.compiled import Child, Column, Compiled
+from connectors.sandbox.soql.fields import groupable, selected_items
+from connectors.sandbox.soql.lexer import pointed
+from connectors.sandbox.soql.operands import Operand, operand
+from connectors.sandbox.soql.scope import Reader, Scope
+from connectors.sandbox.soql.tree import Item, Membership, Ordering, Query
+from connectors.sandbox.soql.where import Conditions, Operands, SemiJoin
 
 MAX_OFFSET = 2000  # rows; Salesforce's limit
-_NO_ID = -1  # no row has this number
+TABLE = "t"  # what a statement calls the object that it reads
 
 
-class _Misfit:
-    """A literal that does not fit its field; None is a literal."""
-
-
-_MISFIT = _Misfit()
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One member of the answer's records: its name, and the field whose form it takes.
-
-    *field* is None for a count.
-    """
-
-    name: str
-    field: Field | None
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """SQL with its values.
-
-    Attributes:
-        columns: What the statement selects, in order.
-        is_count: ``SELECT COUNT()``: the one value is the answer's totalSize.
-        is_aggregate: Records are AggregateResults and have no id.
-        select: ``SELECT columns FROM table``, to be narrowed by *tail* or by ids.
-        tail: From WHERE on; its values are *values*.
-
-    """
-
-    view: View
-    columns: tuple[Column, ...]
-    is_count: bool
-    is_aggregate: bool
-    select: str
-    tail: str
-    values: tuple[Any, ...]
-
-
-def compile_query(query: Query, view: View, user: User, *, with_deleted: bool) -> Compiled:
-    """Return the SQL for *query* over the rows that *user* may see.
+def compile_query(query: Query, reader: Reader) -> Compiled:
+    """Return the SQL for *query* over the rows that the reader may see.
 
     Raises:
-        ApiError: 400: unknown field, wrong kind of literal, or a clause that does not fit.
+        ApiError: 400: an object or a field that the user cannot see, a wrong kind of literal, or
+            a clause that does not fit.
 
     """
-    return _Compiler(query, view).compile(user, with_deleted=with_deleted)
+    view = reader.views.find(reader.user, query.source)
+    if view is None:
+        raise unsupported_type(query)
+    return _Compiler(query, reader, view, TABLE).compile()
 
 
+def unsupported_type(query: Query) -> ApiError:
+    """Return the refusal of a query over an object that the user cannot see."""
+    text = (
+        f"sObject type '{query.source}' is not supported. If you are attempting to use a custom"
+        " object, be sure to append the '__c' after the entity name. Please reference your WSDL"
+        " or the describe call for the appropriate names."
+    )
+    return refuse(400, "INVALID_TYPE", pointed(query.text, query.source_at, text))
+
+
+@dataclass
 class _Compiler:
-    def __init__(self, query: Query, view: View) -> None:
-        self._query, self._view = query, view
-        self._values: list[Any] = []
+    query: Query
+    reader: Reader
+    view: View
+    table: str
+    values: list[Any] = field(default_factory=list)
+    semi_joins: int = 0
 
-    def compile(self, user: User, *, with_deleted: bool) -> Compiled:
-        query = self._query
-        is_count = not query.items
-        is_aggregate = bool(query.group_by) or any(i.function for i in query.items)
-        columns, selected = self._columns(is_aggregate=is_aggregate)
-        tail = " WHERE " + self._where(user, with_deleted=with_deleted)
-        if query.group_by:
-            names = (_sql_name(self._field(i.field, i.at)) for i in query.group_by)
-            tail += " GROUP BY " + ", ".join(names)
-        if query.order_by:
-            tail += " ORDER BY " + ", ".join(self._ordering(o) for o in query.order_by)
-        elif not (is_aggregate or is_count):
-            tail += " ORDER BY Id"
-        tail += self._window()
+    def __post_init__(self) -> None:
+        self.scope = Scope(self.reader, self.query, self.view, self.table)
+
+    def compile(self) -> Compiled:
+        query = self.query
+        items = selected_items(query, self.view, self.scope)
+        is_aggregate = bool(query.group_by) or any(
+            isinstance(i, Item) and i.function is not None and i.function != "TOLABEL"
+            for i in items
+        )
+        columns, children = self._columns(items, is_aggregate=is_aggregate)
+        where = self._where() + self._grouping()
+        order = self._order(is_sorted=bool(query.items) and not is_aggregate)
+        self._check_window()
         return Compiled(
-            view=self._view,
+            query=query,
+            root=self.scope.root,
             columns=columns,
-            is_count=is_count,
+            children=children,
+            is_count=not query.items,
             is_aggregate=is_aggregate,
-            select=f'SELECT {selected} FROM "{self._view.name}"',  # noqa: S608 -- metadata names
-            tail=tail,
-            values=tuple(self._values),
+            source=self.scope.source,
+            where=where,
+            order=order,
+            values=tuple(self.values),
         )
 
-    def _columns(self, *, is_aggregate: bool) -> tuple[tuple[Column, ...], str]:
-        if not self._query.items:
-            return (Column("count", None),), "COUNT(*)"
+    def _columns(
+        self, items: Sequence[Item | Query], *, is_aggregate: bool
+    ) -> tuple[tuple[Column, ...], tuple[Child, ...]]:
         columns: list[Column] = []
-        parts: list[str] = []
-        grouped = {i.field.lower() for i in self._query.group_by}
-        for item in self._query.items:
-            field = self._field(item.field, item.at)
-            if item.function is None:
-                if is_aggregate and item.field.lower() not in grouped:
-                    text = f"Field must be grouped or aggregated: {field.name}"
-                    raise self._refuse(item.at, "MALFORMED_QUERY", text)
-                columns.append(Column(field.name, field))
-                parts.append(_sql_name(field))
-            else:
-                unnamed = sum(c.name.startswith("expr") for c in columns)
-                counts = item.function.startswith("COUNT")
-                name = item.alias or f"expr{unnamed}"
-                columns.append(Column(name, None if counts else field))
-                parts.append(self._aggregate(item, field))
-        names = [c.name.lower() for c in columns]
-        if len(set(names)) < len(names):
-            twice = next(n for n in names if names.count(n) > 1)
-            text = f"duplicate field selected: {twice}"
-            raise self._refuse(self._query.items[0].at, "INVALID_FIELD", text)
-        return tuple(columns), ", ".join(parts)
+        children: list[Child] = []
+        grouped = {operand(self.scope, i).reference.name for i in self.query.group_by}
+        for item in items:
+            if isinstance(item, Query):
+                children.append(self._child(item, len(columns), is_aggregate=is_aggregate))
+                continue
+            found = operand(self.scope, item)
+            if is_aggregate:
+                columns.append(self._aggregate(found, columns, grouped))
+                continue
+            if item.alias is not None and item.function is None:
+                text = "only aggregate expressions use field aliasing"
+                raise self.scope.refuse(item.at, "MALFORMED_QUERY", text)
+            columns.append(Column(item.alias or found.field.name, found))
+        seen: set[str] = set()
+        for name in (
+            *(c.flat_name for c in columns if not is_aggregate),
+            *(c.name for c in children),
+        ):
+            if name in seen:
+                text = f"duplicate field selected: {name}"
+                raise self.scope.refuse(self.query.source_at, "INVALID_FIELD", text)
+            seen.add(name)
+        return tuple(columns), tuple(children)
 
-    def _aggregate(self, item: Item, field: Field) -> str:
-        if item.function == "SUM" and field.type not in {"double", "currency"}:
-            text = f"field {field.name} does not support aggregate operator SUM"
-            raise self._refuse(item.at, "MALFORMED_QUERY", text)
-        name = _sql_name(field)
-        if item.function == "COUNT_DISTINCT":
-            return f"COUNT(DISTINCT {name})"
-        return f"{item.function}({name})"
+    def _aggregate(self, found: Operand, before: Sequence[Column], grouped: set[str]) -> Column:
+        item = found.item
+        if not found.is_aggregate and found.reference.name not in grouped:
+            text = f"Field must be grouped or aggregated: {found.field.name}"
+            raise self.scope.refuse(item.at, "MALFORMED_QUERY", text)
+        unnamed = sum(c.operand.is_aggregate and c.operand.item.alias is None for c in before)
+        default = f"expr{unnamed}" if found.is_aggregate else found.field.name
+        name = item.alias or default
+        if any(c.name.lower() == name.lower() for c in before):
+            raise self.scope.refuse(item.at, "MALFORMED_QUERY", f"duplicate alias: {name}")
+        return Column(name, found)
 
-    def _where(self, user: User, *, with_deleted: bool) -> str:
-        terms: list[str] = [] if with_deleted else ["IsDeleted = 0"]
-        if not self._view.may_see(_NO_ID, user):
-            terms.append("OwnerId = ?")
-            self._values.append(user.sequence)
-        if self._query.where is not None:
-            terms.append(self._condition(self._query.where))
-        return " AND ".join(terms) or "1"
+    def _child(self, query: Query, position: int, *, is_aggregate: bool) -> Child:
+        if is_aggregate:
+            text = "Grouped queries cannot hold subqueries"
+            raise self.scope.refuse(query.source_at, "MALFORMED_QUERY", text)
+        name = query.source.rpartition(".")[2]
+        found = self.reader.views.child(self.reader.user, self.view, name)
+        if found is None:
+            text = (
+                f"Didn't understand relationship '{name}' in FROM part of query call. If you are"
+                " attempting to use a custom relationship, be sure to append the '__r' after the"
+                " custom relationship name. Please reference your WSDL or the describe call for"
+                " the appropriate names."
+            )
+            raise self.scope.refuse(query.source_at, "INVALID_TYPE", text)
+        view, key = found
+        compiled = _Compiler(query, self.reader, view, TABLE).compile()
+        if compiled.is_count or compiled.is_aggregate:
+            text = "Subqueries cannot count, group or aggregate"
+            raise self.scope.refuse(query.source_at, "MALFORMED_QUERY", text)
+        return Child(key.child_relationship or name, position, key, compiled)
 
-    def _condition(self, condition: Condition) -> str:
-        if isinstance(condition, Negation):
-            return f"NOT {self._condition(condition.term)}"
-        if isinstance(condition, Junction):
-            word = f" {condition.word} "
-            return "(" + word.join(self._condition(t) for t in condition.terms) + ")"
-        return self._comparison(condition)
+    def _where(self) -> str:
+        terms = self.scope.visible(self.scope.root)
+        if self.query.is_mine:
+            terms.append(f"{self.table}.OwnerId = {self.reader.user.sequence:d}")
+        if self.query.where is not None:
+            terms.append(self._conditions(self._plain, self._semi_join).sql(self.query.where))
+        return f" WHERE {' AND '.join(terms)}" if terms else ""
 
-    def _comparison(self, term: Comparison) -> str:
-        field = self._field(term.field, term.at)
-        name = _sql_name(field)
-        if _compares_folded(field):
-            name = f"fold({name})"
-        if term.operator in {"IN", "NOT IN"}:
-            return self._membership(term, field, name)
-        value = term.values[0]
-        if term.operator == "LIKE":
-            if field.type not in {"string", "picklist"} or not isinstance(value, Quoted):
-                text = f"invalid operator on {field.type} field"
-                raise self._refuse(term.at, "INVALID_QUERY_FILTER_OPERATOR", text)
-            self._values.append(value.pattern().casefold())
-            return f"(coalesce(fold({_sql_name(field)}) LIKE ? ESCAPE '\\', 0))"
-        self._values.append(self._value(field, value, term, ROUNDING[term.operator]))
-        if term.operator in {"=", "!="}:
-            return f"({name} IS {'NOT ' if term.operator == '!=' else ''}?)"
-        return f"(coalesce({name} {term.operator} ?, 0))"
+    def _grouping(self) -> str:
+        if not self.query.group_by:
+            return ""
+        names: list[str] = []
+        for item in self.query.group_by:
+            found = self._plain(item)
+            if not groupable(found.field):
+                text = f"field '{found.field.name}' can not be grouped in a query call"
+                raise self.scope.refuse(item.at, "MALFORMED_QUERY", text)
+            names.append(found.sql)
+        sql = " GROUP BY " + ", ".join(names)
+        if self.query.having is not None:
+            conditions = self._conditions(self._grouped, self._no_semi_join)
+            sql += " HAVING " + conditions.sql(self.query.having)
+        return sql
 
-    def _membership(self, term: Comparison, field: Field, name: str) -> str:
-        values = [self._value(field, v, term, exactly) for v in term.values]
-        known = [v for v in values if v is not None]
-        self._values += known
-        marks = ",".join("?" * len(known))
-        found = f"coalesce({name} IN ({marks}), 0)"
-        if len(known) < len(values):
-            found = f"({found} OR {name} IS NULL)"
-        return f"NOT {found}" if term.operator == "NOT IN" else found
-
-    def _value(
-        self, field: Field, value: Value, term: Comparison, scale: Callable[[Decimal], int | str]
-    ) -> int | str | None:
-        """Return a literal in the form in which the field is stored.
-
-        Raises:
-            ApiError: 400, the field does not compare with such a literal.
-
-        """
-        if value is None:
-            return None
-        stored: int | str | _Misfit | None = _MISFIT
-        if field.type in {"string", "picklist"} and isinstance(value, Quoted):
-            text = value.plain()
-            stored = (text.casefold() if _compares_folded(field) else text) or None
-        elif field.type in {"id", "reference"} and isinstance(value, Quoted):
-            prefix = self._view.prefix if field.type == "id" else field.key_prefix
-            stored = sequence_of(prefix, value.plain())
-            stored = _NO_ID if stored is None else stored
-        elif field.type in {"double", "currency"} and isinstance(value, Decimal):
-            stored = scale(value.scaleb(field.scale))
-        elif field.type == "datetime" and isinstance(value, Moment):
-            moment = parse_datetime(value.text)
-            stored = _MISFIT if moment is None else scale(Decimal(moment.timestamp()))
-        elif field.type == "boolean" and isinstance(value, bool):
-            stored = int(value)
-        if isinstance(stored, _Misfit):
-            raise self._misfit(field, value, term)
-        return stored
-
-    def _misfit(self, field: Field, value: Value, term: Comparison) -> ApiError:
-        hint = " and should not be enclosed in quotes" if isinstance(value, Quoted) else ""
-        if field.type in {"string", "picklist", "id", "reference"}:
-            hint = " and should be enclosed in quotes"
-        text = (
-            f"value of filter criterion for field '{field.name}' must be of type"
-            f" {_SOQL_TYPES.get(field.type, field.type)}{hint}"
-        )
-        return self._refuse(term.at, "INVALID_FIELD", text)
+    def _order(self, *, is_sorted: bool) -> str:
+        terms = [self._ordering(o) for o in self.query.order_by]
+        if is_sorted:  # by rows' ids at last, so that an answer always has one order
+            terms.append(f"{self.table}.Id")
+        return " ORDER BY " + ", ".join(terms) if terms else ""
 
     def _ordering(self, term: Ordering) -> str:
-        name = _sql_name(self._field(term.field, term.at))
-        name = f"fold({name})" if _compares_folded(self._field(term.field, term.at)) else name
+        is_grouped = bool(self.query.group_by)
+        name = (self._grouped if is_grouped else self._plain)(term.item).ordered
         direction = "DESC" if term.is_descending else "ASC"
         return f"{name} {direction} NULLS {'LAST' if term.nulls_last else 'FIRST'}"
 
-    def _window(self) -> str:
-        if self._query.offset > MAX_OFFSET:
+    def _plain(self, item: Item) -> Operand:
+        found = operand(self.scope, item)
+        if found.is_aggregate:
+            text = f"Aggregate functions are not supported here: {item.function}"
+            raise self.scope.refuse(item.at, "MALFORMED_QUERY", text)
+        return found
+
+    def _grouped(self, item: Item) -> Operand:
+        found = operand(self.scope, item)
+        grouped = {operand(self.scope, i).reference.name for i in self.query.group_by}
+        if not found.is_aggregate and found.reference.name not in grouped:
+            text = f"Field must be grouped or aggregated: {found.field.name}"
+            raise self.scope.refuse(item.at, "MALFORMED_QUERY", text)
+        return found
+
+    def _conditions(self, operands: Operands, semi_join: SemiJoin) -> Conditions:
+        return Conditions(self.scope, operands, semi_join, self.values)
+
+    def _semi_join(self, term: Membership, is_top: bool) -> str:  # noqa: FBT001 -- a callback
+        if not is_top:
+            text = (
+                "Semi join sub-selects are only allowed at the top level WHERE expressions and not"
+                " in nested WHERE expressions."
+            )
+            raise self.scope.refuse(term.item.at, "MALFORMED_QUERY", text)
+        if self.table != TABLE:
+            text = "Nesting of semi join sub-selects is not supported"
+            raise self.scope.refuse(term.item.at, "MALFORMED_QUERY", text)
+        left, query = self._plain(term.item), term.query
+        view = self.reader.views.find(self.reader.user, query.source)
+        if view is None:
+            raise unsupported_type(query)
+        self.semi_joins += 1
+        inner = _Compiler(query, self.reader, view, f"s{self.semi_joins}", self.values)
+        selected = inner._selected_id(left)
+        where = inner._where() or " WHERE 1"
+        found = f"{left.sql} IN (SELECT {selected} {inner.scope.source}{where}"
+        found += f" AND {selected} IS NOT NULL)"
+        return f"NOT coalesce({found}, 0)" if term.is_negated else found
+
+    def _selected_id(self, left: Operand) -> str:
+        """Return what a semi-join selects, if it is an id of the object that *left* names."""
+        (item,) = self.query.items
+        if not isinstance(item, Item):
+            raise TypeError
+        found = self._plain(item)
+        if _named_by(left) != _named_by(found) or _named_by(found) is None:
+            text = (
+                f"The selected field '{found.field.name}' in the subquery and the left operand"
+                f" field '{left.field.name}' in the where expression in the outer query should"
+                " point to the same object type"
+            )
+            raise self.scope.refuse(item.at, "MALFORMED_QUERY", text)
+        return found.sql
+
+    def _no_semi_join(self, term: Membership, is_top: bool) -> str:  # noqa: FBT001 -- a callback
+        del is_top
+        text = "Semi join sub-selects are not supported in HAVING"
+        raise self.scope.refuse(term.item.at, "MALFORMED_QUERY", text)
+
+    def _check_window(self) -> None:
+        if self.query.offset > MAX_OFFSET:
             text = f"Maximum SOQL offset allowed is {MAX_OFFSET}"
             raise refuse(400, "NUMBER_OUTSIDE_VALID_RANGE", text)
-        if self._query.limit is None and not self._query.offset:
-            return ""
-        limit = -1 if self._query.limit is None else min(self._query.limit, INT64 - 1)
-        return f" LIMIT {limit} OFFSET {self._query.offset}"
-
-    def _field(self, name: str, at: int) -> Field:
-        """Return a field of the view; ``Object.Field`` names it too."""
-        head, _, tail = name.rpartition(".")
-        field = self._view.field(tail) if head.lower() in {"", self._view.name.lower()} else None
-        if field is not None:
-            return field
-        if head:
-            text = (
-                f"Didn't understand relationship '{head}' in field path. If you are attempting to"
-                " use a custom relationship, be sure to append the '__r' after the custom"
-                " relationship name. Please reference your WSDL or the describe call for the"
-                " appropriate names."
-            )
-        else:
-            text = (
-                f"No such column '{name}' on entity '{self._view.name}'. If you are attempting to"
-                " use a custom field, be sure to append the '__c' after the custom field name."
-                " Please reference your WSDL or the describe call for the appropriate names."
-            )
-        raise self._refuse(at, "INVALID_FIELD", text)
-
-    def _refuse(self, at: int, code: str, message: str) -> ApiError:
-        return refuse(400, code, pointed(self._query.text, at, message))
 
 
-_SOQL_TYPES = {"datetime": "dateTime", "picklist": "string", "id": "ID", "reference": "ID"}
-
-
-def _sql_name(field: Field) -> str:
-    return f'"{field.name}"'
-
-
-def _compares_folded(field: Field) -> bool:
-    return field.type in {"string", "picklist"} and not field.is_case_sensitive
+def _named_by(found: Operand) -> str | None:
+    """Return the key prefix of the object whose ids the field holds, or None if it holds none."""
+    if found.field.type == "id":
+        return found.reference.place.view.prefix
+    return found.field.key_prefix if found.field.type == "reference" else None

@@ -3,35 +3,27 @@
 *at* members are offsets into the query's text, for error messages.
 """
 
-import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "LIKE", "IN", "NOT IN"]
+Group = Literal["ALL", "STANDARD", "CUSTOM"]
 
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    r"""A string literal's inside, still escaped: LIKE tells ``\%`` from ``%``, others do not."""
+    r"""A string literal.
 
-    raw: str
+    Attributes:
+        text: What it stands for.
+        pattern: The same for SQL's LIKE, ``\`` being the escape character: LIKE tells an escaped
+            ``%`` from a bare one, other operators do not.
 
-    def plain(self) -> str:
-        """Return the text it stands for."""
-        return _ESCAPED.sub(lambda m: _ESCAPES.get(m[1].lower(), m[1]), self.raw)
+    """
 
-    def pattern(self) -> str:
-        r"""Return it for SQL's LIKE with ``\`` as the escape character."""
-
-        def keep(match: re.Match[str]) -> str:
-            char = match[1]
-            return match[0] if char in "%_\\" else _ESCAPES.get(char.lower(), char)
-
-        return _ESCAPED.sub(keep, self.raw)
+    text: str
+    pattern: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +33,65 @@ class Moment:
     text: str
 
 
-Value = Quoted | Moment | Decimal | bool | None
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A date literal, as written."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DateWord:
+    """A date literal such as ``TODAY`` or ``LAST_N_DAYS:7``, in upper case."""
+
+    name: str
+    number: int | None
+
+
+Value = Quoted | Moment | Day | DateWord | Decimal | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that is selected, compared or ordered by: a field, or a function of one.
+
+    Attributes:
+        path: The field as written, such as ``Account.Name``.
+        function: In upper case, or None.
+        alias: The name it gets in the answer.
+
+    """
+
+    path: str
+    at: int
+    function: str | None = None
+    alias: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FieldGroup:
+    """``FIELDS(ALL)`` and its kin."""
+
+    group: Group
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``field operator value``; *values* holds one, but for IN."""
+    """``item operator value``; *values* holds one, but for IN."""
 
-    field: str
-    at: int
+    item: Item
     operator: Operator
     values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A semi-join or anti-join: ``item [NOT] IN (SELECT ...)``."""
+
+    item: Item
+    is_negated: bool
+    query: "Query"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,39 +109,48 @@ class Negation:
     term: "Condition"
 
 
-Condition = Comparison | Junction | Negation
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One thing selected: a field, or ``function(field)`` with the name it gets."""
-
-    field: str
-    at: int
-    function: str | None = None
-    alias: str | None = None
+Condition = Comparison | Membership | Junction | Negation
 
 
 @dataclass(frozen=True, slots=True)
 class Ordering:
     """One term of ORDER BY."""
 
-    field: str
-    at: int
+    item: Item
     is_descending: bool
     nulls_last: bool
 
 
 @dataclass(frozen=True, slots=True)
+class Alias:
+    """A name for the object or for a path from it: ``FROM Contact c, c.Account a``."""
+
+    name: str
+    path: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
-    """A parsed query; *at* members are offsets into the text, for error messages."""
+    """A parsed query.
+
+    Attributes:
+        text: All of the text that it stands in.
+        items: What is selected; empty for ``COUNT()``.
+        source: The object; in a subquery of the field list the relationship.
+        is_mine: USING SCOPE mine: rows that the user owns.
+
+    """
 
     text: str
-    items: tuple[Item, ...]  # empty: SELECT COUNT()
-    sobject: str
-    sobject_at: int
-    where: Condition | None
-    group_by: tuple[Item, ...]
-    order_by: tuple[Ordering, ...]
-    limit: int | None
-    offset: int
+    items: "tuple[Item | FieldGroup | Query, ...]"
+    source: str
+    source_at: int
+    aliases: tuple[Alias, ...] = ()
+    is_mine: bool = False
+    where: Condition | None = None
+    group_by: tuple[Item, ...] = ()
+    having: Condition | None = None
+    order_by: tuple[Ordering, ...] = ()
+    limit: int | None = None
+    offset: int = 0

@@ -115,8 +115,8 @@ def test_count_and_group(sf: Salesforce, cases: list[str]) -> None:
             "INVALID_FIELD",
             "must be of type currency",
         ),
-        (f"SELECT Owner.Name FROM {ORDER}", "INVALID_FIELD", "Didn't understand relationship"),
-        (f"SELECT Id, Id FROM {ORDER}", "INVALID_FIELD", "duplicate field selected: id"),
+        (f"SELECT Nope.Name FROM {ORDER}", "INVALID_FIELD", "Didn't understand relationship"),
+        (f"SELECT Id, Id FROM {ORDER}", "INVALID_FIELD", "duplicate field selected: Id"),
     ],
 )
 def test_a_bad_query_names_what_is_wrong(sf: Salesforce, soql: str, code: str, text: str) -> None:

@@ -133,5 +133,6 @@ def test_the_error_points_at_its_place() -> None:
         parse("SELECT Id\nFROM T WHERE ?")
 
     assert caught.value.problems[0].message == (
-        "\nFROM T WHERE ?\n             ^\nERROR at Row:2:Column:14\nunexpected token: '?'"
+        "\nFROM T WHERE ?\n             ^\nERROR at Row:2:Column:14\n"
+        "line 2:14 no viable alternative at character '?'"
     )
