@@ -13,7 +13,7 @@ from typing import Any
 from connectors.sandbox.access import User, Views
 from connectors.sandbox.errors import refuse
 from connectors.sandbox.soql.answer import Records, Row, aggregates
-from connectors.sandbox.soql.compiled import Child, Column, Compiled
+from connectors.sandbox.soql.compiled import Child, Compiled
 from connectors.sandbox.soql.cursors import Cursors
 from connectors.sandbox.soql.parser import parse
 from connectors.sandbox.soql.scope import Reader
@@ -80,14 +80,8 @@ class QueryEngine:
             records = pages.later(cursor.compiled, cursor.ids[start:end], cursor.batch)
         return pages.page(len(cursor.ids), records, name if end < len(cursor.ids) else None, end)
 
-    def rows(
-        self, store: Store, text: str, user: User, *, with_deleted: bool
-    ) -> tuple[tuple[Column, ...], Iterator[Row]]:
-        """Return a query's columns and its rows, flat, as Bulk API 2.0 gives them.
-
-        The rows are read as they are taken, all of one state of the org. Each holds one stored
-        value per column, None where there is no such parent; `Column.flat_name` is a column's
-        header, ``operand.field`` its field, ``operand.render()`` the function that shows it.
+    def flat(self, text: str, user: User, *, with_deleted: bool) -> Compiled:
+        """Return the query in *text* if Bulk API 2.0 takes it: its rows are flat.
 
         Raises:
             ApiError: 400: malformed, names what the user cannot see, or not to be had in Bulk:
@@ -96,16 +90,25 @@ class QueryEngine:
         """
         compiled = self.compile(text, user, with_deleted=with_deleted)
         refused = {
-            "Aggregate Relationships": bool(compiled.children),
-            "Aggregate functions and GROUP BY": compiled.is_count or compiled.is_aggregate,
+            "Aggregate Relationships": (
+                bool(compiled.children) or compiled.is_count or compiled.is_aggregate
+            ),
             "OFFSET": compiled.query.offset > 0,
         }
         for name, is_used in refused.items():
             if is_used:
                 text = f"{name} not supported in Bulk V2 Query with CSV content type"
                 raise refuse(400, "API_ERROR", text)
+        return compiled
+
+    def rows(self, store: Store, compiled: Compiled) -> Iterator[Row]:
+        """Return the rows of a flat query, one stored value per column, as they are taken.
+
+        They are all of one state of the org; None stands where there is no such parent.
+        `Column.flat_name` is a column's header.
+        """
         columns = ", ".join(column.operand.selected for column in compiled.columns)
-        return compiled.columns, store.stream(compiled.select(columns), compiled.values)
+        return store.stream(compiled.select(columns), compiled.values)
 
 
 class _Pages:
