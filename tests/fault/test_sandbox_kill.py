@@ -17,13 +17,14 @@ from random import Random, SystemRandom
 from typing import Any
 
 import pytest
+import query_jobs
 import requests
-from ingest_jobs import KEY, ORDER, begin, results, table, wait
+from ingest_jobs import KEY, ORDER, begin, info, results, table, wait
 from running_org import Client, RunningOrg
 
 WRITERS, ROWS_OF_ONE = 3, 199  # and one row in each call that is refused
 ROUNDS, LONG_ROUNDS = 3, 20
-JOB_ROWS = 10_000
+JOB_ROWS, READ_ROWS = 10_000, 60_000
 NAMES = [KEY, "Base_Version__c", "Region__c", "Currency__c", "Total__c", "Item_Count__c"]
 
 
@@ -99,6 +100,7 @@ class Writer(threading.Thread):
             self.answered = self.sent
 
 
+@pytest.mark.timeout(1800)
 def test_kill_9_during_collections_calls_leaves_whole_calls_and_every_answered_one(
     start: Callable[[], RunningOrg], rounds: Iterator[tuple[int, Random]]
 ) -> None:
@@ -139,9 +141,11 @@ def half_written(home: Path, name: str) -> tuple[int, int, set[int]]:
         db.close()
 
 
+@pytest.mark.timeout(1800)
 def test_kill_9_during_an_ingest_job_leaves_whole_chunks_and_the_job_goes_on(
     start: Callable[[], RunningOrg], rounds: Iterator[tuple[int, Random]]
 ) -> None:
+    cut: set[int] = set()
     for number, random in rounds:
         running = start()
         client = running.login()
@@ -153,7 +157,9 @@ def test_kill_9_during_an_ingest_job_leaves_whole_chunks_and_the_job_goes_on(
             for row in rows
         ]
         job = begin(client, table(NAMES, *cells))
-        time.sleep(random.uniform(0, 0.8))
+        while number % 2 and not info(client, job)["numberRecordsProcessed"]:
+            time.sleep(0.005)
+        time.sleep(random.uniform(0, 0.15))
 
         running.stop(signal.SIGKILL)
 
@@ -165,6 +171,7 @@ def test_kill_9_during_an_ingest_job_leaves_whole_chunks_and_the_job_goes_on(
         failed = [row[KEY] for row in results(client, job, "failedResults")]
         created = {row["sf__Created"] for row in results(client, job, "successfulResults")}
         again.stop()
+        cut.add(kept)
 
         assert kept % 200 == 0
         assert kept - len(bad) <= written <= kept
@@ -173,3 +180,54 @@ def test_kill_9_during_an_ingest_job_leaves_whole_chunks_and_the_job_goes_on(
         assert sorted(good + failed) == keys
         assert set(failed) == bad
         assert created == {"true"}  # a row done twice would have been updated
+    assert cut - {0, JOB_ROWS}  # else nothing was cut off, and nothing proved
+
+
+@pytest.mark.timeout(1800)
+def test_kill_9_during_query_jobs_leaves_no_half_results_and_the_jobs_go_on(
+    start: Callable[[], RunningOrg], rounds: Iterator[tuple[int, Random]]
+) -> None:
+    running = start()
+    query_jobs.fill(running.login(), READ_ROWS)
+    running.stop()
+    soql = f"SELECT {KEY}, First_Sku__c FROM {ORDER}"
+    cut = 0
+    watched = ["seed", f"k{READ_ROWS // 2}", f"k{READ_ROWS - 1}"]
+    for number, random in rounds:
+        running = start()
+        client = running.login()
+        # a third of them may be complete before the kill; their results must stay what they are
+        jobs = [query_jobs.begin(client, soql) for _ in range(6)]
+        client.upsert([{KEY: key, "First_Sku__c": f"round-{number}"} for key in watched])
+        time.sleep(random.uniform(0, 1.2))
+
+        running.stop(signal.SIGKILL)
+
+        complete = complete_jobs(running.home)
+        whole = {path.stem for path in (running.home / "sandbox/bulk").glob("[0-9]*.rows")}
+        again = start()
+        client = again.login()
+        cut += len(jobs) - len(complete)
+        assert complete <= whole
+        for job in jobs:
+            done = query_jobs.wait(client, job)
+            found = query_jobs.rows(client, job, 25_000)
+            assert (done["state"], done["numberRecordsProcessed"]) == ("JobComplete", READ_ROWS)
+            assert len({key for key, _ in found}) == len(found) == READ_ROWS
+            assert len({sku for key, sku in found if key in watched}) == 1  # of one moment
+        left = {path.name for path in (again.home / "sandbox/bulk").iterdir()}
+        assert not any(name.startswith(".") for name in left)
+        for job in jobs:
+            assert client.call("DELETE", f"jobs/query/{job}").status_code == 204
+        again.stop()
+    assert cut
+
+
+def complete_jobs(home: Path) -> set[str]:
+    """Return the numbers of the query jobs whose results can be had, from the tables at rest."""
+    db = sqlite3.connect(home / "sandbox/org.sqlite")
+    try:
+        sql = "SELECT number FROM bulk_jobs WHERE query NOT NULL AND state = 'JobComplete'"
+        return {str(row[0]) for row in db.execute(sql)}
+    finally:
+        db.close()
