@@ -1,16 +1,21 @@
 """Salesforce record ids: 15 case-sensitive characters plus a 3-character checksum."""
 
 import string
+from functools import lru_cache
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 CHECKSUM_ALPHABET = string.ascii_uppercase + "012345"
 INSTANCE = "RO0"  # two characters for the instance, one reserved
 SEQUENCE_DIGITS = 9
+LOW_DIGITS = 5  # the last ones: one character of the checksum is theirs alone
 SHORT, LONG = 15, 18  # characters
 USER_PREFIX = "005"
 
 _DIGIT = {char: value for value, char in enumerate(ALPHABET)}
 _UPPER = frozenset(string.ascii_uppercase)
+_LOW = len(ALPHABET) ** LOW_DIGITS
+# every two digits, and which of them are upper case: an id is made for every row shown or written
+_PAIRS = [(a + b, (a in _UPPER) | (b in _UPPER) << 1) for a in ALPHABET for b in ALPHABET]
 
 
 def record_id(key_prefix: str, sequence: int) -> str:
@@ -21,12 +26,25 @@ def record_id(key_prefix: str, sequence: int) -> str:
         sequence: 0 or more; rows made later have greater ids.
 
     """
+    high, low = divmod(sequence, _LOW)
+    head, head_sum = _head(key_prefix, high)
+    first, rest = divmod(low, len(_PAIRS) ** 2)
+    middle, last = divmod(rest, len(_PAIRS))
+    (middle_text, middle_bits), (last_text, last_bits) = _PAIRS[middle], _PAIRS[last]
+    digit = ALPHABET[first]
+    bits = (digit in _UPPER) | middle_bits << 1 | last_bits << 3
+    return f"{head}{digit}{middle_text}{last_text}{head_sum}{CHECKSUM_ALPHABET[bits]}"
+
+
+@lru_cache(maxsize=1024)
+def _head(key_prefix: str, high: int) -> tuple[str, str]:
+    """Return the first ten characters of an id, and of its checksum the two they decide."""
     digits = []
-    for _ in range(SEQUENCE_DIGITS):
-        sequence, digit = divmod(sequence, len(ALPHABET))
+    for _ in range(SEQUENCE_DIGITS - LOW_DIGITS):
+        high, digit = divmod(high, len(ALPHABET))
         digits.append(ALPHABET[digit])
-    short = key_prefix + INSTANCE + "".join(reversed(digits))
-    return short + checksum(short)
+    head = key_prefix + INSTANCE + "".join(reversed(digits))
+    return head, checksum(head)[:2]
 
 
 def checksum(short: str) -> str:

@@ -88,7 +88,7 @@ class Org:
         self._writes, self._reads = Store(file), Store(file)
         self._writer = ThreadPoolExecutor(1, "org-writer")
         self._reader = ThreadPoolExecutor(1, "org-reader")
-        self.queries = QueryEngine(self.views)
+        self.queries = QueryEngine(lambda: self.views)
         self.usage = ApiUsage(options.daily_api_calls, self._sessions.usage(window_start()))
         self.id = org_id(self._sessions)
         self._secret = self._sessions.setting("secret", secrets.token_hex(32))

@@ -6,7 +6,7 @@ real org.
 
 import json
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -26,8 +26,8 @@ MIN_BATCH, MAX_BATCH = 200, 2000  # records per page; Salesforce's limits
 class QueryEngine:
     """Answers queries, and keeps what does not fit one page."""
 
-    def __init__(self, views: Views) -> None:
-        """Show what *views* show."""
+    def __init__(self, views: Callable[[], Views]) -> None:
+        """Show what the views that *views* returns at the time show."""
         self._views = views
         self._cursors = Cursors()
 
@@ -38,7 +38,7 @@ class QueryEngine:
             ApiError: 400, the query is malformed or names what the user cannot see.
 
         """
-        return compile_query(parse(text), Reader(self._views, user, with_deleted))
+        return compile_query(parse(text), Reader(self._views(), user, with_deleted))
 
     def run(  # noqa: PLR0913 -- who asks what, of which store
         self, store: Store, text: str, user: User, version: str, *, batch: int, with_deleted: bool
@@ -184,8 +184,8 @@ class _Pages:
 
 
 def count(store: Store, compiled: Compiled) -> int:
-    """Return how many rows a query has that neither counts by a field nor groups."""
-    if not compiled.window:
+    """Return how many rows, or groups of rows, a query has."""
+    if not compiled.window and not compiled.query.group_by:
         return int(store.select(compiled.select("COUNT(*)"), compiled.values)[0][0])
     sql = f"SELECT COUNT(*) FROM ({compiled.select('1')})"  # noqa: S608 -- compiled
     return int(store.select(sql, compiled.values)[0][0])

@@ -12,6 +12,7 @@ _TOKEN = re.compile(
     r"""\s*(?:
       (?P<string>'(?:[^'\\]|\\.)*')
     | (?P<datetime>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:[zZ]|[+-]\d\d:?\d\d))
+    | (?P<unfinished>\d{4}-\d\d-\d\dT[\d:.]*)
     | (?P<date>\d{4}-\d\d-\d\d(?![\w.]))
     | (?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+))
     | (?P<name>[A-Za-z][A-Za-z0-9_.]*(?::\d{1,9})?)
@@ -52,9 +53,11 @@ def tokens_of(text: str) -> list[Token]:
         if match is None or match.lastgroup is None:
             rest = text[at:].lstrip()
             raise _unreadable(text, text.index(rest, at), rest[0])
-        kind = match.lastgroup
+        kind, end_of_it = match.lastgroup, match.end()
+        if kind == "unfinished":  # a datetime that does not go on as one
+            raise _unreadable(text, end_of_it, text[end_of_it : end_of_it + 1] or "<EOF>")
         tokens.append(Token(kind, match[kind], match.start(kind)))
-        at = match.end()
+        at = end_of_it
     tokens.append(Token("end", "<EOF>", len(text)))
     return tokens
 

@@ -37,6 +37,7 @@ class Place:
         table: Its name in the statement.
         path: The relationships that lead to it, in their canonical case.
         below: Where the last of them starts.
+        key: The field of that object which refers to this one.
 
     """
 
@@ -44,6 +45,7 @@ class Place:
     view: View
     path: tuple[str, ...] = ()
     below: "Place | None" = None
+    key: str | None = None
 
     @property
     def line(self) -> "tuple[Place, ...]":
@@ -146,7 +148,7 @@ class Scope:
             raise self.refuse(at, "MALFORMED_QUERY", text)
         view, field = found
         table = f"{self.root.table}_{len(self._places) + 1}"
-        place = Place(table, view, (*child.path, field.relationship or step), child)
+        place = Place(table, view, (*child.path, field.relationship or step), child, field.name)
         terms = [f'{table}.Id = {child.table}."{field.name}"', *self.visible(place)]
         self._joins.append(f' LEFT JOIN "{view.name}" {table} ON {" AND ".join(terms)}')
         self._places[key] = place

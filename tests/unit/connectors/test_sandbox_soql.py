@@ -40,7 +40,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     }  # fmt: skip
     with store.transaction():
         store.insert(CUSTOMER, [{"Id": n, **system, **row} for n, row in enumerate(ROWS, 1)])
-    engine = QueryEngine(views)
+    engine = QueryEngine(lambda: views)
     yield lambda soql: engine.run(store, soql, ADMIN, "62.0", batch=2000, with_deleted=False)
     store.close()
 
