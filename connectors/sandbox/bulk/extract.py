@@ -39,8 +39,7 @@ def extract(org: Org, job: Job, is_stopped: Callable[[], bool]) -> Extract:
         if user is None:
             raise not_found()
         is_all = order.operation is Operation.QUERY_ALL
-        query = org.queries.flat(order.query or "", user, with_deleted=is_all)
-        columns = query.columns
+        columns, rows = org.queries.rows(store, order.query or "", user, with_deleted=is_all)
         places = list(range(len(columns)))
         if float(order.version) < NAMED_IN_ORDER_SINCE:
             places.sort(key=lambda place: columns[place].flat_name.lower())
@@ -49,7 +48,7 @@ def extract(org: Org, job: Job, is_stopped: Callable[[], bool]) -> Extract:
         cells = list(zip(places, writers, strict=True))
 
         def table() -> Iterator[list[str]]:
-            for row in org.queries.rows(store, query):
+            for row in rows:
                 yield [write(row[place]) for place, write in cells]
 
         names = [columns[place].flat_name for place in places]

@@ -13,7 +13,7 @@ from typing import Any
 from connectors.sandbox.access import User, Views
 from connectors.sandbox.errors import refuse
 from connectors.sandbox.soql.answer import Records, Row, aggregates
-from connectors.sandbox.soql.compiled import Child, Compiled
+from connectors.sandbox.soql.compiled import Child, Column, Compiled
 from connectors.sandbox.soql.cursors import Cursors
 from connectors.sandbox.soql.parser import parse
 from connectors.sandbox.soql.scope import Reader
@@ -101,14 +101,22 @@ class QueryEngine:
                 raise refuse(400, "API_ERROR", text)
         return compiled
 
-    def rows(self, store: Store, compiled: Compiled) -> Iterator[Row]:
-        """Return the rows of a flat query, one stored value per column, as they are taken.
+    def rows(
+        self, store: Store, text: str, user: User, *, with_deleted: bool
+    ) -> tuple[tuple[Column, ...], Iterator[Row]]:
+        """Return a query's columns and its rows, flat, as Bulk API 2.0 gives them.
 
-        They are all of one state of the org; None stands where there is no such parent.
-        `Column.flat_name` is a column's header.
+        The rows are read as they are taken, all of one state of the org. Each holds one stored
+        value per column, None where there is no such parent; `Column.flat_name` is a column's
+        header, ``operand.field`` its field, ``operand.render()`` the function that shows it.
+
+        Raises:
+            ApiError: 400, as `flat` says.
+
         """
+        compiled = self.flat(text, user, with_deleted=with_deleted)
         columns = ", ".join(column.operand.selected for column in compiled.columns)
-        return store.stream(compiled.select(columns), compiled.values)
+        return compiled.columns, store.stream(compiled.select(columns), compiled.values)
 
 
 class _Pages:
