@@ -34,7 +34,7 @@ def extract(org: Org, job: Job, is_stopped: Callable[[], bool]) -> Extract:
 
     """
     started, order = time.monotonic(), job.order
-    with contextlib.closing(org.open_store()) as store, store.snapshot():
+    with contextlib.closing(org.open_store()) as store:
         user = store.user_of(order.user)
         if user is None:
             raise not_found()

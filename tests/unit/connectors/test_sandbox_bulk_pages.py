@@ -78,7 +78,8 @@ def test_a_locator_is_the_first_row_in_base64() -> None:
     [
         locator_of(3),  # behind the last row
         locator_of(10**19),
-        "MTA=",  # padded
+        "MQ==",  # padded
+        "M!Q",  # what base64 would pass over
         "LTE",  # -1
         "MDE",  # 01
         "w6Q",  # not ASCII
