@@ -79,7 +79,7 @@ class Org:
         self.options = options
         self.faults = Faults() if options.faults else None
         self.uploads = private_dir(folder / "bulk")
-        file = folder / "org.sqlite"
+        self._file = file = folder / "org.sqlite"
         self._sessions = Store(file)  # the event loop's: one indexed read per call
         self.packages = private_dir(folder / "packages")
         self._deployed = private_dir(folder / "deployed")
@@ -97,6 +97,10 @@ class Org:
         self.apps = AppBook(folder / "apps.json", self._apps_changed)
         self.visits = Visits(self._sessions)
         self.logins = LoginDesk(self._sessions, self.id, url, self.idle_minutes, self.apps.all)
+
+    def open_store(self) -> Store:
+        """Return a connection of the caller's own, for a thread of its own; it must be closed."""
+        return Store(self._file)
 
     def close(self) -> None:
         """Finish what is being written and close the files."""

@@ -2,7 +2,12 @@
 
 from aiohttp import web
 
-from connectors.sandbox.bulk.jobs import DAILY_BATCHES, used_batches
+from connectors.sandbox.bulk.kept import (
+    DAILY_BATCHES,
+    DAILY_QUERIES,
+    used_batches,
+    used_queries,
+)
 from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.protocol import FIRST_VERSION, LAST_VERSION
 
@@ -40,8 +45,12 @@ async def get_limits(call: Call) -> Answer:
     counts = await call.org.read(lambda store: store.select(tables)) if tables else []
     rows_in_all = sum(row[0] for row in counts)
     left = DAILY_BATCHES - await call.org.read(used_batches)
-    batches = {"DailyBulkApiBatches": {"Max": DAILY_BATCHES, "Remaining": max(0, left)}}
-    return Answer(call.org.usage.as_json(rows_in_all, call.org.apps.all()) | batches)
+    queries = DAILY_QUERIES - await call.org.read(used_queries)
+    bulk = {
+        "DailyBulkApiBatches": {"Max": DAILY_BATCHES, "Remaining": max(0, left)},
+        "DailyBulkV2QueryJobs": {"Max": DAILY_QUERIES, "Remaining": max(0, queries)},
+    }
+    return Answer(call.org.usage.as_json(rows_in_all, call.org.apps.all()) | bulk)
 
 
 def _release(number: int) -> dict[str, str]:

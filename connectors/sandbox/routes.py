@@ -5,6 +5,7 @@
 
 from connectors.sandbox import resources as top
 from connectors.sandbox.bulk import first
+from connectors.sandbox.bulk import queries as bulk_queries
 from connectors.sandbox.bulk import resources as bulk
 from connectors.sandbox.composite.batch import post_batch
 from connectors.sandbox.composite.graph import post_graph
@@ -27,6 +28,7 @@ DATA = r"/services/data/v{version:\d+\.\d}"
 _METADATA_SOAP = "/services/Soap/m/{version}"
 _DEPLOYMENTS = f"{DATA}/metadata/deployRequest"
 _JOBS = f"{DATA}/jobs/ingest"
+_QUERIES = f"{DATA}/jobs/query"
 _SOBJECT = "/sobjects/{sobject}"
 _COLLECTION = "/composite/sobjects"
 
@@ -99,6 +101,13 @@ ROUTES = (
     ("DELETE", f"{_JOBS}/{{id}}", api(bulk.delete_job)),
     ("PUT", f"{_JOBS}/{{id}}/batches", api(bulk.put_data)),
     ("GET", f"{_JOBS}/{{id}}/{{results}}", api(bulk.get_results)),
+    ("GET", _QUERIES, api(bulk_queries.list_all)),
+    ("POST", _QUERIES, api(bulk_queries.post_job)),
+    ("GET", f"{_QUERIES}/{{id}}", api(bulk_queries.get_info)),
+    ("PATCH", f"{_QUERIES}/{{id}}", api(bulk_queries.patch_job)),
+    ("DELETE", f"{_QUERIES}/{{id}}", api(bulk_queries.delete_job)),
+    ("GET", f"{_QUERIES}/{{id}}/results", api(bulk_queries.get_results)),
+    ("GET", f"{_QUERIES}/{{id}}/{{pages:(?i:resultpages)}}", api(bulk_queries.get_result_pages)),
     ("POST", _DEPLOYMENTS, api(deploys.post_deployment)),
     ("GET", f"{_DEPLOYMENTS}/{{id}}", api(deploys.get_deployment)),
     ("PATCH", f"{_DEPLOYMENTS}/{{id}}", api(deploys.patch_deployment)),

@@ -5,7 +5,7 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -63,6 +63,13 @@ def spread(values: list[float], digits: int = 1) -> dict[str, float]:
     """Return median, lowest and highest: of a few rounds on a shared machine no more is true."""
     found = {"median": median(values), "min": min(values), "max": max(values)}
     return {name: round(value, digits) for name, value in found.items()}
+
+
+def percentiles(seconds: Sequence[float], unit: float) -> dict[str, float]:
+    """Return median, 99th percentile and maximum, in units of 1/*unit* s."""
+    found = sorted(seconds)
+    at = {"p50": len(found) // 2, "p99": len(found) * 99 // 100, "max": len(found) - 1}
+    return {name: round(found[place] * unit, 3) for name, place in at.items()}
 
 
 def run(command: click.Command) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
+from common import percentiles
 from confluent_kafka import Consumer, Producer, TopicPartition
 from hops import PARTITIONS, REGION, WAIT_S, Bench, Meter, MeteredBorder, start_at_the_beginning
 
@@ -20,13 +21,6 @@ from schemas.events import RawBatch
 
 ORDERS = topics.raw(REGION, "orders")
 WARM_UP = 1_000  # records that are not told of: the broker's first compilations
-
-
-def percentiles(seconds: Sequence[float], unit: float) -> dict[str, float]:
-    """Return median, 99th percentile and maximum, in units of 1/*unit* s."""
-    found = sorted(seconds)
-    at = {"p50": len(found) // 2, "p99": len(found) * 99 // 100, "max": len(found) - 1}
-    return {name: round(found[place] * unit, 3) for name, place in at.items()}
 
 
 def decision(bench: Bench, values: Sequence[bytes]) -> dict[str, float]:

@@ -1,34 +1,39 @@
-"""How many rows the test org takes, so that it is known not to be the bottleneck of the line.
+"""How much the test org takes, so that it is known not to be the bottleneck of the line.
 
-Clients and org share the machine; the org's own CPU per row is a column of its own.
+Rows written per second, and how long single requests take. Clients and org share the machine; the
+org's own CPU is a column of its own.
 """
 
 import json
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
 import psutil
 import requests
 from common import machine, run, say
+from org_client import (
+    JSON,
+    KEY,
+    PER_COLLECTION,
+    SOBJECT,
+    check,
+    checked,
+    collection,
+    row,
+    running_org,
+    send_collection,
+    session,
+)
+from org_requests import measure_requests
 
-from connectors.sandbox.running import issue_token
-from schemas.errors import RetriableError, SetupError
+from schemas.errors import RetriableError
 
-ROOT = Path(__file__).parents[2]
-SOBJECT, KEY = "Commerce_Order__c", "External_Id__c"
-PER_COLLECTION, PER_COMPOSITE = 200, 5
-STOP_WITHIN_S = 20
+PER_COMPOSITE = 5
 POLL_S = 0.05
-JSON = {"Content-Type": "application/json"}
 CSV = {"Content-Type": "text/csv"}
 
 Send = Callable[[requests.Session, str, int, int], int]
@@ -48,66 +53,6 @@ class Way:
     size: int
 
 
-@contextmanager
-def running_org() -> Iterator[tuple[str, str, int]]:
-    """Yield (base URL, access token, pid) of a test org of its own; it is stopped and removed."""
-    with tempfile.TemporaryDirectory(prefix="homeport-bench-") as folder:
-        home = Path(folder) / "home"
-        argv = [sys.executable, "-P", "-m", "streams.cli", "sandbox", "--plain", "--json"]
-        process = subprocess.Popen(
-            [*argv, "--port", "0", "--home", str(home), "--api-calls", "10000000"],
-            stdout=subprocess.PIPE,
-            cwd=folder,
-            env={"PYTHONPATH": str(ROOT)},
-        )
-        try:
-            line = process.stdout.readline() if process.stdout else b""
-            if not line:
-                msg = "the test org did not start; see above"
-                raise SetupError(msg)
-            port = json.loads(line)["port"]
-            answer = issue_token(home, port, "admin")
-            url = f"{answer['instance_url']}/services/data/v62.0"
-            yield url, answer["access_token"], process.pid
-        finally:
-            process.terminate()
-            process.wait(STOP_WITHIN_S)
-            if process.stdout:
-                process.stdout.close()
-
-
-def row(number: int) -> dict[str, Any]:
-    """Return an order as wide as the contract makes one."""
-    return {
-        KEY: f"bench-{number:08d}",
-        "Base_Version__c": number,
-        "Region__c": "eu",
-        "Status__c": "placed",
-        "Currency__c": "EUR",
-        "Total__c": number % 10_000 / 100,
-        "Item_Count__c": number % 9 + 1,
-        "First_Sku__c": f"SKU-{number % 500}",
-        "Ship_Country__c": "DE",
-        "Placed_At__c": "2026-11-23T01:02:03Z",
-    }
-
-
-def collection(first: int) -> dict[str, Any]:
-    """Return the body of one collections upsert."""
-    attributes = {"type": SOBJECT}
-    records = [{"attributes": attributes, **row(n)} for n in range(first, first + PER_COLLECTION)]
-    return {"allOrNone": False, "records": records}
-
-
-def send_collection(http: requests.Session, url: str, first: int, size: int) -> int:
-    """Write 200 rows by sObject Collections."""
-    body = json.dumps(collection(first))
-    path = f"{url}/composite/sobjects/{SOBJECT}/{KEY}"
-    items = _checked(http.patch(path, data=body, headers=JSON)).json()
-    _check(items, size)
-    return 1
-
-
 def send_composite(http: requests.Session, url: str, first: int, size: int) -> int:
     """Write 5 x 200 rows by one composite request."""
     path = f"/services/data/v62.0/composite/sobjects/{SOBJECT}/{KEY}"
@@ -121,8 +66,8 @@ def send_composite(http: requests.Session, url: str, first: int, size: int) -> i
         for at in range(PER_COMPOSITE)
     ]
     body = json.dumps({"collateSubrequests": False, "compositeRequest": parts})
-    answer = _checked(http.post(f"{url}/composite", data=body, headers=JSON)).json()
-    _check([item for part in answer["compositeResponse"] for item in part["body"]], size)
+    answer = checked(http.post(f"{url}/composite", data=body, headers=JSON)).json()
+    check([item for part in answer["compositeResponse"] for item in part["body"]], size)
     return 1
 
 
@@ -132,13 +77,13 @@ def send_job(http: requests.Session, url: str, first: int, size: int) -> int:
     lines = [",".join(names)]
     lines += [",".join(str(v) for v in row(n).values()) for n in range(first, first + size)]
     order = {"object": SOBJECT, "operation": "upsert", "externalIdFieldName": KEY}
-    job = _checked(http.post(f"{url}/jobs/ingest", json=order)).json()["id"]
+    job = checked(http.post(f"{url}/jobs/ingest", json=order)).json()["id"]
     path = f"{url}/jobs/ingest/{job}"
-    _checked(http.put(f"{path}/batches", data="\n".join(lines).encode(), headers=CSV))
-    _checked(http.patch(path, json={"state": "UploadComplete"}))
+    checked(http.put(f"{path}/batches", data="\n".join(lines).encode(), headers=CSV))
+    checked(http.patch(path, json={"state": "UploadComplete"}))
     calls = 3
     while True:
-        info, calls = _checked(http.get(path)).json(), calls + 1
+        info, calls = checked(http.get(path)).json(), calls + 1
         if info["state"] == "JobComplete":
             break
         time.sleep(POLL_S)
@@ -166,27 +111,11 @@ def measure(way: Way, rows: int, clients: int) -> dict[str, Any]:
 
 def _all(way: Way, url: str, token: str, starts: Sequence[int], clients: int) -> int:
     def client(mine: Sequence[int]) -> int:
-        with requests.Session() as http:
-            http.trust_env = False
-            http.headers["Authorization"] = f"Bearer {token}"
+        with session(token) as http:
             return sum(way.send(http, url, first, way.size) for first in mine)
 
     with ThreadPoolExecutor(clients) as pool:
         return sum(pool.map(client, [starts[at::clients] for at in range(clients)]))
-
-
-def _checked(answer: requests.Response) -> requests.Response:
-    if not answer.ok:
-        msg = f"the test org answered {answer.status_code}; see its access.log"
-        raise RetriableError(msg)
-    return answer
-
-
-def _check(items: Sequence[Mapping[str, Any]], size: int) -> None:
-    good = sum(bool(item["success"]) for item in items)
-    if good != size:
-        msg = f"the test org took {good} of {size} rows"
-        raise RetriableError(msg)
 
 
 def show(found: Mapping[str, Any]) -> None:
@@ -203,18 +132,28 @@ def show(found: Mapping[str, Any]) -> None:
             f"{figures['update_rows_per_s']:>9}{figures['insert_org_cpu_us_per_row']:>8}"
             f"{figures['update_org_cpu_us_per_row']:>9}{figures['api_calls_per_million_rows']:>14}"
         )
+    click.echo(
+        f"\n{'request':<24}{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}{'org CPU ms':>12}"
+    )
+    for name, figures in found["requests"].items():
+        click.echo(
+            f"{name:<24}{figures['requests_per_s']:>9}{figures['p50']:>9}{figures['p99']:>9}"
+            f"{figures['max']:>9}{figures['org_cpu_ms']:>12}"
+        )
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--rows", default=40_000, show_default=True, type=click.IntRange(min=1000))
 @click.option("--clients", default=2, show_default=True, type=click.IntRange(min=1))
+@click.option("--seconds", default=5.0, show_default=True, help="Per kind of request.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
-def bench(rows: int, clients: int, *, as_json: bool) -> None:
-    """Measure the test org alone: collections, composite of 5 x 200, ingest jobs.
+def bench(rows: int, clients: int, seconds: float, *, as_json: bool) -> None:
+    """Measure the test org alone: what it takes, and how soon it answers.
 
-    Each way writes rows to an org of its own, in a temporary home, over http: all new, then all
-    again. "us" is the org's CPU per row in microseconds. An ingest job is one per client. The
-    clients run on the same machine and cost as much again.
+    Each way (collections, composite of 5 x 200, ingest jobs) writes rows to an org of its own, in
+    a temporary home, over http: all new, then all again. "us" is the org's CPU per row in
+    microseconds. An ingest job is one per client. Then requests of one kind at a time go to an
+    org that holds as many rows. The clients run on the same machine and cost as much again.
 
     Example: .venv/bin/python tests/bench/org.py --rows 40000 --json
 
@@ -229,7 +168,9 @@ def bench(rows: int, clients: int, *, as_json: bool) -> None:
     for name, way in ways.items():
         say(f"{name} ...")
         figures[name] = measure(way, rows, clients)
-    found = {"machine": machine(), "ways": figures}
+    say("requests ...")
+    asked = measure_requests(rows, clients, seconds)
+    found = {"machine": machine(), "ways": figures, "requests": asked}
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:

@@ -8,7 +8,8 @@ from threading import Event
 
 from connectors.sandbox.access import User
 from connectors.sandbox.bulk.columns import Column, Record, columns_of, read_record
-from connectors.sandbox.bulk.jobs import Job, Operation, State, change_state, find_job
+from connectors.sandbox.bulk.jobs import Job, Operation, State, StoppedError
+from connectors.sandbox.bulk.kept import change_state, find_job
 from connectors.sandbox.bulk.table import Format, Line, TableError, all_lines, read_lines
 from connectors.sandbox.errors import Problem
 from connectors.sandbox.org import Org
@@ -39,10 +40,6 @@ class Task:
     layout: Format
     columns: tuple[Column, ...]
     first_byte: int
-
-
-class StoppedError(Exception):
-    """The org stops; the next start looks again."""
 
 
 def inspect(org: Org, user: User | None, job: Job, stop: Event) -> Task:

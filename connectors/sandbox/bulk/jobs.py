@@ -1,23 +1,14 @@
-"""A job, its states, and how it is kept in the org's tables."""
+"""A job, its states, and how the API shows it."""
 
-import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from connectors.sandbox.access import User
 from connectors.sandbox.bulk.table import Format
-from connectors.sandbox.errors import ApiError, not_found, refuse
-from connectors.sandbox.ids import USER_PREFIX, record_id, sequence_of
+from connectors.sandbox.ids import USER_PREFIX, record_id
 from connectors.sandbox.rows.values import render_datetime
-from connectors.sandbox.store import ADMIN, Store
 
 JOB_PREFIX = "750"
-KEEP_S = 7 * 86_400  # results and jobs are kept seven days
-MAX_LISTED = 1000  # jobs per page
-BATCH_ROWS = 10_000  # what counts as one batch against the daily allowance
-DAILY_BATCHES = 15_000
-DAY_S = 86_400
 
 
 class State(StrEnum):
@@ -37,13 +28,34 @@ WAITING = frozenset({State.UPLOAD_COMPLETE, State.IN_PROGRESS})
 
 
 class Operation(StrEnum):
-    """What a job does with its rows."""
+    """What a job does: with its rows, or to find them."""
 
     INSERT = "insert"
     UPDATE = "update"
     UPSERT = "upsert"
     DELETE = "delete"
     HARD_DELETE = "hardDelete"
+    QUERY = "query"
+    QUERY_ALL = "queryAll"
+
+
+QUERIES = frozenset({Operation.QUERY, Operation.QUERY_ALL})
+
+
+class Kind(StrEnum):
+    """What a job is for; the value is its ``jobType``."""
+
+    INGEST = "V2Ingest"
+    QUERY = "V2Query"
+
+    @property
+    def path(self) -> str:
+        """Where its resources lie, below ``jobs/``."""
+        return "query" if self is Kind.QUERY else "ingest"
+
+
+class StoppedError(Exception):
+    """The org stops, or the job was aborted: what was begun is of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +64,10 @@ class Order:
 
     Attributes:
         user: Number of the user whose rights it has.
+        sobject: Whose rows it writes, or reads.
         key: Name of the external id field, for upserts.
         version: API version it was created with.
+        query: SOQL, for query jobs.
 
     """
 
@@ -63,17 +77,23 @@ class Order:
     key: str | None
     layout: Format
     version: str
+    query: str | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What the job is for."""
+        return Kind.QUERY if self.operation in QUERIES else Kind.INGEST
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One ingest job.
+    """One job, of ingest or of a query.
 
     Attributes:
         number: Behind its id.
         created_at: Seconds since 1970.
         changed_at: Seconds since 1970.
-        is_uploaded: Its data lies in the org's folder.
+        is_uploaded: An ingest job's data lies in the org's folder.
         next_byte: Where in its data the first row lies that is not processed; 0 if the header
             has not been checked.
         processed: Rows, the failed ones included.
@@ -119,117 +139,32 @@ class Job:
 
     def as_new(self) -> dict[str, Any]:
         """Return what creating it answers."""
-        version, layout = self.order.version, self.order.layout
-        return {
-            **self.as_json(),
-            "contentUrl": f"services/data/v{version}/jobs/ingest/{self.id}/batches",
-            "lineEnding": layout.ending,
-            "columnDelimiter": layout.delimiter,
-        }
+        return {**self.as_json(), **self._content_url(), **self._layout()}
+
+    def as_listed(self) -> dict[str, Any]:
+        """Return how it stands in a list of jobs."""
+        kind = {"jobType": self.order.kind}
+        return {**self.as_json(), **kind, **self._content_url(), **self._layout()}
 
     def as_info(self) -> dict[str, Any]:
         """Return what asking for it answers."""
+        is_query = self.order.kind is Kind.QUERY
+        counts = {"numberRecordsProcessed": self.processed}
+        if not is_query:
+            counts["numberRecordsFailed"] = self.failed
+        times = {"retries": 0, "totalProcessingTime": self.work_ms}
+        if not is_query:
+            times |= {"apiActiveProcessingTime": self.work_ms, "apexProcessingTime": 0}
+        chunks = {"isPkChunkingSupported": True} if is_query else {}
         error = {} if self.error is None else {"errorMessage": self.error}
-        return {
-            **self.as_new(),
-            "jobType": "V2Ingest",
-            "retries": 0,
-            "totalProcessingTime": self.work_ms,
-            "apiActiveProcessingTime": self.work_ms,
-            "apexProcessingTime": 0,
-            "numberRecordsProcessed": self.processed,
-            "numberRecordsFailed": self.failed,
-            **error,
-        }
+        return {**self.as_listed(), **counts, **times, **chunks, **error}
 
+    def _content_url(self) -> dict[str, str]:
+        if self.order.kind is Kind.QUERY:
+            return {}
+        url = f"services/data/v{self.order.version}/jobs/ingest/{self.id}/batches"
+        return {"contentUrl": url}
 
-def add_job(store: Store, order: Order) -> Job:
-    """Store a new job, open for its upload."""
-    now = int(time.time())
-    number = store.add(
-        "INSERT INTO bulk_jobs (user, sobject, operation, key, delimiter, ending, version, state,"
-        " created_at, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            order.user, order.sobject, order.operation, order.key, order.layout.delimiter,
-            order.layout.ending, order.version, State.OPEN, now, now,
-        ),
-    )  # fmt: skip
-    return Job(number, order, State.OPEN, now, now, False, 0, 0, 0, 0, None)  # noqa: FBT003 -- fields
-
-
-def find_job(store: Store, number: int) -> Job | None:
-    """Return the job of that number, or None if there is none or it was deleted."""
-    sql = f"{_SELECT} WHERE number = ? AND state != ?"
-    rows = store.select(sql, (number, State.DELETED))
-    return _job(rows[0]) if rows else None
-
-
-def get_job(store: Store, text: str, user: User) -> Job:
-    """Return the job with the id *text*, if it is *user*'s own; the administrator sees all.
-
-    Raises:
-        ApiError: 404, there is none.
-
-    """
-    number = sequence_of(JOB_PREFIX, text)
-    job = None if number is None else find_job(store, number)
-    if job is None or not (user.username == ADMIN or job.order.user == user.sequence):
-        raise not_found()
-    return job
-
-
-def list_jobs(store: Store, user: User, after: int) -> list[Job]:
-    """Return one page of the jobs that *user* sees, oldest first, from number *after* + 1 on."""
-    owner = None if user.username == ADMIN else user.sequence
-    sql = (
-        f"{_SELECT} WHERE state != ?1 AND number > ?2 AND (?3 IS NULL OR user = ?3)"
-        f" ORDER BY number LIMIT {MAX_LISTED}"
-    )
-    return [_job(row) for row in store.select(sql, (State.DELETED, after, owner))]
-
-
-def waiting_jobs(store: Store) -> list[int]:
-    """Return the numbers of the jobs that are to be carried out, oldest first."""
-    sql = "SELECT number FROM bulk_jobs WHERE state IN (?, ?) ORDER BY number"
-    return [row[0] for row in store.select(sql, (State.UPLOAD_COMPLETE, State.IN_PROGRESS))]
-
-
-def used_batches(store: Store) -> int:
-    """Return the batches of the last 24 hours; a job that was closed is at least one."""
-    sql = "SELECT processed FROM bulk_jobs WHERE state NOT IN (?, ?) AND changed_at > ?"
-    rows = store.select(sql, (State.OPEN, State.ABORTED, int(time.time()) - DAY_S))
-    return sum(max(1, -(-row[0] // BATCH_ROWS)) for row in rows)
-
-
-def change_state(store: Store, job: Job, state: State, error: str | None = None) -> Job:
-    """Put the job into *state* and return it."""
-    store.run(
-        "UPDATE bulk_jobs SET state = ?, error = ?, changed_at = ? WHERE number = ?",
-        (state, error, int(time.time()), job.number),
-    )
-    return find_job(store, job.number) or job
-
-
-def drop_results(store: Store, number: int) -> None:
-    """Forget what became of the job's rows."""
-    store.run("DELETE FROM bulk_results WHERE job = ?", (number,))
-
-
-def wrong_state(text: str) -> ApiError:
-    """Return the refusal of what a job's state does not allow."""
-    return refuse(400, "INVALIDJOBSTATE", text)
-
-
-_COLUMNS = (
-    "number, user, sobject, operation, key, delimiter, ending, version, state, created_at,"
-    " changed_at, is_uploaded, next_byte, processed, failed, work_ms, error"
-)
-_SELECT = f"SELECT {_COLUMNS} FROM bulk_jobs"  # noqa: S608 -- our own names
-
-
-def _job(row: tuple[Any, ...]) -> Job:
-    number, user, sobject, operation, key, delimiter, ending, version, state, *rest = row
-    layout = Format(delimiter, ending)
-    order = Order(user, sobject, Operation(operation), key, layout, version)
-    created_at, changed_at, is_uploaded, *counts = rest
-    return Job(number, order, State(state), created_at, changed_at, bool(is_uploaded), *counts)
+    def _layout(self) -> dict[str, str]:
+        layout = self.order.layout
+        return {"lineEnding": layout.ending, "columnDelimiter": layout.delimiter}

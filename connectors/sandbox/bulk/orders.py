@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.sandbox.access import View
-from connectors.sandbox.bulk.jobs import Operation, Order
+from connectors.sandbox.bulk.handlers import invalid_value
+from connectors.sandbox.bulk.jobs import QUERIES, Operation, Order
 from connectors.sandbox.bulk.table import DELIMITERS, ENDINGS, Format
 from connectors.sandbox.call import Call
 from connectors.sandbox.errors import ApiError, parse_error, refuse
 
 HARD_DELETE = "BulkApiHardDelete"  # the user permission
+_OPERATIONS = [operation for operation in Operation if operation not in QUERIES]
 
 
 def parse_order(call: Call, document: object) -> Order:
@@ -26,16 +28,15 @@ def parse_order(call: Call, document: object) -> Order:
     if view is None:
         text = f"Unable to find object: {document.get('object') or ''}"
         raise _invalid(text)
-    operation = Operation(_one_of(document, "operation", [*Operation]))
+    operation = Operation(one_of(document, "operation", _OPERATIONS))
     if operation is Operation.HARD_DELETE and not call.org.views.permits(call.user, HARD_DELETE):
         text = (
             "FeatureNotEnabled : hardDelete operation requires special user profile permission,"
             " please contact your system administrator"
         )
         raise refuse(400, "FEATURENOTENABLED", text)
-    _one_of(document, "contentType", ["CSV"], "CSV")
     key = _key(document, view) if operation is Operation.UPSERT else None
-    layout = _layout(document)
+    layout = parse_layout(document)
     return Order(call.user.sequence, view.name, operation, key, layout, call.version)
 
 
@@ -53,20 +54,32 @@ def _key(document: Mapping[str, Any], view: View) -> str:
     return field.name
 
 
-def _layout(document: Mapping[str, Any]) -> Format:
+def parse_layout(document: Mapping[str, Any]) -> Format:
+    """Return how the CSV of a job is written.
+
+    Raises:
+        ApiError: 400, no such delimiter or line ending, or no CSV.
+
+    """
+    one_of(document, "contentType", ["CSV"], "CSV")
     return Format(
-        delimiter=_one_of(document, "columnDelimiter", [*DELIMITERS], "COMMA"),
-        ending=_one_of(document, "lineEnding", [*ENDINGS], "LF"),
+        delimiter=one_of(document, "columnDelimiter", [*DELIMITERS], "COMMA"),
+        ending=one_of(document, "lineEnding", [*ENDINGS], "LF"),
     )
 
 
-def _one_of(
+def one_of(
     document: Mapping[str, Any], name: str, allowed: Sequence[str], default: str = ""
 ) -> str:
+    """Return the member *name*, which must be one of the *allowed* values.
+
+    Raises:
+        ApiError: 400, it is another.
+
+    """
     value = document.get(name, default)
     if value not in allowed:
-        text = f"Invalid value: '{value}' supplied for property: '{name}'"
-        raise refuse(400, "API_ERROR", text)
+        raise invalid_value(value, name)
     return str(value)
 
 

@@ -3,19 +3,19 @@
 Source: Bulk API 2.0 guide, "Create a Job" to "Delete a Job". Every call counts as an API call.
 """
 
-from connectors.sandbox.bulk.jobs import (
-    ENDED,
-    MAX_LISTED,
-    WAITING,
-    Job,
-    State,
-    add_job,
-    change_state,
-    drop_results,
-    get_job,
-    list_jobs,
-    wrong_state,
+from connectors.sandbox.bulk.handlers import (
+    SINCE,
+    answer_info,
+    answer_list,
+    change,
+    check_since,
+    find,
+    invalid_value,
+    moved,
+    remove,
 )
+from connectors.sandbox.bulk.jobs import ENDED, Job, Kind, State
+from connectors.sandbox.bulk.kept import add_job, wrong_state
 from connectors.sandbox.bulk.orders import parse_order
 from connectors.sandbox.bulk.results import outcome_lines, unprocessed_lines
 from connectors.sandbox.bulk.runner import RUNNER
@@ -24,7 +24,6 @@ from connectors.sandbox.bulk.uploads import (
     PIECE,
     accept_upload,
     check_upload,
-    data_file,
     read_multipart,
     save_upload,
 )
@@ -35,6 +34,7 @@ from connectors.sandbox.store import Store
 
 async def post_job(call: Call) -> Answer:
     """Create a job; a multipart request brings its data along and closes it."""
+    check_since(call, SINCE[Kind.INGEST])
     if call.header("Content-Type").lower().startswith("multipart/"):
         return await _post_multipart(call)
     order = parse_order(call, call.document(await call.body()))
@@ -43,27 +43,18 @@ async def post_job(call: Call) -> Answer:
 
 
 async def list_all(call: Call) -> Answer:
-    """List the caller's jobs, a page at a time; the administrator sees everybody's."""
-    after = call.param("queryLocator", "0")
-    if not after.isdecimal():
-        raise refuse(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
-    jobs = await call.read(lambda store: list_jobs(store, call.user, int(after)))
-    url = None
-    if len(jobs) == MAX_LISTED:
-        base = f"/services/data/v{call.version}/jobs/ingest"
-        url = f"{base}?queryLocator={jobs[-1].number}"
-    records = [job.as_info() for job in jobs]
-    return Answer({"done": url is None, "records": records, "nextRecordsUrl": url})
+    """List the caller's jobs."""
+    return await answer_list(call, Kind.INGEST)
 
 
 async def get_info(call: Call) -> Answer:
     """Show where a job stands."""
-    return Answer((await _job(call)).as_info())
+    return await answer_info(call, Kind.INGEST)
 
 
 async def put_data(call: Call) -> Answer:
     """Take a job's data: once, and only while it is open."""
-    job = await _job(call)
+    job = await find(call, Kind.INGEST)
     check_upload(job)
     content_type = call.header("Content-Type").partition(";")[0].strip().lower()
     if content_type != "text/csv":
@@ -78,34 +69,16 @@ async def patch_job(call: Call) -> Answer:
     """Close a job's upload, so that it is carried out, or abort it."""
     wanted = call.record(await call.body()).get("state")
     if wanted not in (State.UPLOAD_COMPLETE, State.ABORTED):
-        text = f"Invalid value: '{wanted}' supplied for property: 'state'"
-        raise refuse(400, "API_ERROR", text)
-
-    def work(store: Store) -> Job:
-        with store.transaction():
-            return _moved(store, get_job(store, call.part("id"), call.user), State(wanted))
-
-    job = await call.write(work)
+        raise invalid_value(wanted, "state")
+    job = await change(call, Kind.INGEST, State(wanted))
     if job.state is State.UPLOAD_COMPLETE:
-        call.request.app[RUNNER].start(job.number)
+        call.request.app[RUNNER].start(job)
     return Answer(job.as_json())
 
 
 async def delete_job(call: Call) -> Answer:
     """Remove a job that is not open or in progress, with its data and results."""
-
-    def work(store: Store) -> Job:
-        with store.transaction():
-            job = get_job(store, call.part("id"), call.user)
-            if job.state in {State.OPEN, State.IN_PROGRESS}:
-                text = f"Deleting a Job that is {job.state} not allowed"
-                raise wrong_state(text)
-            drop_results(store, job.number)
-            return change_state(store, job, State.DELETED)
-
-    job = await call.write(work)
-    data_file(call, job).unlink(missing_ok=True)
-    return Answer(status=204)
+    return await remove(call, Kind.INGEST)
 
 
 async def get_results(call: Call) -> Answer:
@@ -113,7 +86,7 @@ async def get_results(call: Call) -> Answer:
     kind = call.part("results").lower()
     if kind not in {"successfulresults", "failedresults", "unprocessedrecords"}:
         raise not_found()
-    job = await _job(call)
+    job = await find(call, Kind.INGEST)
     if job.state not in ENDED:
         text = f"Results of a Job that is {job.state} are not available"
         raise wrong_state(text)
@@ -122,26 +95,6 @@ async def get_results(call: Call) -> Answer:
     view = call.org.views.get(call.user, job.order.sobject)
     is_failed = kind == "failedresults"
     return Answer(lines=outcome_lines(call.org, view, job, is_failed=is_failed))
-
-
-async def _job(call: Call) -> Job:
-    return await call.read(lambda store: get_job(store, call.part("id"), call.user))
-
-
-def _moved(store: Store, job: Job, wanted: State) -> Job:
-    """Put the job into the state that its owner wants.
-
-    Raises:
-        ApiError: 400 INVALIDJOBSTATE.
-
-    """
-    allowed = {State.OPEN} if wanted is State.UPLOAD_COMPLETE else {State.OPEN, *WAITING}
-    if job.state in allowed:
-        return change_state(store, job, wanted)
-    doing = "Closing" if wanted is State.UPLOAD_COMPLETE else "Aborting"
-    was = "Completed" if job.state is State.JOB_COMPLETE else job.state
-    text = f"{doing} already {was} Job not allowed"
-    raise wrong_state(text)
 
 
 async def _post_multipart(call: Call) -> Answer:
@@ -157,8 +110,8 @@ async def _post_multipart(call: Call) -> Answer:
         with store.transaction():
             job = add_job(store, order)
             accept_upload(store, call, job, scratch)
-            return _moved(store, job, State.UPLOAD_COMPLETE)
+            return moved(store, job, State.UPLOAD_COMPLETE)
 
     job = await call.write(work)
-    call.request.app[RUNNER].start(job.number)
+    call.request.app[RUNNER].start(job)
     return Answer(job.as_json())

@@ -2,24 +2,27 @@
 
 import asyncio
 import threading
-import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
 from connectors.sandbox.access import User
 from connectors.sandbox.bulk.chunk import CHUNK, Task, carry_out, count_rows, inspect
-from connectors.sandbox.bulk.jobs import (
+from connectors.sandbox.bulk.jobs import ENDED, Job, State
+from connectors.sandbox.bulk.jobs import Kind as JobKind
+from connectors.sandbox.bulk.kept import (
     DAILY_BATCHES,
-    ENDED,
-    KEEP_S,
-    Job,
-    State,
     change_state,
+    drop_old_jobs,
+    fail,
     find_job,
+    known_jobs,
     used_batches,
     waiting_jobs,
 )
+from connectors.sandbox.bulk.reading import QueryRunner
 from connectors.sandbox.bulk.table import TableError
 from connectors.sandbox.faults.book import A_JOB, Fired
 from connectors.sandbox.faults.hindrances import hit_by
@@ -28,7 +31,10 @@ from connectors.sandbox.org import Org
 from connectors.sandbox.store import Store
 from connectors.sandbox.web import report
 
-MAX_RUNNING = 5  # jobs at a time; between two chunks of one, every waiting write gets its turn
+MAX_RUNNING = (
+    5  # ingest jobs at a time; between two chunks of one, every waiting write gets its turn
+)
+TIDY_EVERY_S = 3600
 
 
 class Runner:
@@ -40,17 +46,33 @@ class Runner:
         self._slots = asyncio.Semaphore(MAX_RUNNING)
         self._running: set[asyncio.Task[None]] = set()
         self._stop = threading.Event()
+        self._queries = QueryRunner(org, self._stop)
 
     async def resume(self) -> None:
         """Tidy up, and go on with what a stopped or killed org left."""
-        for number in await self._org.write(lambda store: _tidy(store, self._org.uploads)):
-            self.start(number)
+        uploads = self._org.uploads
+        for job in await self._org.write(lambda store: _tidy(store, uploads, is_start=True)):
+            self.start(job)
+        self._add(self._keep_tidy())
 
-    def start(self, number: int) -> None:
-        """Carry out a job whose upload is complete."""
-        task = asyncio.create_task(self._run(number))
+    def start(self, job: Job) -> None:
+        """Carry out a query job, or one whose upload is complete."""
+        is_query = job.order.kind is JobKind.QUERY
+        self._add((self._queries.run if is_query else self._run)(job.number))
+
+    def abort(self, job: Job) -> None:
+        """Let a query job that is being carried out end soon; ingest looks after each chunk."""
+        self._queries.abort(job.number)
+
+    def _add(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    async def _keep_tidy(self) -> None:
+        while True:
+            await asyncio.sleep(TIDY_EVERY_S)
+            await self._org.write(lambda store: _tidy(store, self._org.uploads, is_start=False))
 
     async def close(self) -> None:
         """Stop after the chunks that are being written; the next start goes on."""
@@ -71,7 +93,7 @@ class Runner:
                     await self._run_whole(task)
             except Exception as exc:  # noqa: BLE001 -- the outermost loop: the org must go on
                 text = f"UnknownException : {report(exc)}"
-                await self._org.write(lambda store: _fail(store, number, text))
+                await self._org.write(lambda store: fail(store, number, text))
 
     async def step(self, task: Task, most: int = CHUNK) -> bool:
         """Carry out one chunk; return whether there is more to do."""
@@ -88,7 +110,7 @@ class Runner:
             while left and await self.step(task, min(left, CHUNK)):
                 left -= min(left, CHUNK)
             text = "TooManyLockFailure : Too many lock failures"
-            await self._org.write(lambda store: _fail(store, task.number, text))
+            await self._org.write(lambda store: fail(store, task.number, text))
             return
         if fired.kind is Kind.JOB_STUCK:
             await asyncio.sleep(fired.fault.seconds)
@@ -105,7 +127,7 @@ class Runner:
             return await asyncio.to_thread(inspect, self._org, user, job, self._stop)
         except TableError as exc:
             text = exc.text
-            await self._org.write(lambda store: _fail(store, number, text))
+            await self._org.write(lambda store: fail(store, number, text))
             return None
 
 
@@ -129,24 +151,16 @@ def _begin(store: Store, number: int) -> tuple[Job | None, User | None]:
         return change_state(store, job, State.IN_PROGRESS), store.user_of(job.order.user)
 
 
-def _fail(store: Store, number: int, error: str) -> None:
-    """Fail the job, if nobody has ended it meanwhile; what is committed stays."""
-    with store.transaction():
-        job = find_job(store, number)
-        if job is not None and job.state not in ENDED:
-            change_state(store, job, State.FAILED, error)
+def _tidy(store: Store, uploads: Path, *, is_start: bool) -> list[Job]:
+    """Remove old jobs and the files of none; return the waiting jobs.
 
-
-def _tidy(store: Store, uploads: Path) -> list[int]:
-    """Remove jobs of more than seven days and uploads of none; return the waiting jobs."""
-    before = (int(time.time()) - KEEP_S,)
-    with store.transaction():
-        old = "(SELECT number FROM bulk_jobs WHERE changed_at < ?)"
-        store.run(f"DELETE FROM bulk_results WHERE job IN {old}", before)  # noqa: S608 -- ours
-        store.run("DELETE FROM bulk_jobs WHERE changed_at < ?", before)
-    kept = store.select("SELECT number FROM bulk_jobs WHERE state != ?", (State.DELETED,))
-    known = {f"{row[0]}.csv" for row in kept}
+    Uploads that are not complete have names that begin with a point: at the start none of them
+    will ever be, later they may.
+    """
+    drop_old_jobs(store)
+    known = known_jobs(store)
     for path in uploads.iterdir():
-        if path.name not in known:
+        is_unfinished = path.name.startswith(".")
+        if is_start if is_unfinished else path.stem not in known:
             path.unlink()
     return waiting_jobs(store)

@@ -2,13 +2,14 @@
 
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from aiohttp import BodyPartReader
 
 from connectors.embedded.files import PRIVATE_FILE
-from connectors.sandbox.bulk.jobs import Job, State, get_job, wrong_state
+from connectors.sandbox.bulk.jobs import Job, Kind, State
+from connectors.sandbox.bulk.kept import get_job, wrong_state
 from connectors.sandbox.call import Call, parse_json
 from connectors.sandbox.errors import refuse
 from connectors.sandbox.store import Store
@@ -16,6 +17,7 @@ from connectors.sandbox.store import Store
 MAX_UPLOAD = 100 * 10**6  # bytes; 150 MB after base64
 MAX_INLINE = 100_000  # characters of CSV in a multipart request
 PIECE = 2**16  # bytes read at a time
+_WITHIN = bytes(range(0x80, 0xC0))  # bytes of UTF-8 that begin no character
 
 
 def data_file(call: Call, job: Job) -> Path:
@@ -42,11 +44,13 @@ def check_upload(job: Job) -> None:
         raise refuse(400, "BULK_API_ERROR", text)
 
 
-async def save_upload(call: Call, pieces: AsyncIterator[bytes], limit: int) -> Path:
+async def save_upload(
+    call: Call, pieces: AsyncIterator[bytes], limit: int, measure: Callable[[bytes], int] = len
+) -> Path:
     """Write an upload beside the jobs' data and return its file, which is no job's yet.
 
     Raises:
-        ApiError: 413, it is larger than *limit* bytes.
+        ApiError: 413, it is larger than *limit*, of what *measure* says of its pieces.
 
     """
     scratch = call.org.uploads / f".{uuid.uuid4().hex}"
@@ -55,7 +59,7 @@ async def save_upload(call: Call, pieces: AsyncIterator[bytes], limit: int) -> P
     try:
         with os.fdopen(handle, "wb") as file:
             async for piece in pieces:
-                size += len(piece)
+                size += measure(piece)
                 if size > limit:
                     text = "The upload is larger than the maximum allowed"
                     raise refuse(413, "REQUEST_TOO_LARGE", text)  # noqa: TRY301
@@ -78,7 +82,7 @@ def accept_upload(store: Store, call: Call, job: Job, scratch: Path) -> None:
     """
     try:
         with store.transaction():
-            check_upload(get_job(store, job.id, call.user))
+            check_upload(get_job(store, Kind.INGEST, job.id, call.user))
             scratch.replace(data_file(call, job))
             store.run("UPDATE bulk_jobs SET is_uploaded = 1 WHERE number = ?", (job.number,))
     finally:
@@ -99,9 +103,14 @@ async def read_multipart(call: Call) -> tuple[object, Path]:
         if part.name == "job":
             document = parse_json((await part.read()).decode("utf-8", "replace"))
         elif part.name == "content":
-            return document, await save_upload(call, _pieces(part), MAX_INLINE)
+            return document, await save_upload(call, _pieces(part), MAX_INLINE, _characters)
     text = "The request must have the parts job and content, in this order"
     raise refuse(400, "INVALID_INPUT", text)
+
+
+def _characters(piece: bytes) -> int:
+    """Return how many characters begin in a piece of UTF-8."""
+    return len(piece.translate(None, _WITHIN))
 
 
 async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
