@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import orjson
 
 from connectors.sandbox.access import User, View
-from connectors.sandbox.bulk.jobs import DAILY_BATCHES, used_batches
+from connectors.sandbox.bulk.kept import DAILY_BATCHES, used_batches
 from connectors.sandbox.deployed.metadata import Field
 from connectors.sandbox.limits import ROW_KB, STORAGE_MB
 from connectors.sandbox.logins.apps import CLI_APP
