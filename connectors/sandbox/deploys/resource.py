@@ -10,7 +10,7 @@ from aiohttp import BodyPartReader
 
 from connectors.sandbox.call import Answer, Call, parse_json
 from connectors.sandbox.deploys.jobs import (
-    ENDED,
+    ALREADY_OVER,
     NO_PERMISSION,
     PERMISSION,
     Deployment,
@@ -56,10 +56,10 @@ async def patch_deployment(call: Call) -> Answer:
     wanted = call.record(await call.body()).get("deployResult")
     if not isinstance(wanted, dict) or wanted.get("status") != State.CANCELING:
         raise refuse(400, "INVALID_INPUT", "deployResult.status must be Canceling")
-    one = await _find(call)
-    if one.state in ENDED:
-        raise refuse(400, "INVALID_ID_FIELD", "Deployment already completed")
-    one = await call.request.app[DEPLOYER].cancel(one, call.user)
+    number = (await _find(call)).number
+    one = await call.request.app[DEPLOYER].cancel(number, call.user)
+    if one is None:
+        raise refuse(400, *ALREADY_OVER)
     return Answer(await _shown(call, one, with_details=True), 202)
 
 
@@ -78,7 +78,7 @@ async def _find(call: Call) -> Deployment:
 
 
 async def _shown(call: Call, one: Deployment, *, with_details: bool) -> dict[str, Any]:
-    users = await call.read(lambda store: user_names(store, one))
+    users = await call.org.read(lambda store: user_names(store, one))
     return {
         "id": one.id,
         "url": _url(call, one),

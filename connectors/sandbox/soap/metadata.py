@@ -8,6 +8,7 @@ import binascii
 from collections.abc import Awaitable, Callable, Mapping
 
 from connectors.sandbox.deploys.jobs import (
+    ALREADY_OVER,
     ENDED,
     Deployment,
     add_retrieve,
@@ -53,11 +54,10 @@ async def check_deploy_status(
 
 async def cancel_deploy(org: Org, deployer: Deployer, session: Session, request: Request) -> Node:
     """Ask for the end of a deployment that is not over."""
-    one = await _deployment(org, text(request.node, "String") or text(request.node, "id"))
-    if one.state in ENDED:
-        code, words = "INVALID_ID_FIELD", "Deployment already completed"
-        raise Fault(code, words)
-    one = await deployer.cancel(one, session.user)
+    found = await _deployment(org, text(request.node, "String") or text(request.node, "id"))
+    one = await deployer.cancel(found.number, session.user)
+    if one is None:
+        raise Fault(*ALREADY_OVER)
     return {"done": one.state in ENDED, "id": one.id}
 
 
