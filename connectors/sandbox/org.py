@@ -27,7 +27,7 @@ from connectors.sandbox.page.keys import Visits
 from connectors.sandbox.rows.reader import RecordReader
 from connectors.sandbox.rows.writer import Writer
 from connectors.sandbox.soql.engine import QueryEngine
-from connectors.sandbox.store import Store
+from connectors.sandbox.store import ADMIN, Store
 
 T = TypeVar("T")
 ORG_PREFIX = "00D"
@@ -193,6 +193,11 @@ class Org:
     async def rest(self) -> None:
         """Return once what is being written now is written, a deployment that all see it."""
         await self.write(lambda _: None)
+
+    def is_deployed(self, sobject: str, field: str | None) -> bool:
+        """Return whether there is such an object, and unless it is None such a field of it."""
+        view = self.views.find(User(1, ADMIN, None), sobject)
+        return view is not None and (field is None or view.field(field) is not None)
 
     def session(self, token: str) -> Session | None:
         """Return the session of *token* and keep it alive, or None if there is none."""

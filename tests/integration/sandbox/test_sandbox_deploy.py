@@ -176,6 +176,51 @@ def test_deletions_take_fields_rules_and_objects_with_their_rows_away(module_adm
     assert upsert(module_admin, "Sled__c", Key__c="s")["id"] > first
 
 
+def test_names_have_no_case(module_admin: Any) -> None:
+    deploy(module_admin, object_package("Folded__c", KEY))
+    upsert(module_admin, "Folded__c", Key__c="f")
+    key = KEY.replace("Key__c", "KEY__c").replace("<label>Key", "<label>Changed")
+
+    status = deploy(
+        module_admin, object_package("FOLDED__c", key, text_field("Two__c"), text_field("TWO__c"))
+    )
+
+    assert status["state"] == "Succeeded", problems(status)
+    assert {name for name in fields_of(module_admin, "folded__c") if name.endswith("__c")} == {
+        "Key__c",
+        "Two__c",
+    }
+    described = module_admin.call("GET", "sobjects/Folded__c/describe").json()
+    assert described["name"] == "Folded__c"
+    assert "Changed" in {f["label"] for f in described["fields"]}
+    found = module_admin.query("SELECT Key__c FROM Folded__c")["records"]
+    assert [r["Key__c"] for r in found] == ["f"]
+
+
+def test_a_field_that_becomes_required_needs_no_permission_any_more(fresh: Any) -> None:
+    app = ensure_app(fresh.home, "eu")
+    write_apps(fresh.home, [app])
+    admin = fresh.login()
+    grants = {
+        "package.xml": manifest({"PermissionSet": ["Region_Sink"], "CustomObject": ["Sealed__c"]}),
+        "objects/Sealed__c.object": custom_object("Sealed", KEY, text_field("Note__c")),
+        "permissionsets/Region_Sink.permissionset": document(
+            "PermissionSet", GRANTS.format("Sealed__c", "Note__c")
+        ),
+    }
+    rest_deploy(admin, packed(grants))
+    required = text_field("Note__c", "<required>true</required>")
+
+    status = rest_deploy(admin, object_package("Sealed__c", KEY, required))
+
+    assert status["status"] == "Succeeded", status
+    user = fresh.client(fresh.by_assertion(app))
+    assert "Note__c" in fields_of(user, "Sealed__c")
+    again = rest_deploy(admin, object_package("Sealed__c", KEY, text_field("Note__c")))
+    assert again["status"] == "Succeeded"
+    assert "Note__c" not in fields_of(user, "Sealed__c")  # who may see it is to be said anew
+
+
 def test_a_validation_changes_nothing(module_admin: Any) -> None:
     status = deploy(module_admin, object_package("Ghost__c", KEY), checkOnly=True)
 
