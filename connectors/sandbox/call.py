@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 from aiohttp import web
 
 from connectors.sandbox.access import User, View
-from connectors.sandbox.edition import OutdatedError
+from connectors.sandbox.edition import check_edition
 from connectors.sandbox.errors import not_found, parse_error
 from connectors.sandbox.org import Org, Session
 from connectors.sandbox.protocol import check_media_type
@@ -147,7 +147,7 @@ class Call:
             return work(self.inner.store)
 
         def run(store: Store) -> T:
-            self._check_edition()
+            check_edition(self.org, self.edition)
             return work(store)
 
         return await self.org.write(run)
@@ -164,11 +164,7 @@ class Call:
         try:
             return await self.org.read(work)
         finally:  # whatever came of it: SQL of before may have met the tables of now
-            self._check_edition()
-
-    def _check_edition(self) -> None:
-        if self.org.edition != self.edition:
-            raise OutdatedError
+            check_edition(self.org, self.edition)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,3 +33,14 @@ async def settled(org: Editions, work: Callable[[int], Awaitable[T]]) -> T:
             return await work(edition)
         except OutdatedError:
             await org.rest()
+
+
+def check_edition(org: Editions, edition: int) -> None:
+    """Refuse to go on in another edition of *org* than *edition*.
+
+    Raises:
+        OutdatedError: It is another one by now.
+
+    """
+    if org.edition != edition:
+        raise OutdatedError

@@ -9,7 +9,7 @@ from connectors.sandbox.bulk.extract import Extract, extract
 from connectors.sandbox.bulk.jobs import ENDED, Job, State, StoppedError
 from connectors.sandbox.bulk.kept import change_state, complete_query, fail, find_job
 from connectors.sandbox.bulk.pages import remove_results
-from connectors.sandbox.edition import OutdatedError, settled
+from connectors.sandbox.edition import check_edition, settled
 from connectors.sandbox.errors import ApiError
 from connectors.sandbox.org import Org
 from connectors.sandbox.store import Store
@@ -56,10 +56,9 @@ class QueryRunner:
         async def read(edition: int) -> Extract:
             try:
                 return await asyncio.to_thread(extract, self._org, job, is_stopped)
-            except sqlite3.OperationalError as exc:  # SQL of before met the tables of now
-                if self._org.edition == edition:
-                    raise
-                raise OutdatedError from exc
+            except sqlite3.OperationalError:  # SQL of before met the tables of now
+                check_edition(self._org, edition)
+                raise
 
         try:
             found = await settled(self._org, read)

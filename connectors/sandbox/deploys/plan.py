@@ -160,6 +160,7 @@ def _add_missing(
 
 
 def _add_deletion(file: str, kind: str, name: str, there: _Names, found: _Found) -> None:
+    name = found.names.get((kind, name.lower()), name)
     if kind not in there:
         text = f"Unknown type name '{kind}' specified in {file}"
         found.problems.append(Problem(kind, name, file, text))

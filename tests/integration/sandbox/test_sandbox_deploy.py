@@ -156,7 +156,7 @@ def test_deletions_take_fields_rules_and_objects_with_their_rows_away(module_adm
     first = upsert(module_admin, "Sled__c", Key__c="s")["id"]
     upsert(module_admin, "Cart__c", Key__c="c", Old__c="x")
     gone = {
-        "CustomField": ["Cart__c.Old__c"],
+        "CustomField": ["Cart__c.OLD__c"],
         "ValidationRule": ["Cart__c.Never"],
         "CustomObject": ["Sled__c"],
     }
@@ -174,6 +174,32 @@ def test_deletions_take_fields_rules_and_objects_with_their_rows_away(module_adm
     deploy(module_admin, object_package("Sled__c", KEY))
     assert module_admin.query("SELECT Key__c FROM Sled__c")["records"] == []
     assert upsert(module_admin, "Sled__c", Key__c="s")["id"] > first
+
+
+NOT_THERE = manifest({"CustomField": ["Commerce_Order__c.Nope__c"]})
+EVERY_OBJECT = manifest({"CustomObject": ["*"]})
+MISSING = manifest({"CustomObject": ["Nope__c"]})
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "state"),
+    [
+        ({"destructiveChanges.xml": NOT_THERE}, {"ignoreWarnings": True}, "Succeeded"),
+        ({"destructiveChanges.xml": NOT_THERE}, {}, "Failed"),
+        ({"destructiveChanges.xml": EVERY_OBJECT}, {"ignoreWarnings": True}, "Failed"),
+        ({"package.xml": MISSING}, {"allowMissingFiles": True}, "Succeeded"),
+        ({"package.xml": MISSING}, {}, "Failed"),
+    ],
+)
+def test_what_is_not_there_fails_unless_the_options_let_it(
+    module_admin: Any, files: dict[str, str], options: dict[str, bool], state: str
+) -> None:
+    content = packed({"package.xml": manifest({}), **files})
+
+    result = rest_deploy(module_admin, content, **options)
+
+    assert result["status"] == state, result
+    assert fields_of(module_admin, "Commerce_Order__c")
 
 
 def test_names_have_no_case(module_admin: Any) -> None:

@@ -142,6 +142,11 @@ def number(name: str, kind: str = "Number") -> str:
             id="a file outside the zip",
         ),
         pytest.param(
+            {"package.xml": PACKAGE, "/objects/Nope__c.object": FINE},
+            (None, None, "unsafe name"),
+            id="a file from the root of all files",
+        ),
+        pytest.param(
             {"top/package.xml": PACKAGE, "top/objects/Nope__c.object": FINE},
             (None, "package.xml", "No package.xml found"),
             id="a manifest that is not at the root",
@@ -233,6 +238,19 @@ def test_too_many_files_are_refused(module_admin: Any) -> None:
     assert "Maximum number of files exceeded" in problems(status)[0][2]
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_zip_that_holds_a_file_twice_is_refused(module_admin: Any) -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("package.xml", PACKAGE)
+        for _ in "ab":
+            archive.writestr("objects/Nope__c.object", FINE)
+
+    status = deploy(module_admin, content)
+
+    assert problems(status)[0][2] == "The zip holds a file twice: objects/Nope__c.object"
+
+
 def test_packages_in_one_zip_are_read_to_a_size_together(module_admin: Any) -> None:
     files = {}
     for folder in ("a", "b"):
@@ -271,6 +289,14 @@ def test_a_request_that_is_no_multipart_is_a_bad_one(
     answer = module_admin.call("POST", "metadata/deployRequest", data=body, headers=headers)
 
     assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "INVALID_INPUT")
+
+
+def test_options_of_more_than_a_megabyte_are_refused(module_admin: Any) -> None:
+    parts = {"json": (None, json.dumps({"x": "x" * 2**20}), "application/json")}
+
+    answer = module_admin.call("POST", "metadata/deployRequest", files=parts)
+
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (413, "REQUEST_TOO_LARGE")
 
 
 @pytest.mark.parametrize("wanted", ["x", [1]])

@@ -10,6 +10,8 @@ from soap_calls import ENTERPRISE, METADATA, PARTNER, call, envelope, fault_of, 
 from connectors.embedded.pki import ensure_app
 from connectors.sandbox.logins.apps import change_app
 
+SOAP_1_1 = "http://schemas.xmlsoap.org/soap/envelope/"
+SOAP_1_2 = "http://www.w3.org/2003/05/soap-envelope"
 NO_SESSION = (
     "sf:INVALID_SESSION_ID",
     "INVALID_SESSION_ID: Invalid Session ID found in SessionHeader: Illegal Session",
@@ -64,6 +66,8 @@ def test_an_operation_that_there_is_not_is_named(admin: Any) -> None:
         '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>',
         "<a>" * 2000,
         '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body/></e:Envelope>',
+        f'<e:Envelope xmlns:e="{SOAP_1_1}"><e:Body><a/><b/></e:Body></e:Envelope>',
+        f'<e:Envelope xmlns:e="{SOAP_1_2}"><e:Body><a/></e:Body></e:Envelope>',
     ],
 )
 def test_what_is_no_envelope_is_a_fault(admin: Any, body: str) -> None:
@@ -73,7 +77,9 @@ def test_what_is_no_envelope_is_a_fault(admin: Any, body: str) -> None:
     assert "root:" not in answer.text
 
 
-@pytest.mark.parametrize("version", ["20.0", "99.0", "x", "v62.0", "\u00b2\u00b2", "62.0.0"])
+@pytest.mark.parametrize(
+    "version", ["20.0", "99.0", "x", "v62.0", "\u00b2\u00b2", "\u0666\u0662.0", "62.0.0"]
+)
 def test_a_version_that_there_is_not_is_refused(admin: Any, version: str) -> None:
     answer = post(admin, f"u/{version}", envelope(admin.token, "getUserInfo", ""))
 
@@ -197,6 +203,7 @@ def test_who_is_calling_can_be_asked(admin: Any) -> None:
 
     identity = admin.http.get(f"{admin.org.url}/services/oauth2/userinfo", timeout=30).json()
     assert info.findtext("{*}userName") == "admin"
+    assert info.findtext("{*}sessionSecondsValid") == "7200"
     assert info.findtext("{*}userId") == identity["user_id"]
     assert info.findtext("{*}organizationId") == identity["organization_id"]
 

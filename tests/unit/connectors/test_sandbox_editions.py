@@ -2,9 +2,11 @@
 
 import asyncio
 import functools
+import sqlite3
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,8 @@ from soap_calls import METADATA, envelope
 
 from connectors.sandbox import org as org_module
 from connectors.sandbox.access import User
+from connectors.sandbox.bulk import reading
+from connectors.sandbox.bulk.extract import Extract
 from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.deploys.jobs import Outcome, State, cancel, end, find_deployment
 from connectors.sandbox.deploys.options import DeployOptions
@@ -184,6 +188,29 @@ async def test_a_call_that_begins_before_a_deployment_is_shown_does_not_end_in_t
         return await call_in(org, edition).read(lambda _: looked)
 
     assert "more__c" in await settled(org, handler)
+
+
+@in_a_loop
+async def test_a_query_job_that_a_deployment_overtakes_is_read_again(
+    org: Org, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes: list[Extract | None] = [Extract(0, 0), None]
+
+    def overtaken(*_: Any) -> Extract:
+        outcome = outcomes.pop()
+        if outcome is None:
+            org.edition += 1
+            raise sqlite3.OperationalError
+        return outcome
+
+    done: list[int] = []
+    monkeypatch.setattr(reading, "extract", overtaken)
+    monkeypatch.setattr(reading, "complete_query", lambda _, **job: done.append(job["number"]) or 1)
+    monkeypatch.setattr(reading, "_begin", lambda _, number: SimpleNamespace(number=number))
+
+    await reading.QueryRunner(org, threading.Event()).run(7)
+
+    assert done == [7]
 
 
 @in_a_loop
