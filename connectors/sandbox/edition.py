@@ -15,11 +15,14 @@ class OutdatedError(Exception):
 
 
 class Editions(Protocol):
-    """An org, as far as it is deployed to."""
+    """An org, as far as it is deployed to.
 
-    @property
-    def edition(self) -> int:
-        """Changes before a deployment is committed, and again once every call sees it."""
+    Attributes:
+        edition: Changes before a deployment is committed, and again once every call sees it.
+
+    """
+
+    edition: int
 
     async def rest(self) -> None:
         """Return once no deployment is between the two."""
