@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from connectors.sandbox.faults.acts import FAULT_KEY
 APP_KEY = "homeport.app"  # where a request keeps the app it came through
 PAGE_APP = "page"  # the app of the org's pages, which do not show their own calls
 KEPT_CALLS = 200  # of them the pages show the last
-_SHOWN = frozenset({"version", "sobject", "field", "slash"})  # parts of a path that name metadata
+_VERSION = re.compile(r"\d{1,3}\.\d", re.ASCII)
 # as a client may name itself in Sforce-Call-Options; a token or an address does not look like this
 _CLIENT = re.compile(r"(?:^|,)\s*client\s*=\s*([\w./ -]{1,40}?)\s*(?:,|$)", re.ASCII)
 
@@ -28,8 +29,9 @@ class AccessLog:
 
     """
 
-    def __init__(self, file: Path) -> None:
-        """Append to *file*."""
+    def __init__(self, file: Path, is_deployed: Callable[[str, str | None], bool]) -> None:
+        """Append to *file*; *is_deployed* says whether there is such an object, or such a field."""
+        self._is_deployed = is_deployed
         self._out = file.open("a", buffering=1, encoding="utf-8")
         file.chmod(0o600)
         self.recent: deque[dict[str, Any]] = deque(maxlen=KEPT_CALLS)
@@ -43,7 +45,7 @@ class AccessLog:
         line = {
             "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "method": request.method,
-            "path": _shown_path(request),
+            "path": self._shown_path(request),
             "status": status,
             "app": request.get(APP_KEY, "-"),
             "client": client_of(request.headers.get("Sforce-Call-Options", "")),
@@ -54,6 +56,27 @@ class AccessLog:
         if line["app"] != PAGE_APP:
             self.recent.append(line)
 
+    def _shown_path(self, request: web.Request) -> str:
+        """Return the path with ids, keys and whatever matched no route as ``*``.
+
+        A client may send a value where a name belongs: of objects and fields are shown those
+        that there are.
+        """
+        named = request.match_info
+        resource = named.route.resource
+        if resource is None or "rest" in named:
+            return "*"
+        sobject = named.get("sobject", "")
+        is_shown = {
+            "api": True,
+            "slash": True,
+            "version": _VERSION.fullmatch(named.get("version", "")),
+            "sobject": self._is_deployed(sobject, None),
+            "field": self._is_deployed(sobject, named.get("field")),
+        }
+        parts = {k: v if is_shown.get(k) or not v else "*" for k, v in named.items()}
+        return str(resource.url_for(**parts)) if parts else resource.canonical
+
 
 def client_of(options: str) -> str | None:
     """Return how a client names itself in ``Sforce-Call-Options``, None if it does not.
@@ -63,12 +86,3 @@ def client_of(options: str) -> str | None:
     """
     match = _CLIENT.search(options)
     return match[1] if match else None
-
-
-def _shown_path(request: web.Request) -> str:
-    """Return the path with ids, keys and whatever matched no route as ``*``."""
-    resource = request.match_info.route.resource
-    if resource is None or "rest" in request.match_info:
-        return "*"
-    parts = {k: v if k in _SHOWN else "*" for k, v in request.match_info.items()}
-    return str(resource.url_for(**parts)) if parts else resource.canonical

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 from aiohttp import web
 
 from connectors.sandbox.access import User, View
+from connectors.sandbox.edition import check_edition
 from connectors.sandbox.errors import not_found, parse_error
 from connectors.sandbox.org import Org, Session
 from connectors.sandbox.protocol import check_media_type
@@ -43,6 +44,7 @@ class Call:
     """One authenticated call, or one subrequest of it.
 
     Attributes:
+        edition: Of the org, in which the call is carried out.
         parts: Of the path, where it is read as another method's.
 
     """
@@ -51,6 +53,7 @@ class Call:
     session: Session
     version: str
     request: web.Request
+    edition: int
     inner: Inner | None = None
     parts: Mapping[str, str] | None = None
 
@@ -132,16 +135,36 @@ class Call:
         return document
 
     async def write(self, work: Callable[[Store], T]) -> T:
-        """Run *work* on the writer's thread; within an all-or-none composite it runs there."""
+        """Run *work* on the writer's thread; within an all-or-none composite it runs there.
+
+        Whatever a handler reads, it reads before: after this it would not begin again.
+
+        Raises:
+            OutdatedError: The org was deployed to since the call began; *work* did not run.
+
+        """
         if self.inner is not None and self.inner.store is not None:
             return work(self.inner.store)
-        return await self.org.write(work)
+
+        def run(store: Store) -> T:
+            check_edition(self.org, self.edition)
+            return work(store)
+
+        return await self.org.write(run)
 
     async def read(self, work: Callable[[Store], T]) -> T:
-        """Run *work* on the reader's thread; within an all-or-none composite see its writes."""
+        """Run *work* on the reader's thread; within an all-or-none composite see its writes.
+
+        Raises:
+            OutdatedError: The org was deployed to since the call began.
+
+        """
         if self.inner is not None and self.inner.store is not None:
             return work(self.inner.store)
-        return await self.org.read(work)
+        try:
+            return await self.org.read(work)
+        finally:  # whatever came of it: SQL of before may have met the tables of now
+            check_edition(self.org, self.edition)
 
 
 @dataclass(frozen=True, slots=True)

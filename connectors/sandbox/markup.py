@@ -3,6 +3,7 @@
 A document type is refused: no entity is ever expanded and no other document read.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 from xml.etree import ElementTree as ET
@@ -10,6 +11,9 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 MAX_DEPTH = 100  # elements within each other; metadata has some ten
+MAX_NODES = 500_000  # elements and attributes of a document; each takes some 200 bytes of memory
+# what no XML can hold, not even as a reference
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 # A list is the same element several times; None is left out.
 Node: TypeAlias = "str | bool | int | float | Mapping[str, Node] | Sequence[Node] | None"
@@ -35,17 +39,20 @@ def parse(body: bytes) -> ET.Element:
     """Return the document in *body*, tags as ElementTree writes them.
 
     Raises:
-        UnreadableXmlError: It is not well formed, has a document type, or is nested too deep.
+        UnreadableXmlError: It is not well formed, has a document type, or is nested too deep or
+            too large.
 
     """
-    builder, parser, depth = ET.TreeBuilder(), expat.ParserCreate(namespace_separator="}"), 0
+    builder, parser = ET.TreeBuilder(), expat.ParserCreate(namespace_separator="}")
+    depth = nodes = 0
     parser.buffer_text = True
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
+        nonlocal depth, nodes
         depth += 1
-        if depth > MAX_DEPTH:
-            text = f"Elements are nested more than {MAX_DEPTH} deep"
+        nodes += 1 + len(attributes)
+        if depth > MAX_DEPTH or nodes > MAX_NODES:
+            text = f"Elements are more than {MAX_NODES}, or nested more than {MAX_DEPTH} deep"
             raise UnreadableXmlError(text, parser.CurrentLineNumber)
         builder.start(_tag(tag), {_tag(name): value for name, value in attributes.items()})
 
@@ -113,8 +120,13 @@ def to_xml(name: str, node: Node) -> str:
     if isinstance(node, bool):
         return f"<{name}>{'true' if node else 'false'}</{name}>"
     if isinstance(node, (str, int, float)):
-        return f"<{name}>{escape(str(node))}</{name}>"
+        return f"<{name}>{escaped(str(node))}</{name}>"
     return "".join(to_xml(name, one) for one in node)
+
+
+def escaped(words: str) -> str:
+    """Return *words* as an element's text; what XML cannot hold is U+FFFD."""
+    return escape(_ILLEGAL.sub("\ufffd", words))
 
 
 def _tag(name: str) -> str:

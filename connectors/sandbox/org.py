@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from connectors.sandbox.page.keys import Visits
 from connectors.sandbox.rows.reader import RecordReader
 from connectors.sandbox.rows.writer import Writer
 from connectors.sandbox.soql.engine import QueryEngine
-from connectors.sandbox.store import Store
+from connectors.sandbox.store import ADMIN, Store
 
 T = TypeVar("T")
 ORG_PREFIX = "00D"
@@ -87,7 +87,8 @@ class Org:
         tidy(self._deployed, number)
         source = Source.read(self._deployed, number)
         metadata = source.load()
-        self._show(source, metadata, self._sessions.deploy(metadata))
+        self.edition = 0  # see `connectors.sandbox.edition`
+        self._show(source, metadata, Views(metadata, self._sessions.deploy(metadata)))
         self._writes, self._reads = Store(file), Store(file)
         self._writer = ThreadPoolExecutor(1, "org-writer")
         self._reader = ThreadPoolExecutor(1, "org-reader")
@@ -162,11 +163,12 @@ class Org:
 
         """
         with store.transaction():
-            prefixes = store.deploy(metadata, self.metadata)
+            views = Views(metadata, store.deploy(metadata, self.metadata))
             source.write(self._deployed, number)
             store.set_setting(_DEPLOYED, str(number))
             done()
-        self._show(source, metadata, prefixes)
+            self.edition += 1  # from here on a call may see tables that its views do not fit
+        self._show(source, metadata, views)
         tidy(self._deployed, number)
 
     def try_deploy(self, store: Store, metadata: Metadata, done: Callable[[], None]) -> None:
@@ -182,11 +184,20 @@ class Org:
                 change.take_back()
             done()
 
-    def _show(self, source: Source, metadata: Metadata, prefixes: Mapping[str, str]) -> None:
+    def _show(self, source: Source, metadata: Metadata, views: Views) -> None:
         """Let every call from now on see *metadata*; cursors of queries end."""
         self.source, self.metadata = source, metadata
-        self.views = Views(metadata, prefixes)
-        self.queries = QueryEngine(self.views)
+        self.views, self.queries = views, QueryEngine(views)
+        self.edition += 1
+
+    async def rest(self) -> None:
+        """Return once what is being written now is written, a deployment that all see it."""
+        await self.write(lambda _: None)
+
+    def is_deployed(self, sobject: str, field: str | None) -> bool:
+        """Return whether there is such an object, and unless it is None such a field of it."""
+        view = self.views.find(User(1, ADMIN, None), sobject)
+        return view is not None and (field is None or view.field(field) is not None)
 
     def session(self, token: str) -> Session | None:
         """Return the session of *token* and keep it alive, or None if there is none."""

@@ -25,7 +25,8 @@ from connectors.sandbox.soql import resource as soql
 from connectors.sandbox.web import api, open_to_all
 
 DATA = r"/services/data/v{version:\d+\.\d}"
-_METADATA_SOAP = "/services/Soap/m/{version}"
+# clients add the org's id, as identity URLs do; some the name or the id of what they ask about
+_SOAP = "{version}{below:(/[^/]+){0,2}}"
 _DEPLOYMENTS = f"{DATA}/metadata/deployRequest"
 _JOBS = f"{DATA}/jobs/ingest"
 _QUERIES = f"{DATA}/jobs/query"
@@ -78,10 +79,8 @@ ROUTES = (
     ("POST", "/services/oauth2/introspect", open_to_all(logins.post_introspect)),
     ("*", "/services/async/{version}/{rest:.+}", open_to_all(first.refuse)),
     ("GET", "/.well-known/openid-configuration", open_to_all(logins.get_configuration)),
-    ("POST", "/services/Soap/{api:[cu]}/{version}", soap.post_partner),
-    ("POST", _METADATA_SOAP, soap.post_metadata),
-    ("POST", f"{_METADATA_SOAP}/deployRequest", soap.post_metadata),
-    ("POST", f"{_METADATA_SOAP}/deployRequest/{{id}}", soap.post_metadata),
+    ("POST", f"/services/Soap/{{api:[cu]}}/{_SOAP}", soap.post_partner),
+    ("POST", f"/services/Soap/{{api:m}}/{_SOAP}", soap.post_metadata),
     ("GET", "/services/oauth2/userinfo", open_to_all(identity.get_userinfo)),
     ("POST", "/services/oauth2/userinfo", open_to_all(identity.get_userinfo)),
     ("GET", "/id/{org}/{user}", open_to_all(identity.get_identity)),

@@ -99,7 +99,8 @@ async def _stop_jobs(app: web.Application) -> None:
 @contextlib.asynccontextmanager
 async def _running(folder: Path, url: str, options: OrgOptions) -> AsyncIterator[web.AppRunner]:
     """Yield a runner over the org in *folder*; afterwards all is written and closed."""
-    org, log = Org(folder, url, options), AccessLog(folder / "access.log")
+    org = Org(folder, url, options)
+    log = AccessLog(folder / "access.log", org.is_deployed)
     app = application(org, log)
     if org.faults is not None:
         add_routes(app, org, org.faults, control_token(folder))

@@ -14,6 +14,7 @@ from aiohttp import web
 from connectors.sandbox.accesslog import APP_KEY, AccessLog
 from connectors.sandbox.call import Answer, Call, Handler
 from connectors.sandbox.dispatch import DISPATCHER
+from connectors.sandbox.edition import settled
 from connectors.sandbox.errors import ApiError, not_found, refuse
 from connectors.sandbox.faults.acts import Work, act
 from connectors.sandbox.limits import LongCalls
@@ -77,8 +78,12 @@ def api(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamRespons
                 if not is_within:
                     raise over_the_limit()
                 check_accept(request.headers.get("Accept", ""))
-                act_on, call = _meant(handler, Call(org, session, version, request))
-                result = await act_on(call)
+
+                async def act_in(edition: int) -> Answer:
+                    act_on, call = _meant(handler, Call(org, session, version, request, edition))
+                    return await act_on(call)
+
+                result = await settled(org, act_in)
             except ApiError as exc:
                 result = _refused(exc)
             except web.RequestPayloadError:

@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 import requests
 
 PARTNER = "urn:partner.soap.sforce.com"
+ENTERPRISE = "urn:enterprise.soap.sforce.com"
 METADATA = "http://soap.sforce.com/2006/04/metadata"
 VERSION = "62.0"
 _SOAP = "http://schemas.xmlsoap.org/soap/envelope/"

@@ -1,13 +1,15 @@
 """Carries query jobs out in the background, each on a thread of its own."""
 
 import asyncio
+import sqlite3
 import threading
 from functools import partial
 
-from connectors.sandbox.bulk.extract import extract
+from connectors.sandbox.bulk.extract import Extract, extract
 from connectors.sandbox.bulk.jobs import ENDED, Job, State, StoppedError
 from connectors.sandbox.bulk.kept import change_state, complete_query, fail, find_job
 from connectors.sandbox.bulk.pages import remove_results
+from connectors.sandbox.edition import check_edition, settled
 from connectors.sandbox.errors import ApiError
 from connectors.sandbox.org import Org
 from connectors.sandbox.store import Store
@@ -51,8 +53,15 @@ class QueryRunner:
         def is_stopped() -> bool:
             return self._stop.is_set() or aborted.is_set()
 
+        async def read(edition: int) -> Extract:
+            try:
+                return await asyncio.to_thread(extract, self._org, job, is_stopped)
+            except sqlite3.OperationalError:  # SQL of before met the tables of now
+                check_edition(self._org, edition)
+                raise
+
         try:
-            found = await asyncio.to_thread(extract, self._org, job, is_stopped)
+            found = await settled(self._org, read)
         except StoppedError:
             return
         except ApiError as exc:  # it fitted what the user saw when it was created

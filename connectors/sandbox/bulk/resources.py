@@ -61,7 +61,7 @@ async def put_data(call: Call) -> Answer:
         text = "Content-Type must be text/csv"
         raise refuse(415, "UNSUPPORTED_MEDIA_TYPE", text)
     scratch = await save_upload(call, call.request.content.iter_chunked(PIECE), MAX_UPLOAD)
-    await call.write(lambda store: accept_upload(store, call, job, scratch))
+    await call.org.write(lambda store: accept_upload(store, call, job, scratch))
     return Answer(status=201)
 
 
@@ -112,6 +112,6 @@ async def _post_multipart(call: Call) -> Answer:
             accept_upload(store, call, job, scratch)
             return moved(store, job, State.UPLOAD_COMPLETE)
 
-    job = await call.write(work)
+    job = await call.org.write(work)
     call.request.app[RUNNER].start(job)
     return Answer(job.as_json())

@@ -11,6 +11,7 @@ from connectors.sandbox.call import Answer, Call, Inner, parse_json
 from connectors.sandbox.composite.plan import Part, Plan, in_order
 from connectors.sandbox.composite.references import UnresolvedError, resolve
 from connectors.sandbox.dispatch import DISPATCHER, Kind
+from connectors.sandbox.edition import settled
 from connectors.sandbox.errors import ApiError, Problem, not_found
 from connectors.sandbox.protocol import check_version
 from connectors.sandbox.store import Store
@@ -85,9 +86,13 @@ async def ask(
         if found.route.kind not in kinds:
             raise not_found()
         inner = Inner(found.parts, found.query, asked.headers, asked.body, store)
-        return await found.route.handler(
-            Call(call.org, call.session, found.version, call.request, inner)
-        )
+
+        async def act(edition: int) -> Answer:
+            one = Call(call.org, call.session, found.version, call.request, edition, inner)
+            return await found.route.handler(one)
+
+        # on the writer's thread nothing is deployed meanwhile
+        return await (settled(call.org, act) if store is None else act(call.edition))
     except ApiError as exc:
         return Answer(exc.body(), exc.status, dict(exc.headers))
 

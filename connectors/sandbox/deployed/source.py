@@ -218,7 +218,7 @@ def check_permissions(objects: Iterable[SObject], sets: Sequence[PermissionSet])
         listed = sorted(required & (permissions.readable | permissions.editable))
         if listed:
             msg = (
-                f"permission set {permissions.name}: you cannot deploy to a required field:"
-                f" {listed[0]}; take its fieldPermissions out"
+                f"You cannot deploy to a required field: {listed[0]}; take it out of the"
+                f" fieldPermissions of {permissions.name}"
             )
             raise SetupError(msg)

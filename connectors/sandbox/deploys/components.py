@@ -6,11 +6,11 @@ Guide, "CustomField".
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.etree import ElementTree as ET
 
 from connectors.sandbox.deploys.package import Member
-from connectors.sandbox.markup import UnreadableXmlError, local, parse, text
+from connectors.sandbox.markup import UnreadableXmlError, children, local, parse, text
 from connectors.sfdx.places import PARTS, PLACES, source_path
 
 NAMESPACE = "http://soap.sforce.com/2006/04/metadata"
@@ -136,6 +136,23 @@ def split(member: Member) -> tuple[list[Component], list[Problem]]:
         else:
             problems.append(Problem(part_kind, full_name, member.file, _bad_name(part_kind)))
     return components, problems
+
+
+def renamed(one: Component, name: str) -> Component:
+    """Return the component under that full name, which differs in case only."""
+    if one.name == name:
+        return one
+    root = parse(one.content)
+    for stated in children(root, "fullName"):
+        stated.text = name.rpartition(".")[2]
+    return replace(one, name=name, content=_bytes(one.kind, root))
+
+
+def is_required(one: Component) -> bool:
+    """Return whether the component is a field that no permission set can grant."""
+    root = parse(one.content)
+    must = text(root, "required") == "true" or text(root, "type") == "MasterDetail"
+    return one.kind == "CustomField" and must
 
 
 def is_empty(component: Component) -> bool:

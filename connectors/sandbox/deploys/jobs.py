@@ -22,6 +22,7 @@ PERMISSION = "ModifyMetadata"  # the user permission that all of this takes
 NO_PERMISSION = (
     "use of the Metadata API requires a user with the ModifyAllData or ModifyMetadata permissions"
 )
+ALREADY_OVER = ("INVALID_ID_FIELD", "Deployment already completed")
 DEPLOY_PREFIX, RETRIEVE_PREFIX = "0Af", "09S"
 KEEP_S = 30 * 24 * 3600  # as long as the real org shows a deployment
 _COLUMNS = (
@@ -153,17 +154,20 @@ def begin(store: Store, number: int) -> Deployment | None:
         return replace(one, state=State.IN_PROGRESS, started_at=now, changed_at=now)
 
 
-def cancel(store: Store, one: Deployment, user: User) -> Deployment:
-    """Ask for the deployment's end; one that has not begun is over at once."""
+def cancel(store: Store, number: int, user: User) -> Deployment | None:
+    """Ask for the deployment's end; one that has not begun is over at once. None: it was over."""
     with store.transaction():
+        one = _deployment(store, number)
+        if one.state in ENDED:
+            return None
         now = int(time.time())
         state = State.CANCELED if one.state is State.PENDING else State.CANCELING
         store.run(
             "UPDATE deployments SET state = ?, cancelled_by = ?, changed_at = ?, ended_at = ?"
             " WHERE number = ?",
-            (state, user.sequence, now, now if state in ENDED else None, one.number),
+            (state, user.sequence, now, now if state in ENDED else None, number),
         )
-    return _deployment(store, one.number)
+    return _deployment(store, number)
 
 
 def is_cancelled(store: Store, number: int) -> bool:

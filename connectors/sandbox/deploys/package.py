@@ -10,9 +10,10 @@ Source: Metadata API Developer Guide, "Deploy Metadata with Apex Testing Using R
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TypeAlias
 from xml.etree import ElementTree as ET
 
 from connectors.sandbox.markup import UnreadableXmlError, children, parse, text, texts
@@ -25,6 +26,9 @@ MAX_READ = 50 * 2**20  # bytes of those that are read; the org's own limit
 MANIFEST = "package.xml"
 _DESTRUCTIVE = ("destructiveChangesPre.xml", "destructiveChanges.xml", "destructiveChangesPost.xml")
 _BY_FOLDER = {folder: (kind, suffix) for kind, (folder, suffix) in PLACES.items()}
+
+
+_Files: TypeAlias = Mapping[str, zipfile.ZipInfo]
 
 
 class PackageError(Exception):
@@ -90,7 +94,8 @@ def read_packages(content: bytes, *, is_single: bool) -> list[Package]:
             entries = [one for one in archive.infolist() if not one.is_dir()]
             _check(entries)
             roots = [""] if is_single else _roots(entries)
-            found = [_package(archive, entries, root) for root in roots]
+            _check_read(_below(entries, root) for root in roots)
+            found = [_package(archive, _below(entries, root)) for root in roots]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as exc:
         text = "Deployment zip file is not valid"
         raise PackageError(text) from exc
@@ -134,13 +139,15 @@ def _roots(entries: list[zipfile.ZipInfo]) -> list[str]:
     return sorted(n.removesuffix(MANIFEST) for n in names if PurePosixPath(n).name == MANIFEST)
 
 
-def _package(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], root: str) -> Package:
-    below = {one.filename.removeprefix(root): one for one in entries}
-    below = {name: one for name, one in below.items() if one.filename.startswith(root)}
+def _below(entries: list[zipfile.ZipInfo], root: str) -> _Files:
+    """Return the files below a package's root, by their names there."""
+    return {e.filename.removeprefix(root): e for e in entries if e.filename.startswith(root)}
+
+
+def _package(archive: zipfile.ZipFile, below: _Files) -> Package:
     if MANIFEST not in below:
         text = f"No {MANIFEST} found"
         raise PackageError(text, MANIFEST)
-    _check_read(one for name, one in below.items() if "/" not in name or _kind(name)[0])
     deleted: list[tuple[str, str, str]] = []
     for name in _DESTRUCTIVE:
         if name in below:
@@ -157,8 +164,15 @@ def _package(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], root: str
     return Package(below[MANIFEST].filename, wanted, tuple(members), tuple(deleted))
 
 
-def _check_read(entries: Iterator[zipfile.ZipInfo]) -> None:
-    if sum(one.file_size for one in entries) > MAX_READ:
+def _check_read(packages: Iterable[_Files]) -> None:
+    """Refuse packages whose files that are read are too large together."""
+    read = (
+        one.file_size
+        for files in packages
+        for name, one in files.items()
+        if "/" not in name or _kind(name)[0]
+    )
+    if sum(read) > MAX_READ:
         text = f"The test org reads at most {MAX_READ} bytes of metadata"
         raise PackageError(text)
 

@@ -13,8 +13,10 @@ from connectors.sandbox.deploys.components import (
     Component,
     Problem,
     is_empty,
+    is_required,
     names_of,
     path_of,
+    renamed,
     split,
     without_grants,
 )
@@ -52,6 +54,7 @@ class Plan:
 @dataclass(slots=True)
 class _Found:
     options: DeployOptions
+    names: dict[tuple[str, str], str]  # what is there, by type and lower-case name
     steps: list[Component] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
@@ -73,7 +76,9 @@ def make_plan(
         is_cancelled: Asked between two tries; then the plan ends early.
 
     """
-    found = _Found(options)
+    known = {**names_of(source.files()), _OBJECT: metadata.objects}
+    names = {(kind, name.lower()): name for kind in known for name in known[kind]}
+    found = _Found(options, names)
     for package in packages:
         _collect(package, source, metadata, found)
     steps, after, result = _settle(source, metadata, found, is_cancelled)
@@ -108,7 +113,7 @@ def _collect(package: Package, source: Source, metadata: Metadata, found: _Found
             found.problems.append(problem_of(components[0], "Not in package.xml"))
             continue
         found.problems += problems
-        for one in wanted:
+        for one in (_known(one, found.names) for one in wanted):
             if one.kind == _OBJECT and one.name in metadata.objects and is_empty(one):
                 continue  # it only brings parts: what the object is stays
             found.steps.append(one)
@@ -116,6 +121,14 @@ def _collect(package: Package, source: Source, metadata: Metadata, found: _Found
         _add_missing(package, named, there, found)
     for file, kind, name in package.deleted:
         _add_deletion(file, kind, name, there, found)
+
+
+def _known(one: Component, names: dict[tuple[str, str], str]) -> Component:
+    """Return the component under the name by which the org knows it: names have no case."""
+    owner, _, part = one.name.partition(".")
+    owner = names.get((_OBJECT, owner.lower()), owner) if one.kind in PARTS else owner
+    name = f"{owner}.{part}" if part else owner
+    return renamed(one, names.setdefault((one.kind, name.lower()), name))
 
 
 def _is_wanted(one: Component, package: Package) -> bool:
@@ -147,6 +160,7 @@ def _add_missing(
 
 
 def _add_deletion(file: str, kind: str, name: str, there: _Names, found: _Found) -> None:
+    name = found.names.get((kind, name.lower()), name)
     if kind not in there:
         text = f"Unknown type name '{kind}' specified in {file}"
         found.problems.append(Problem(kind, name, file, text))
@@ -249,11 +263,20 @@ def _apply(source: Source, steps: Sequence[Component]) -> Source:
     for one in steps:
         if not one.is_deletion:
             source = source.put(one.path, one.content)
+            if is_required(one):  # everybody sees it now; sets that are deployed follow later
+                source = _without_grants(source, one.name)
             continue
         below = f"objects/{one.name}/" if one.kind == _OBJECT else one.path
-        for path, content in source.files().items():
+        for path in source.files():
             if path.startswith(below):
                 source = source.take(path)
-            elif path.startswith(_SETS) and (left := without_grants(content, one.name)) != content:
-                source = source.put(path, left)
+        source = _without_grants(source, one.name)
+    return source
+
+
+def _without_grants(source: Source, gone: str) -> Source:
+    """Return *source* with nothing granted on *gone*, an object or a field."""
+    for path, content in source.files().items():
+        if path.startswith(_SETS) and (left := without_grants(content, gone)) != content:
+            source = source.put(path, left)
     return source

@@ -4,13 +4,15 @@ Source: Metadata API Developer Guide, "Deploy Metadata with Apex Testing Using R
 Status of Your Deployment Using REST Resources", "Cancel a Deployment in Progress Using REST".
 """
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from aiohttp import BodyPartReader
+from aiohttp.http_exceptions import HttpProcessingError
 
 from connectors.sandbox.call import Answer, Call, parse_json
 from connectors.sandbox.deploys.jobs import (
-    ENDED,
+    ALREADY_OVER,
     NO_PERMISSION,
     PERMISSION,
     Deployment,
@@ -32,7 +34,10 @@ async def post_deployment(call: Call) -> Answer:
     """Start a deployment: multipart, a part of JSON and the zip, in any order."""
     _check(call)
     document, content = await _parts(call)
-    options = DeployOptions.of(document.get("deployOptions") or {})
+    wanted = document.get("deployOptions") or {}
+    if not isinstance(wanted, dict):
+        raise refuse(400, "INVALID_INPUT", "deployOptions must be an object")
+    options = DeployOptions.of(wanted)
     one = await call.request.app[DEPLOYER].add(call.user, options, content)
     body = {
         "id": one.id,
@@ -56,10 +61,10 @@ async def patch_deployment(call: Call) -> Answer:
     wanted = call.record(await call.body()).get("deployResult")
     if not isinstance(wanted, dict) or wanted.get("status") != State.CANCELING:
         raise refuse(400, "INVALID_INPUT", "deployResult.status must be Canceling")
-    one = await _find(call)
-    if one.state in ENDED:
-        raise refuse(400, "INVALID_ID_FIELD", "Deployment already completed")
-    one = await call.request.app[DEPLOYER].cancel(one, call.user)
+    number = (await _find(call)).number
+    one = await call.request.app[DEPLOYER].cancel(number, call.user)
+    if one is None:
+        raise refuse(400, *ALREADY_OVER)
     return Answer(await _shown(call, one, with_details=True), 202)
 
 
@@ -78,7 +83,7 @@ async def _find(call: Call) -> Deployment:
 
 
 async def _shown(call: Call, one: Deployment, *, with_details: bool) -> dict[str, Any]:
-    users = await call.read(lambda store: user_names(store, one))
+    users = await call.org.read(lambda store: user_names(store, one))
     return {
         "id": one.id,
         "url": _url(call, one),
@@ -102,9 +107,7 @@ async def _parts(call: Call) -> tuple[dict[str, Any], bytes]:
     content: bytes | None = None
     if call.request.content_type != "multipart/form-data":
         raise refuse(415, "UNSUPPORTED_MEDIA_TYPE", "The request must be multipart/form-data")
-    async for part in await call.request.multipart():
-        if not isinstance(part, BodyPartReader):
-            break
+    async for part in _read_parts(call):
         if part.headers.get("Content-Type", "").startswith("application/json"):
             document = parse_json((await _read(part, _MAX_OPTIONS)).decode("utf-8", "replace"))
         elif part.filename is not None:
@@ -113,6 +116,22 @@ async def _parts(call: Call) -> tuple[dict[str, Any], bytes]:
         text = "The request must have a part of JSON and the zip, each with its Content-Type"
         raise refuse(400, "INVALID_INPUT", text)
     return document, content
+
+
+async def _read_parts(call: Call) -> AsyncIterator[BodyPartReader]:
+    """Yield the parts of a request.
+
+    Raises:
+        ApiError: 400, it is broken.
+
+    """
+    try:
+        async for part in await call.request.multipart():
+            if not isinstance(part, BodyPartReader):
+                break
+            yield part
+    except (ValueError, AssertionError, HttpProcessingError) as exc:  # aiohttp's, as they come
+        raise refuse(400, "INVALID_INPUT", "The request is no multipart/form-data") from exc
 
 
 async def _read(part: BodyPartReader, limit: int) -> bytes:

@@ -66,10 +66,12 @@ class Deployer:
         self._start(one.number)
         return one
 
-    async def cancel(self, one: Deployment, user: User) -> Deployment:
-        """Ask for the end of a deployment that is not over, and return it."""
-        self._cancelled.add(one.number)
-        return await self._org.write(lambda store: cancel(store, one, user))
+    async def cancel(self, number: int, user: User) -> Deployment | None:
+        """Ask for a deployment's end and return it, or None if it was over already."""
+        one = await self._org.write(lambda store: cancel(store, number, user))
+        if one is not None and one.state is State.CANCELING:
+            self._cancelled.add(number)
+        return one
 
     async def close(self) -> None:
         """Stop; what is not over begins again at the next start."""

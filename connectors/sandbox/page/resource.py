@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from connectors.sandbox.deployed.metadata import NUMBER_TYPES
+from connectors.sandbox.edition import check_edition, settled
 from connectors.sandbox.page import facts
 from connectors.sandbox.page.door import get_home_or_enter, guarded
 from connectors.sandbox.page.html import page
@@ -45,15 +46,22 @@ async def get_calls(request: web.Request) -> web.Response:
 async def get_object(request: web.Request) -> web.Response:
     """Show an object's rows and fields."""
     org = request.app[ORG]
-    view = org.views.find(facts.OWNER, request.match_info["sobject"])
-    if view is None:
-        return page("missing.html", _frame(request, "Not found"), status=404)
-    is_bin = request.query.get("bin") == "1"
-    number = _number(request.query.get("page", "1"))
-    found = await org.read(lambda store: facts.records(view, store, number, deleted=is_bin))
-    shown = {"view": view, "records": found, "rules": facts.rules_of, "is_bin": is_bin}
-    shown["numbers"] = NUMBER_TYPES
-    return page("object.html", _frame(request, view.sobject.plural) | shown)
+
+    async def show(edition: int) -> web.Response:
+        view = org.views.find(facts.OWNER, request.match_info["sobject"])
+        if view is None:
+            return page("missing.html", _frame(request, "Not found"), status=404)
+        is_bin = request.query.get("bin") == "1"
+        number = _number(request.query.get("page", "1"))
+        try:
+            found = await org.read(lambda store: facts.records(view, store, number, deleted=is_bin))
+        finally:
+            check_edition(org, edition)
+        shown = {"view": view, "records": found, "rules": facts.rules_of, "is_bin": is_bin}
+        shown["numbers"] = NUMBER_TYPES
+        return page("object.html", _frame(request, view.sobject.plural) | shown)
+
+    return await settled(org, show)
 
 
 def _frame(request: web.Request, title: str) -> dict[str, object]:

@@ -6,9 +6,17 @@ API writes them, ``sf:`` included, which clients look for.
 
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
-from xml.sax.saxutils import escape
 
-from connectors.sandbox.markup import Node, UnreadableXmlError, child, local, parse, text, to_xml
+from connectors.sandbox.markup import (
+    Node,
+    UnreadableXmlError,
+    child,
+    escaped,
+    local,
+    parse,
+    text,
+    to_xml,
+)
 
 PARTNER = "urn:partner.soap.sforce.com"
 ENTERPRISE = "urn:enterprise.soap.sforce.com"
@@ -103,7 +111,7 @@ def answer(namespace: str, operation: str, result: Node, header: Node = None) ->
 def fault(namespace: str, refusal: Fault) -> str:
     """Return the envelope of a refusal, HTTP 500; the Metadata API's have no detail."""
     sf, detail = _FAULTS.get(namespace, METADATA), ""
-    code, words = escape(refusal.code), escape(refusal.text)
+    code, words = escaped(refusal.code), escaped(refusal.text)
     if refusal.code:
         inner = f"<faultcode>sf:{code}</faultcode><faultstring>{code}: {words}</faultstring>"
         if namespace in _FAULTS:

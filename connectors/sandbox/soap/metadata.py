@@ -8,6 +8,7 @@ import binascii
 from collections.abc import Awaitable, Callable, Mapping
 
 from connectors.sandbox.deploys.jobs import (
+    ALREADY_OVER,
     ENDED,
     Deployment,
     add_retrieve,
@@ -17,7 +18,7 @@ from connectors.sandbox.deploys.jobs import (
 )
 from connectors.sandbox.deploys.messages import result
 from connectors.sandbox.deploys.options import DeployOptions
-from connectors.sandbox.deploys.package import MAX_ZIP, read_manifest
+from connectors.sandbox.deploys.package import read_manifest
 from connectors.sandbox.deploys.retrieve import described, listed, retrieve
 from connectors.sandbox.deploys.runner import Deployer
 from connectors.sandbox.markup import Node, child, children, text
@@ -53,11 +54,10 @@ async def check_deploy_status(
 
 async def cancel_deploy(org: Org, deployer: Deployer, session: Session, request: Request) -> Node:
     """Ask for the end of a deployment that is not over."""
-    one = await _deployment(org, text(request.node, "String") or text(request.node, "id"))
-    if one.state in ENDED:
-        code, words = "INVALID_ID_FIELD", "Deployment already completed"
-        raise Fault(code, words)
-    one = await deployer.cancel(one, session.user)
+    found = await _deployment(org, text(request.node, "String") or text(request.node, "id"))
+    one = await deployer.cancel(found.number, session.user)
+    if one is None:
+        raise Fault(*ALREADY_OVER)
     return {"done": one.state in ENDED, "id": one.id}
 
 
@@ -140,21 +140,17 @@ def _no_such_id() -> Fault:
 
 
 def _zip(words: str) -> bytes:
-    """Return the bytes of a deployment's zip.
+    """Return the bytes of a deployment's zip; one too large is too large a request before.
 
     Raises:
-        Fault: It is no base64, or too large.
+        Fault: It is no base64.
 
     """
     try:
-        content = base64.b64decode("".join(words.split()), validate=True)
+        return base64.b64decode("".join(words.split()), validate=True)
     except binascii.Error as exc:
         code, said = "INVALID_FIELD", "ZipFile: invalid base64"
         raise Fault(code, said) from exc
-    if len(content) > MAX_ZIP:
-        code, said = "LIMIT_EXCEEDED", f"Maximum size of the zip file exceeded: {MAX_ZIP} bytes"
-        raise Fault(code, said)
-    return content
 
 
 OPERATIONS: Mapping[str, Operation] = {

@@ -4,6 +4,7 @@ Source: SOAP API Developer Guide, "Core Data Types Used in API Calls" (Exception
 Header Options"; the texts as the real API writes them.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -29,6 +30,7 @@ from connectors.sandbox.soap.envelope import (
 )
 from connectors.sandbox.web import ORG, report
 
+_VERSION = re.compile(r"(\d{1,3})(?:\.\d)?", re.ASCII)
 _NAMESPACES = {"u": PARTNER, "c": ENTERPRISE}
 _TOO_LARGE = (
     "Maximum size of request reached. Maximum size of request is {} bytes."  # the real API's words
@@ -45,7 +47,7 @@ async def post_partner(request: web.Request) -> web.Response:
             raise partner.no_login()
         org, session = request.app[ORG], _session(request, asked)
         operation = partner.OPERATIONS.get(asked.operation)
-        if operation is None:
+        if operation is None or asked.namespace != namespace:
             raise unknown_operation(asked)
         result = await operation(org, session, asked)
         return answer(namespace, asked.operation, result, _usage(org))
@@ -62,7 +64,7 @@ async def post_metadata(request: web.Request) -> web.Response:
             code = "INSUFFICIENT_ACCESS"
             raise Fault(code, NO_PERMISSION)
         operation = metadata.OPERATIONS.get(asked.operation)
-        if operation is None:
+        if operation is None or asked.namespace != METADATA:
             raise unknown_operation(asked)
         result = await operation(org, request.app[DEPLOYER], session, asked)
         return answer(METADATA, asked.operation, result)
@@ -114,8 +116,8 @@ def _session(request: web.Request, asked: Request) -> Session:
 
 
 def _check_version(version: str) -> None:
-    number = version.partition(".")[0]
-    if not number.isdigit() or not FIRST_VERSION <= int(number) <= LAST_VERSION:
+    match = _VERSION.fullmatch(version)
+    if match is None or not FIRST_VERSION <= int(match[1]) <= LAST_VERSION:
         code, words = "UNSUPPORTED_API_VERSION", "Invalid Api version specified on URL"
         raise Fault(code, words)
 

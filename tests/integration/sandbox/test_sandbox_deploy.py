@@ -156,7 +156,7 @@ def test_deletions_take_fields_rules_and_objects_with_their_rows_away(module_adm
     first = upsert(module_admin, "Sled__c", Key__c="s")["id"]
     upsert(module_admin, "Cart__c", Key__c="c", Old__c="x")
     gone = {
-        "CustomField": ["Cart__c.Old__c"],
+        "CustomField": ["Cart__c.OLD__c"],
         "ValidationRule": ["Cart__c.Never"],
         "CustomObject": ["Sled__c"],
     }
@@ -174,6 +174,77 @@ def test_deletions_take_fields_rules_and_objects_with_their_rows_away(module_adm
     deploy(module_admin, object_package("Sled__c", KEY))
     assert module_admin.query("SELECT Key__c FROM Sled__c")["records"] == []
     assert upsert(module_admin, "Sled__c", Key__c="s")["id"] > first
+
+
+NOT_THERE = manifest({"CustomField": ["Commerce_Order__c.Nope__c"]})
+EVERY_OBJECT = manifest({"CustomObject": ["*"]})
+MISSING = manifest({"CustomObject": ["Nope__c"]})
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "state"),
+    [
+        ({"destructiveChanges.xml": NOT_THERE}, {"ignoreWarnings": True}, "Succeeded"),
+        ({"destructiveChanges.xml": NOT_THERE}, {}, "Failed"),
+        ({"destructiveChanges.xml": EVERY_OBJECT}, {"ignoreWarnings": True}, "Failed"),
+        ({"package.xml": MISSING}, {"allowMissingFiles": True}, "Succeeded"),
+        ({"package.xml": MISSING}, {}, "Failed"),
+    ],
+)
+def test_what_is_not_there_fails_unless_the_options_let_it(
+    module_admin: Any, files: dict[str, str], options: dict[str, bool], state: str
+) -> None:
+    content = packed({"package.xml": manifest({}), **files})
+
+    result = rest_deploy(module_admin, content, **options)
+
+    assert result["status"] == state, result
+    assert fields_of(module_admin, "Commerce_Order__c")
+
+
+def test_names_have_no_case(module_admin: Any) -> None:
+    deploy(module_admin, object_package("Folded__c", KEY))
+    upsert(module_admin, "Folded__c", Key__c="f")
+    key = KEY.replace("Key__c", "KEY__c").replace("<label>Key", "<label>Changed")
+
+    status = deploy(
+        module_admin, object_package("FOLDED__c", key, text_field("Two__c"), text_field("TWO__c"))
+    )
+
+    assert status["state"] == "Succeeded", problems(status)
+    assert {name for name in fields_of(module_admin, "folded__c") if name.endswith("__c")} == {
+        "Key__c",
+        "Two__c",
+    }
+    described = module_admin.call("GET", "sobjects/Folded__c/describe").json()
+    assert described["name"] == "Folded__c"
+    assert "Changed" in {f["label"] for f in described["fields"]}
+    found = module_admin.query("SELECT Key__c FROM Folded__c")["records"]
+    assert [r["Key__c"] for r in found] == ["f"]
+
+
+def test_a_field_that_becomes_required_needs_no_permission_any_more(fresh: Any) -> None:
+    app = ensure_app(fresh.home, "eu")
+    write_apps(fresh.home, [app])
+    admin = fresh.login()
+    grants = {
+        "package.xml": manifest({"PermissionSet": ["Region_Sink"], "CustomObject": ["Sealed__c"]}),
+        "objects/Sealed__c.object": custom_object("Sealed", KEY, text_field("Note__c")),
+        "permissionsets/Region_Sink.permissionset": document(
+            "PermissionSet", GRANTS.format("Sealed__c", "Note__c")
+        ),
+    }
+    rest_deploy(admin, packed(grants))
+    required = text_field("Note__c", "<required>true</required>")
+
+    status = rest_deploy(admin, object_package("Sealed__c", KEY, required))
+
+    assert status["status"] == "Succeeded", status
+    user = fresh.client(fresh.by_assertion(app))
+    assert "Note__c" in fields_of(user, "Sealed__c")
+    again = rest_deploy(admin, object_package("Sealed__c", KEY, text_field("Note__c")))
+    assert again["status"] == "Succeeded"
+    assert "Note__c" not in fields_of(user, "Sealed__c")  # who may see it is to be said anew
 
 
 def test_a_validation_changes_nothing(module_admin: Any) -> None:

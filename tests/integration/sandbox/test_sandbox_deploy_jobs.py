@@ -211,6 +211,42 @@ def test_components_are_listed_and_types_described(module_admin: Any) -> None:
     assert "Commerce_Order__c" in {one.fullName for one in listed}
 
 
+@pytest.mark.parametrize(
+    ("kinds", "code"),
+    [(["CustomObject"] * 4, "sf:EXCEEDED_ID_LIMIT"), (["ApexClass"], "sf:INVALID_TYPE")],
+)
+def test_what_cannot_be_listed_is_a_fault(module_admin: Any, kinds: list[str], code: str) -> None:
+    inner = "".join(f"<queries><type>{kind}</type></queries>" for kind in kinds)
+
+    answer = call(module_admin, "m", "listMetadata", inner, METADATA)
+
+    assert fault_of(answer)[0] == code
+
+
+def test_a_retrieve_is_asked_for_without_its_zip_and_tells_what_is_not_there(
+    module_admin: Any,
+) -> None:
+    types = "<types><members>No__c</members><name>CustomObject</name></types>"
+    inner = f"<retrieveRequest><unpackaged>{types}</unpackaged></retrieveRequest>"
+    [started] = results(call(module_admin, "m", "retrieve", inner, METADATA))
+    asked = f"<asyncProcessId>{started.findtext('{*}id')}</asyncProcessId>"
+
+    [told] = results(
+        call(
+            module_admin,
+            "m",
+            "checkRetrieveStatus",
+            f"{asked}<includeZip>false</includeZip>",
+            METADATA,
+        )
+    )
+
+    assert told.find("{*}zipFile") is None
+    assert told.findtext("{*}messages/{*}problem") == (
+        "Entity of type 'CustomObject' named 'No__c' cannot be found"
+    )
+
+
 def test_our_own_command_deploys_to_it(org: Any, tmp_path: Path) -> None:
     app = replace(ensure_app(org.home, "eu"), username="admin")
     write_apps(org.home, [app])

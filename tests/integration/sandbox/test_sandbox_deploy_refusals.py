@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import zipfile
 from typing import Any
 
@@ -52,7 +53,11 @@ def number(name: str, kind: str = "Number") -> str:
                     "PermissionSet", GRANT.format("Nope__c.Must__c")
                 ),
             },
-            ("PermissionSet", "permissionsets/Sets.permissionset", "to a required field"),
+            (
+                "PermissionSet",
+                "permissionsets/Sets.permissionset",
+                "You cannot deploy to a required field: Nope__c.Must__c",
+            ),
             id="a permission on a required field",
         ),
         pytest.param(
@@ -135,6 +140,11 @@ def number(name: str, kind: str = "Number") -> str:
             {"package.xml": PACKAGE, "../objects/Nope__c.object": FINE},
             (None, None, "unsafe name"),
             id="a file outside the zip",
+        ),
+        pytest.param(
+            {"package.xml": PACKAGE, "/objects/Nope__c.object": FINE},
+            (None, None, "unsafe name"),
+            id="a file from the root of all files",
         ),
         pytest.param(
             {"top/package.xml": PACKAGE, "top/objects/Nope__c.object": FINE},
@@ -226,6 +236,79 @@ def test_too_many_files_are_refused(module_admin: Any) -> None:
     status = deploy(module_admin, packed(files))
 
     assert "Maximum number of files exceeded" in problems(status)[0][2]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_zip_that_holds_a_file_twice_is_refused(module_admin: Any) -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("package.xml", PACKAGE)
+        for _ in "ab":
+            archive.writestr("objects/Nope__c.object", FINE)
+
+    status = deploy(module_admin, content)
+
+    assert problems(status)[0][2] == "The zip holds a file twice: objects/Nope__c.object"
+
+
+def test_packages_in_one_zip_are_read_to_a_size_together(module_admin: Any) -> None:
+    files = {}
+    for folder in ("a", "b"):
+        files[f"{folder}/package.xml"] = PACKAGE
+        files[f"{folder}/objects/Nope__c.object"] = " " * (26 * 2**20)
+
+    result = rest_deploy(module_admin, packed(files), singlePackage=False)
+
+    assert [one["problem"] for one in result["details"]["componentFailures"]] == [
+        "The test org reads at most 52428800 bytes of metadata"
+    ]
+
+
+def test_a_name_that_xml_cannot_hold_is_told_without_what_it_cannot(module_admin: Any) -> None:
+    files = {"package.xml": manifest({}), "objects/\x01.cls": ""}
+
+    status = deploy(module_admin, packed(files))
+
+    assert [file for _, file, _ in problems(status)] == ["objects/\ufffd.cls"]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("multipart/form-data", "x"),
+        ("multipart/form-data; boundary=b", "x"),
+        ("multipart/form-data; boundary=b", "--b\r\nContent-Type: application/json\r\n\r\n{}"),
+        ("multipart/form-data; boundary=b", "--b\r\n: \r\n\r\n"),
+    ],
+)
+def test_a_request_that_is_no_multipart_is_a_bad_one(
+    module_admin: Any, content_type: str, body: str
+) -> None:
+    headers = {"Content-Type": content_type}
+
+    answer = module_admin.call("POST", "metadata/deployRequest", data=body, headers=headers)
+
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "INVALID_INPUT")
+
+
+def test_options_of_more_than_a_megabyte_are_refused(module_admin: Any) -> None:
+    parts = {"json": (None, json.dumps({"x": "x" * 2**20}), "application/json")}
+
+    answer = module_admin.call("POST", "metadata/deployRequest", files=parts)
+
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (413, "REQUEST_TOO_LARGE")
+
+
+@pytest.mark.parametrize("wanted", ["x", [1]])
+def test_options_that_are_no_object_are_a_bad_request(module_admin: Any, wanted: Any) -> None:
+    parts = {
+        "json": (None, json.dumps({"deployOptions": wanted}), "application/json"),
+        "file": ("package.zip", b"", "application/zip"),
+    }
+
+    answer = module_admin.call("POST", "metadata/deployRequest", files=parts)
+
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "INVALID_INPUT")
 
 
 def test_a_user_without_the_permission_deploys_and_sees_nothing(fresh: Any) -> None:

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 import requests
+from soap_calls import METADATA, call
 
 ORDER, KEY = "Commerce_Order__c", "External_Id__c"
 ROWS = range(200)  # of one call
@@ -118,6 +119,10 @@ def test_the_log_names_calls_and_holds_no_data(start_org: Any) -> None:
     client.call("GET", f"sobjects/{ORDER}/{KEY}/canary-key")
     client.call("GET", "query", params={"q": f"SELECT Id FROM {ORDER} WHERE {KEY} = 'canary'"})
     client.call("GET", "canary/path")
+    client.call("GET", "sobjects/canary")
+    client.call("GET", f"sobjects/{ORDER}/canary/canary")
+    client.http.post(f"{running.url}/services/Soap/u/canary/canary", data="canary", timeout=30)
+    call(client, "m", "checkDeployStatus", "<asyncProcessId>canary</asyncProcessId>", METADATA)
     running.stop()
 
     text = (running.home / "sandbox/access.log").read_text()
@@ -129,8 +134,12 @@ def test_the_log_names_calls_and_holds_no_data(start_org: Any) -> None:
         ("GET", f"/services/data/v62.0/sobjects/{ORDER}/{KEY}/*", 200),
         ("GET", "/services/data/v62.0/query", 200),
         ("GET", "*", 404),
+        ("GET", "/services/data/v62.0/sobjects/*", 404),
+        ("GET", f"/services/data/v62.0/sobjects/{ORDER}/*/*", 404),
+        ("POST", "/services/Soap/u/**", 500),
+        ("POST", "/services/Soap/m/62.0", 500),
     ]
-    assert lines[0]["app"] == "homeport-cli"
+    assert [lines[at]["app"] for at in (0, -1)] == ["homeport-cli"] * 2
 
 
 def test_everything_is_private_to_the_owner(org: Any, admin: Any) -> None:

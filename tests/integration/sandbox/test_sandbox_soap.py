@@ -5,11 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from soap_calls import METADATA, PARTNER, call, envelope, fault_of, post, results
+from soap_calls import ENTERPRISE, METADATA, PARTNER, call, envelope, fault_of, post, results
 
 from connectors.embedded.pki import ensure_app
 from connectors.sandbox.logins.apps import change_app
 
+SOAP_1_1 = "http://schemas.xmlsoap.org/soap/envelope/"
+SOAP_1_2 = "http://www.w3.org/2003/05/soap-envelope"
 NO_SESSION = (
     "sf:INVALID_SESSION_ID",
     "INVALID_SESSION_ID: Invalid Session ID found in SessionHeader: Illegal Session",
@@ -64,6 +66,8 @@ def test_an_operation_that_there_is_not_is_named(admin: Any) -> None:
         '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>',
         "<a>" * 2000,
         '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body/></e:Envelope>',
+        f'<e:Envelope xmlns:e="{SOAP_1_1}"><e:Body><a/><b/></e:Body></e:Envelope>',
+        f'<e:Envelope xmlns:e="{SOAP_1_2}"><e:Body><a/></e:Body></e:Envelope>',
     ],
 )
 def test_what_is_no_envelope_is_a_fault(admin: Any, body: str) -> None:
@@ -73,7 +77,9 @@ def test_what_is_no_envelope_is_a_fault(admin: Any, body: str) -> None:
     assert "root:" not in answer.text
 
 
-@pytest.mark.parametrize("version", ["20.0", "99.0", "x"])
+@pytest.mark.parametrize(
+    "version", ["20.0", "99.0", "x", "v62.0", "\u00b2\u00b2", "\u0666\u0662.0", "62.0.0"]
+)
 def test_a_version_that_there_is_not_is_refused(admin: Any, version: str) -> None:
     answer = post(admin, f"u/{version}", envelope(admin.token, "getUserInfo", ""))
 
@@ -127,13 +133,55 @@ def test_calls_beyond_an_apps_limit_are_a_fault(fresh: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("api", ["u", "c"])
-def test_rows_come_back_from_the_bin_and_go_for_good(admin: Any, api: str) -> None:
+def test_an_operation_of_another_apis_namespace_is_none(admin: Any) -> None:
+    partner = call(admin, "c", "getUserInfo", "", PARTNER)
+    metadata = call(admin, "m", "describeMetadata", "", PARTNER)
+
+    for answer in (partner, metadata):
+        code, text = fault_of(answer)
+        assert code == "soapenv:Client"
+        assert text.startswith(f"No operation available for request {{{PARTNER}}}")
+
+
+@pytest.mark.parametrize("name", ["partner", "enterprise", "metadata"])
+def test_the_urls_that_an_identity_names_answer(admin: Any, name: str) -> None:
+    url = f"{admin.org.url}/services/oauth2/userinfo?version=62.0"
+    urls = admin.http.get(url, timeout=30).json()["urls"]
+    asked = {
+        "partner": ("getUserInfo", PARTNER),
+        "enterprise": ("getUserInfo", ENTERPRISE),
+        "metadata": ("describeMetadata", METADATA),
+    }[name]
+
+    path = urls[name].partition("/services/Soap/")[2]
+    answer = post(admin, path, envelope(admin.token, asked[0], "", asked[1]))
+
+    assert path.count("/") == 2  # the org's id is part of it
+    assert len(results(answer)) == 1
+
+
+@pytest.mark.parametrize(
+    "many", ["<ids/>" * 500_000, "<ids " + "".join(f'a{n}="" ' for n in range(500_000)) + "/>"]
+)
+def test_an_envelope_of_more_elements_than_memory_should_hold_is_refused(
+    admin: Any, many: str
+) -> None:
+    answer = call(admin, "u", "undelete", many)
+
+    code, text = fault_of(answer)
+    assert code == "soapenv:Client"
+    assert "Elements are more than 500000" in text
+
+
+@pytest.mark.parametrize(("api", "namespace"), [("u", PARTNER), ("c", ENTERPRISE)])
+def test_rows_come_back_from_the_bin_and_go_for_good(admin: Any, api: str, namespace: str) -> None:
     back, gone = made(admin, f"bin-{api}-1"), made(admin, f"bin-{api}-2")
     admin.call("DELETE", "composite/sobjects", params={"ids": f"{back},{gone}"})
 
-    undone = results(call(admin, api, "undelete", f"<ids>{back}</ids><ids>nothing</ids>"))
-    emptied = results(call(admin, api, "emptyRecycleBin", f"<ids>{gone}</ids>"))
+    undone = results(
+        call(admin, api, "undelete", f"<ids>{back}</ids><ids>nothing</ids>", namespace)
+    )
+    emptied = results(call(admin, api, "emptyRecycleBin", f"<ids>{gone}</ids>", namespace))
 
     assert [one.findtext("{*}success") for one in undone] == ["true", "false"]
     assert undone[0].findtext("{*}id") == back
@@ -155,6 +203,7 @@ def test_who_is_calling_can_be_asked(admin: Any) -> None:
 
     identity = admin.http.get(f"{admin.org.url}/services/oauth2/userinfo", timeout=30).json()
     assert info.findtext("{*}userName") == "admin"
+    assert info.findtext("{*}sessionSecondsValid") == "7200"
     assert info.findtext("{*}userId") == identity["user_id"]
     assert info.findtext("{*}organizationId") == identity["organization_id"]
 

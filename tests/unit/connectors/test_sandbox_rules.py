@@ -271,7 +271,7 @@ def test_a_permission_on_a_required_field_does_not_deploy(folder: Path) -> None:
     )
     file.write_text(file.read_text("utf-8").replace("</PermissionSet>", permission), "utf-8")
 
-    with pytest.raises(SetupError, match=f"cannot deploy to a required field: {ORDER}.{KEY}"):
+    with pytest.raises(SetupError, match=f"You cannot deploy to a required field: {ORDER}.{KEY}"):
         load_metadata(folder)
 
 
