@@ -171,6 +171,9 @@ def parse_json(body: str) -> Any:  # noqa: ANN401 -- whatever JSON holds
         ApiError: 400 JSON_PARSER_ERROR.
 
     """
+    if not body.strip():
+        text = "The HTTP entity body is required, but this request has no entity body."
+        raise parse_error(text)
     try:
         return json.loads(body, parse_float=Decimal, parse_constant=_no_constant)
     except json.JSONDecodeError as exc:

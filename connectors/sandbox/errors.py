@@ -44,6 +44,8 @@ class Problem:
 
 
 NO_ACCESS = Problem("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
+NO_SUCH_ROW = Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+IS_DELETED = Problem("ENTITY_IS_DELETED", "entity is deleted")
 
 
 class ApiError(Exception):
@@ -106,7 +108,16 @@ def too_many_ids(limit: int) -> ApiError:
 def no_such_column(field: str, sobject: str) -> Problem:
     """Return the refusal of a field that does not exist, or that the user may not read."""
     text = f"No such column '{field}' on sobject of type {sobject}"
-    return Problem("INVALID_FIELD", text, (), is_parse_error=True)
+    return Problem("INVALID_FIELD", text, None, is_parse_error=True)
+
+
+def unexpected(error_id: str = "1452464078-314667 (-1173371248)") -> Problem:
+    """Return the refusal of what went wrong in the org itself; people quote the id."""
+    text = (
+        "An unexpected error occurred. Please include this ErrorId if you contact support: "
+        + error_id
+    )
+    return Problem("UNKNOWN_EXCEPTION", text, None)
 
 
 def not_writable(names: Sequence[str]) -> Problem:
@@ -130,7 +141,7 @@ def wrong_json(value: object, wanted: str) -> InvalidValueError:
         f"Cannot deserialize instance of {wanted} from {_token(value)} or request may be missing "
         "a required field"
     )
-    return InvalidValueError(Problem("JSON_PARSER_ERROR", text, (), is_parse_error=True))
+    return InvalidValueError(Problem("JSON_PARSER_ERROR", text, None, is_parse_error=True))
 
 
 def _token(value: object) -> str:

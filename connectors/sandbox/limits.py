@@ -19,7 +19,6 @@ MAX_LONG_CALLS, LONG_CALL_S = 25, 20
 UNCOUNTED = {
     "DailyAsyncApexExecutions": 250_000,
     "DailyBulkV2QueryFileStorageMB": 976_562,
-    "DailyBulkV2QueryJobs": 10_000,
     "DailyDeliveredPlatformEvents": 25_000,
     "DailyDurableStreamingApiEvents": 200_000,
     "DailyGenericStreamingApiEvents": 10_000,
