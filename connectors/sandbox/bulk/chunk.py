@@ -11,9 +11,10 @@ from connectors.sandbox.bulk.columns import Column, Record, columns_of, read_rec
 from connectors.sandbox.bulk.jobs import Job, Operation, State, StoppedError
 from connectors.sandbox.bulk.kept import change_state, find_job
 from connectors.sandbox.bulk.table import Format, Line, TableError, all_lines, read_lines
-from connectors.sandbox.errors import NO_ACCESS, Problem
+from connectors.sandbox.errors import NO_ACCESS, ApiError, Problem
 from connectors.sandbox.org import Org
 from connectors.sandbox.rows.deletes import delete_row
+from connectors.sandbox.rows.matching import check_upsert
 from connectors.sandbox.rows.writer import Outcome, Writer
 from connectors.sandbox.store import Store
 
@@ -152,6 +153,10 @@ def _upsert(writer: Writer, job: Job, records: Sequence[Record]) -> list[Outcome
             _update_one(one, record) if record.get("Id") else one.create(record, "")
             for one, record in _each(writer, records)
         ]
+    try:
+        check_upsert(writer.view, key)
+    except ApiError as exc:
+        return [Outcome(None, problems=exc.problems) for _ in records]
     return writer.upsert(key, records, "", all_or_none=False)
 
 

@@ -12,8 +12,9 @@ from connectors.sandbox.errors import IS_DELETED, NO_ACCESS, ApiError, Problem, 
 from connectors.sandbox.ids import is_id, record_id, sequence_of
 from connectors.sandbox.rows.conditions import check_read, state_of
 from connectors.sandbox.rows.deletes import delete_row
+from connectors.sandbox.rows.matching import external_id_field
 from connectors.sandbox.rows.rendering import fields_of, rendered, url_of
-from connectors.sandbox.rows.writer import Outcome, external_id_field
+from connectors.sandbox.rows.writer import Outcome
 from connectors.sandbox.store import Store
 
 Match = tuple[int, int]  # number and owner of a live row

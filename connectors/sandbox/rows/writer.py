@@ -9,15 +9,15 @@ from typing import Any
 
 from connectors.sandbox.access import User, View
 from connectors.sandbox.deployed.metadata import Field
-from connectors.sandbox.errors import NO_ACCESS, Problem, not_found, not_writable, refuse
+from connectors.sandbox.errors import NO_ACCESS, Problem, not_writable, refuse
 from connectors.sandbox.faults.hindrances import UNHINDERED, Hindrances
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.checks import checked
 from connectors.sandbox.rows.dependents import Dependents, blocker, hand_over, release, taken_along
 from connectors.sandbox.rows.links import Checked, Read
+from connectors.sandbox.rows.matching import keyed, refuse_twins
 from connectors.sandbox.rows.reader import RecordReader
 from connectors.sandbox.rows.targets import NO_ID_ALLOWED, Target, targets, without_id
-from connectors.sandbox.rows.twins import keyed, refuse_twins
 from connectors.sandbox.rows.values import Row
 from connectors.sandbox.store import Store, key_of
 
@@ -276,20 +276,6 @@ class Writer:
             "LastModifiedById": self.user.sequence,
             "SystemModstamp": self.now,
         }
-
-
-def external_id_field(view: View, name: str) -> Field:
-    """Return the external id field of that name.
-
-    Raises:
-        ApiError: 404, there is none that the user sees.
-
-    """
-    field = view.field(name)
-    if field is None or not field.is_external_id:
-        text = f"Provided external ID field does not exist or is not accessible: {name}"
-        raise not_found(text)
-    return field
 
 
 def _forbidden(view: View, verb: str) -> Problem:
