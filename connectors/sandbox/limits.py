@@ -59,14 +59,16 @@ class _Window:
 
 
 class LongCalls:
-    """Calls that have gone on for 20 seconds or more: only so many at a time, others are free.
+    """Calls that go on for long, 20 seconds or more: only so many at a time, others are free.
 
     Source: Salesforce Developer Limits, "Concurrent API Request Limits".
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Count by *clock*, in seconds."""
-        self._clock = clock
+    def __init__(
+        self, long_s: float = LONG_CALL_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Call long what goes on for *long_s* seconds of *clock*."""
+        self._long_s, self._clock = long_s, clock
         self._began: dict[int, float] = {}  # oldest first
         self._next = 0
 
@@ -80,7 +82,7 @@ class LongCalls:
         """
         now = self._clock()
         last = next(islice(self._began.values(), MAX_LONG_CALLS - 1, None), now)
-        if now - last >= LONG_CALL_S:
+        if now - last >= self._long_s:
             text = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
             raise refuse(403, "REQUEST_LIMIT_EXCEEDED", text)
         self._next += 1

@@ -18,7 +18,7 @@ from connectors.sandbox.deploys.source import Source, tidy
 from connectors.sandbox.faults.book import Faults
 from connectors.sandbox.faults.hindrances import hindrances
 from connectors.sandbox.ids import record_id
-from connectors.sandbox.limits import DAILY_API_CALLS, ApiUsage, window_start
+from connectors.sandbox.limits import DAILY_API_CALLS, LONG_CALL_S, ApiUsage, window_start
 from connectors.sandbox.logins import sessions
 from connectors.sandbox.logins.apps import CLI_APP, AppBook, RegisteredApp
 from connectors.sandbox.logins.desk import LoginDesk
@@ -44,12 +44,14 @@ class OrgOptions:
         refuses_whole: A record with an unknown field or a value of the wrong JSON type refuses
             the whole collections request (400) and not that record alone. The real org's
             documentation does not say which it does, so a client must survive both.
+        long_call_s: Seconds after which a call counts as long, see `LongCalls`.
         faults: There is a control path, by which faults can be asked for.
 
     """
 
     daily_api_calls: int = DAILY_API_CALLS
     refuses_whole: bool = False
+    long_call_s: float = LONG_CALL_S
     faults: bool = False
 
 

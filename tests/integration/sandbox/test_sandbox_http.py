@@ -147,7 +147,8 @@ def test_a_path_and_headers_of_more_than_16384_bytes_are_431(admin: Any) -> None
         ("PUT", f"sobjects/{ORDER}", "HEAD,GET,POST"),
         ("DELETE", "limits", "HEAD,GET"),
         ("PUT", f"sobjects/{ORDER}/{KEY}/x", "HEAD,GET,PATCH,DELETE"),
-        ("GET", "composite", "POST"),
+        ("DELETE", "composite", "HEAD,GET,POST"),
+        ("GET", "composite/batch", "POST"),
     ],
 )
 def test_a_method_that_a_resource_does_not_know_is_405_and_names_those_it_does(

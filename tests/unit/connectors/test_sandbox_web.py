@@ -11,8 +11,7 @@ def test_an_unexpected_error_is_given_an_id_that_stderr_names_without_the_errors
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     try:
-        msg = "a row's value"
-        raise ValueError(msg)
+        int("a row's value")
     except ValueError as exc:
         text = report(exc)
 
@@ -25,4 +24,4 @@ def test_an_unexpected_error_is_given_an_id_that_stderr_names_without_the_errors
     assert match is not None
     assert match[1] in said
     assert "ValueError at test_sandbox_web.py:" in said
-    assert "value" not in said.replace("ValueError", "")
+    assert "row" not in said
