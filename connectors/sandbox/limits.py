@@ -9,6 +9,7 @@ from typing import Any
 
 from connectors.sandbox.errors import refuse
 from connectors.sandbox.logins.apps import RegisteredApp
+from connectors.sandbox.store import Store
 
 DAILY_API_CALLS = 100_000  # what an Enterprise org has before licences add to it
 WINDOW_MIN = 24 * 60
@@ -171,6 +172,18 @@ def _left(maximum: int, used: int) -> Mapping[str, int]:
     return {"Max": maximum, "Remaining": max(0, maximum - used)}
 
 
-def window_start() -> int:
-    """Return the first minute since 1970 whose calls still count."""
-    return int(time.time()) // SECONDS_PER_MINUTE - WINDOW_MIN
+def keep_usage(store: Store, calls: Mapping[tuple[str, int], int]) -> None:
+    """Add to what is stored API calls, by app and minute since 1970."""
+    with store.transaction():
+        store.run_all(
+            "INSERT INTO api_calls VALUES (?, ?, ?)"
+            " ON CONFLICT (app, minute) DO UPDATE SET calls = calls + excluded.calls",
+            ((app, minute, count) for (app, minute), count in calls.items()),
+        )
+
+
+def kept_usage(store: Store) -> list[tuple[str, int, int]]:
+    """Return (app, minute, API calls) of the last 24 hours, and forget the earlier."""
+    since = int(time.time()) // SECONDS_PER_MINUTE - WINDOW_MIN
+    store.run("DELETE FROM api_calls WHERE minute < ?", (since,))
+    return [(a, m, c) for a, m, c in store.select("SELECT app, minute, calls FROM api_calls")]

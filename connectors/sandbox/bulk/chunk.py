@@ -17,6 +17,7 @@ from connectors.sandbox.rows.deletes import delete_row
 from connectors.sandbox.rows.matching import check_upsert
 from connectors.sandbox.rows.writer import Outcome, Writer
 from connectors.sandbox.store import Store
+from connectors.sandbox.users import user_of
 
 CHUNK = 200  # rows per transaction, as in the real org
 SCAN = 1000  # rows looked at in one go before any is carried out
@@ -111,7 +112,7 @@ def write_rows(
     org: Org, store: Store, job: Job, columns: Sequence[Column], lines: Sequence[Line]
 ) -> list[Outcome]:
     """Carry out the job's operation on each line; outcomes are in the lines' order."""
-    user = store.user_of(job.order.user)
+    user = user_of(store, job.order.user)
     view = None if user is None else org.views.find(user, job.order.sobject)
     if user is None or view is None:
         return [_refused(NO_ACCESS) for _ in lines]

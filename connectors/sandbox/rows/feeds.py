@@ -11,7 +11,7 @@ from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.errors import ApiError, refuse
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.bin import KEPT_S
-from connectors.sandbox.rows.values import parse_datetime, render_datetime
+from connectors.sandbox.rows.forms import parse_datetime, render_datetime
 from connectors.sandbox.store import Store
 
 OLDEST_S = 30 * 24 * 3600  # how far back a span may begin

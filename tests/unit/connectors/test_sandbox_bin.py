@@ -16,6 +16,7 @@ from connectors.sandbox.org import Org, OrgOptions
 from connectors.sandbox.rows.bin import KEPT_S, empty_recycle_bin, purge_expired, undelete
 from connectors.sandbox.rows.writer import Outcome
 from connectors.sandbox.store import Store
+from connectors.sandbox.users import sync_users, user_named
 
 KEY, ORDER, CUSTOMER = "External_Id__c", "Commerce_Order__c", "Commerce_Customer__c"
 ADMIN = User(1, "admin", None)
@@ -102,8 +103,8 @@ def test_a_row_whose_key_was_taken_since_stays_in_the_bin(org: Org, store: Store
 
 
 def test_another_users_row_can_be_neither_restored_nor_purged(org: Org, store: Store) -> None:
-    store.sync_users([("sink", "Region_Sink")])
-    sink, row = store.user("sink"), bin_it(org, store, "not-yours")
+    sync_users(store, [("sink", "Region_Sink")])
+    sink, row = user_named(store, "sink"), bin_it(org, store, "not-yours")
     assert sink is not None
 
     refused = [act(org, store, sink, [row]) for act in (undelete, empty_recycle_bin)]
