@@ -64,9 +64,14 @@ class View:
         """Return a readable field, whatever the case of *name*."""
         return self.fields.get(name.lower())
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether sharing hides no row."""
+        return self.access.view_all or not self.sobject.is_private
+
     def may_see(self, owner: int, user: User) -> bool:
         """Return whether sharing shows *user* a row that belongs to *owner*."""
-        return self.access.view_all or not self.sobject.is_private or owner == user.sequence
+        return self.sees_all or owner == user.sequence
 
 
 def view_of(sobject: SObject, prefix: str, permissions: PermissionSet | None) -> View | None:

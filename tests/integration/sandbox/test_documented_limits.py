@@ -173,6 +173,7 @@ def test_1_8_the_26th_call_of_20_seconds_is_refused_until_they_are_fewer(
     after = client.call("GET", "sobjects")
     assert early.status_code == 200
     assert code(late) == (403, "REQUEST_LIMIT_EXCEEDED")
+    assert usage(late)[0] > usage(early)[0]
     text = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
     assert late.json()[0]["message"] == text
     assert after.status_code == 200
