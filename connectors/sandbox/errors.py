@@ -120,6 +120,12 @@ def unexpected(error_id: str = "1452464078-314667 (-1173371248)") -> Problem:
     return Problem("UNKNOWN_EXCEPTION", text, None)
 
 
+def duplicate_value(field: str, other: str) -> Problem:
+    """Return the refusal of a value of *field* that the row with the id *other* has."""
+    text = f"duplicate value found: {field} duplicates value on record with id: {other}"
+    return Problem("DUPLICATE_VALUE", text, (field,))
+
+
 def not_writable(names: Sequence[str]) -> Problem:
     """Return the refusal of fields the user may read but not write."""
     listed = ", ".join(names)
