@@ -10,10 +10,10 @@ from connectors.sandbox.web import report
 def test_an_unexpected_error_is_given_an_id_that_stderr_names_without_the_errors_text(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    try:
+    with pytest.raises(ValueError, match="invalid literal") as caught:
         int("a row's value")
-    except ValueError as exc:
-        text = report(exc)
+
+    text = report(caught.value)
 
     match = re.fullmatch(
         r"An unexpected error occurred\. Please include this ErrorId if you contact support:"
