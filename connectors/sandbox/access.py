@@ -15,6 +15,7 @@ from connectors.sandbox.errors import not_found
 
 ADMIN_ACCESS = ObjectAccess(read=True, create=True, edit=True, delete=True, view_all=True)
 READ_ONLY = ObjectAccess(read=True, create=False, edit=False, delete=False, view_all=True)
+VIEW_ALL = "ViewAllData"  # the user permission by which sharing hides nothing
 Link = tuple["View", Field]
 
 
@@ -63,9 +64,14 @@ class View:
         """Return a readable field, whatever the case of *name*."""
         return self.fields.get(name.lower())
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether sharing hides no row."""
+        return self.access.view_all or not self.sobject.is_private
+
     def may_see(self, owner: int, user: User) -> bool:
         """Return whether sharing shows *user* a row that belongs to *owner*."""
-        return self.access.view_all or not self.sobject.is_private or owner == user.sequence
+        return self.sees_all or owner == user.sequence
 
 
 def view_of(sobject: SObject, prefix: str, permissions: PermissionSet | None) -> View | None:
@@ -75,6 +81,8 @@ def view_of(sobject: SObject, prefix: str, permissions: PermissionSet | None) ->
     has no table of its own everybody may read, and nobody write.
     """
     access = ADMIN_ACCESS if permissions is None else permissions.objects.get(sobject.name)
+    if access is not None and permissions is not None and VIEW_ALL in permissions.permissions:
+        access = replace(access, view_all=True)
     if sobject.rows is not None:
         access = READ_ONLY
     if access is None or not access.read:

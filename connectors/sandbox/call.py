@@ -128,11 +128,7 @@ class Call:
             ApiError: 400 JSON_PARSER_ERROR.
 
         """
-        document = self.document(body)
-        if not isinstance(document, dict):
-            text = "The request body must be one JSON object at [line:1, column:1]"
-            raise parse_error(text)
-        return document
+        return json_object(self.document(body))
 
     async def write(self, work: Callable[[Store], T]) -> T:
         """Run *work* on the writer's thread; within an all-or-none composite it runs there.
@@ -194,6 +190,9 @@ def parse_json(body: str) -> Any:  # noqa: ANN401 -- whatever JSON holds
         ApiError: 400 JSON_PARSER_ERROR.
 
     """
+    if not body.strip():
+        text = "The HTTP entity body is required, but this request has no entity body."
+        raise parse_error(text)
     try:
         return json.loads(body, parse_float=Decimal, parse_constant=_no_constant)
     except json.JSONDecodeError as exc:
@@ -202,6 +201,19 @@ def parse_json(body: str) -> Any:  # noqa: ANN401 -- whatever JSON holds
     except (ValueError, ArithmeticError, RecursionError) as exc:
         text = "The body holds a number or a nesting that cannot be read"
         raise parse_error(text) from exc
+
+
+def json_object(document: object) -> dict[str, Any]:
+    """Return the document of a body if it is one JSON object.
+
+    Raises:
+        ApiError: 400 JSON_PARSER_ERROR.
+
+    """
+    if not isinstance(document, dict):
+        text = "The request body must be one JSON object at [line:1, column:1]"
+        raise parse_error(text)
+    return document
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -44,6 +44,8 @@ class Problem:
 
 
 NO_ACCESS = Problem("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
+NO_SUCH_ROW = Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+IS_DELETED = Problem("ENTITY_IS_DELETED", "entity is deleted")
 
 
 class ApiError(Exception):
@@ -106,7 +108,22 @@ def too_many_ids(limit: int) -> ApiError:
 def no_such_column(field: str, sobject: str) -> Problem:
     """Return the refusal of a field that does not exist, or that the user may not read."""
     text = f"No such column '{field}' on sobject of type {sobject}"
-    return Problem("INVALID_FIELD", text, (), is_parse_error=True)
+    return Problem("INVALID_FIELD", text, None, is_parse_error=True)
+
+
+def unexpected(error_id: str = "1452464078-314667 (-1173371248)") -> Problem:
+    """Return the refusal of what went wrong in the org itself; people quote the id."""
+    text = (
+        "An unexpected error occurred. Please include this ErrorId if you contact support: "
+        + error_id
+    )
+    return Problem("UNKNOWN_EXCEPTION", text, None)
+
+
+def duplicate_value(field: str, other: str) -> Problem:
+    """Return the refusal of a value of *field* that the row with the id *other* has."""
+    text = f"duplicate value found: {field} duplicates value on record with id: {other}"
+    return Problem("DUPLICATE_VALUE", text, (field,))
 
 
 def not_writable(names: Sequence[str]) -> Problem:
@@ -130,7 +147,7 @@ def wrong_json(value: object, wanted: str) -> InvalidValueError:
         f"Cannot deserialize instance of {wanted} from {_token(value)} or request may be missing "
         "a required field"
     )
-    return InvalidValueError(Problem("JSON_PARSER_ERROR", text, (), is_parse_error=True))
+    return InvalidValueError(Problem("JSON_PARSER_ERROR", text, None, is_parse_error=True))
 
 
 def _token(value: object) -> str:

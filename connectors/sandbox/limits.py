@@ -9,6 +9,7 @@ from typing import Any
 
 from connectors.sandbox.errors import refuse
 from connectors.sandbox.logins.apps import RegisteredApp
+from connectors.sandbox.store import Store
 
 DAILY_API_CALLS = 100_000  # what an Enterprise org has before licences add to it
 WINDOW_MIN = 24 * 60
@@ -19,7 +20,6 @@ MAX_LONG_CALLS, LONG_CALL_S = 25, 20
 UNCOUNTED = {
     "DailyAsyncApexExecutions": 250_000,
     "DailyBulkV2QueryFileStorageMB": 976_562,
-    "DailyBulkV2QueryJobs": 10_000,
     "DailyDeliveredPlatformEvents": 25_000,
     "DailyDurableStreamingApiEvents": 200_000,
     "DailyGenericStreamingApiEvents": 10_000,
@@ -60,14 +60,16 @@ class _Window:
 
 
 class LongCalls:
-    """Calls that have gone on for 20 seconds or more: only so many at a time, others are free.
+    """Calls that go on for long, 20 seconds or more: only so many at a time, others are free.
 
     Source: Salesforce Developer Limits, "Concurrent API Request Limits".
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Count by *clock*, in seconds."""
-        self._clock = clock
+    def __init__(
+        self, long_s: float = LONG_CALL_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Call long what goes on for *long_s* seconds of *clock*."""
+        self._long_s, self._clock = long_s, clock
         self._began: dict[int, float] = {}  # oldest first
         self._next = 0
 
@@ -81,7 +83,7 @@ class LongCalls:
         """
         now = self._clock()
         last = next(islice(self._began.values(), MAX_LONG_CALLS - 1, None), now)
-        if now - last >= LONG_CALL_S:
+        if now - last >= self._long_s:
             text = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
             raise refuse(403, "REQUEST_LIMIT_EXCEEDED", text)
         self._next += 1
@@ -170,6 +172,18 @@ def _left(maximum: int, used: int) -> Mapping[str, int]:
     return {"Max": maximum, "Remaining": max(0, maximum - used)}
 
 
-def window_start() -> int:
-    """Return the first minute since 1970 whose calls still count."""
-    return int(time.time()) // SECONDS_PER_MINUTE - WINDOW_MIN
+def keep_usage(store: Store, calls: Mapping[tuple[str, int], int]) -> None:
+    """Add to what is stored API calls, by app and minute since 1970."""
+    with store.transaction():
+        store.run_all(
+            "INSERT INTO api_calls VALUES (?, ?, ?)"
+            " ON CONFLICT (app, minute) DO UPDATE SET calls = calls + excluded.calls",
+            ((app, minute, count) for (app, minute), count in calls.items()),
+        )
+
+
+def kept_usage(store: Store) -> list[tuple[str, int, int]]:
+    """Return (app, minute, API calls) of the last 24 hours, and forget the earlier."""
+    since = int(time.time()) // SECONDS_PER_MINUTE - WINDOW_MIN
+    store.run("DELETE FROM api_calls WHERE minute < ?", (since,))
+    return [(a, m, c) for a, m, c in store.select("SELECT app, minute, calls FROM api_calls")]

@@ -18,7 +18,13 @@ from connectors.sandbox.deploys.source import Source, tidy
 from connectors.sandbox.faults.book import Faults
 from connectors.sandbox.faults.hindrances import hindrances
 from connectors.sandbox.ids import record_id
-from connectors.sandbox.limits import DAILY_API_CALLS, ApiUsage, window_start
+from connectors.sandbox.limits import (
+    DAILY_API_CALLS,
+    LONG_CALL_S,
+    ApiUsage,
+    keep_usage,
+    kept_usage,
+)
 from connectors.sandbox.logins import sessions
 from connectors.sandbox.logins.apps import CLI_APP, AppBook, RegisteredApp
 from connectors.sandbox.logins.desk import LoginDesk
@@ -26,8 +32,10 @@ from connectors.sandbox.logins.tokens import digest
 from connectors.sandbox.page.keys import Visits
 from connectors.sandbox.rows.reader import RecordReader
 from connectors.sandbox.rows.writer import Writer
+from connectors.sandbox.settings import set_setting, setting
 from connectors.sandbox.soql.engine import QueryEngine
 from connectors.sandbox.store import ADMIN, Store
+from connectors.sandbox.users import sync_users
 
 T = TypeVar("T")
 ORG_PREFIX = "00D"
@@ -44,12 +52,14 @@ class OrgOptions:
         refuses_whole: A record with an unknown field or a value of the wrong JSON type refuses
             the whole collections request (400) and not that record alone. The real org's
             documentation does not say which it does, so a client must survive both.
+        long_call_s: Seconds after which a call counts as long, see `LongCalls`.
         faults: There is a control path, by which faults can be asked for.
 
     """
 
     daily_api_calls: int = DAILY_API_CALLS
     refuses_whole: bool = False
+    long_call_s: float = LONG_CALL_S
     faults: bool = False
 
 
@@ -83,7 +93,7 @@ class Org:
         self._sessions = Store(file)  # the event loop's: one indexed read per call
         self.packages = private_dir(folder / "packages")
         self._deployed = private_dir(folder / "deployed")
-        number = int(self._sessions.setting(_DEPLOYED, "0"))
+        number = int(setting(self._sessions, _DEPLOYED, "0"))
         tidy(self._deployed, number)
         source = Source.read(self._deployed, number)
         metadata = source.load()
@@ -92,7 +102,7 @@ class Org:
         self._writes, self._reads = Store(file), Store(file)
         self._writer = ThreadPoolExecutor(1, "org-writer")
         self._reader = ThreadPoolExecutor(1, "org-reader")
-        self.usage = ApiUsage(options.daily_api_calls, self._sessions.usage(window_start()))
+        self.usage = ApiUsage(options.daily_api_calls, kept_usage(self._sessions))
         self.id = org_id(self._sessions)
         self._readers: dict[tuple[str, str | None], tuple[View, RecordReader]] = {}
         self.apps = AppBook(folder / "apps.json", self._apps_changed)
@@ -165,7 +175,7 @@ class Org:
         with store.transaction():
             views = Views(metadata, store.deploy(metadata, self.metadata))
             source.write(self._deployed, number)
-            store.set_setting(_DEPLOYED, str(number))
+            set_setting(store, _DEPLOYED, str(number))
             done()
             self.edition += 1  # from here on a call may see tables that its views do not fit
         self._show(source, metadata, views)
@@ -236,12 +246,14 @@ class Org:
         """Write down the API calls counted since the last time."""
         unsaved = self.usage.take_unsaved()
         if unsaved:
-            self._writer.submit(self._writes.add_usage, unsaved)
+            self._writer.submit(keep_usage, self._writes, unsaved)
 
     def _apps_changed(self, apps: tuple[RegisteredApp, ...]) -> None:
         """Let in the users of new apps, and end the sessions of those that are blocked."""
         if apps:
-            self._sessions.sync_users((u, app.permission_set) for app in apps for u in app.users())
+            sync_users(
+                self._sessions, ((u, app.permission_set) for app in apps for u in app.users())
+            )
         for app in apps:
             if app.blocked:
                 sessions.close_sessions(self._sessions, app.name)
@@ -249,4 +261,4 @@ class Org:
 
 def org_id(store: Store) -> str:
     """Return the org's id, 18 characters, chosen when the org was made."""
-    return record_id(ORG_PREFIX, int(store.setting("sequence", str(secrets.randbits(48)))))
+    return record_id(ORG_PREFIX, int(setting(store, "sequence", str(secrets.randbits(48)))))

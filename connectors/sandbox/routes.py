@@ -89,6 +89,7 @@ ROUTES = (
     ("GET", f"{DATA}/recent", api(top.get_recent)),
     ("HEAD", f"{DATA}/recent", api(top.get_recent)),
     ("GET", f"{DATA}/composite", api(get_composite)),
+    ("HEAD", f"{DATA}/composite", api(get_composite)),
     ("POST", f"{DATA}/composite", api(post_composite)),
     ("POST", f"{DATA}/composite/batch", api(post_batch)),
     ("POST", f"{DATA}/composite/graph", api(post_graph)),

@@ -18,6 +18,7 @@ from connectors.sandbox.logins.sessions import FULL_SCOPE, close_sessions, open_
 from connectors.sandbox.org import org_id
 from connectors.sandbox.page.keys import new_link_key
 from connectors.sandbox.store import Store
+from connectors.sandbox.users import sync_users, user_named
 from schemas.errors import HomeportError, SetupError
 
 
@@ -66,8 +67,8 @@ def issue_token(home: Path, port: int, username: str) -> dict[str, str]:
     store = Store(home / "sandbox/org.sqlite")
     try:
         apps = read_apps(home / "sandbox/apps.json")
-        store.sync_users((u, app.permission_set) for app in apps for u in app.users())
-        user = store.user(username)
+        sync_users(store, ((u, app.permission_set) for app in apps for u in app.users()))
+        user = user_named(store, username)
         if user is None:
             names = ", ".join(r[0] for r in store.select("SELECT username FROM users"))
             msg = f"the test org has no such user; it has {names}"

@@ -6,13 +6,12 @@ power cut may take the last ones back, whole.
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from connectors.embedded.files import PRIVATE_FILE, private_dir
-from connectors.sandbox.access import User
 from connectors.sandbox.deployed.changes import prepare
 from connectors.sandbox.deployed.metadata import Field, Metadata
 from connectors.sandbox.deployed.schema import FOLD, ORG_TABLES, deploy
@@ -95,21 +94,9 @@ class Store:
                 prepare(self._db, before, metadata)
             prefixes = deploy(self._db, metadata)
             self._db.execute("INSERT OR IGNORE INTO users VALUES (1, ?, NULL)", (ADMIN,))
-            self.setting("created_at", str(int(time.time())))
+            sql = "INSERT OR IGNORE INTO org VALUES ('created_at', ?)"
+            self._db.execute(sql, (str(int(time.time())),))
         return prefixes
-
-    def setting(self, name: str, default: str) -> str:
-        """Return an org setting, storing *default* the first time."""
-        self._db.execute("INSERT OR IGNORE INTO org VALUES (?, ?)", (name, default))
-        row = self._db.execute("SELECT value FROM org WHERE name = ?", (name,)).fetchone()
-        return str(row[0])
-
-    def set_setting(self, name: str, value: str) -> None:
-        """Store an org setting."""
-        sql = (
-            "INSERT INTO org VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-        )
-        self._db.execute(sql, (name, value))
 
     def select(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""
@@ -210,42 +197,6 @@ class Store:
             key = columns.index("Id") + 1
             sql = f'UPDATE "{sobject}" SET {sets} WHERE Id = ?{key}'  # noqa: S608 -- metadata
             self._db.executemany(sql, group)
-
-    def sync_users(self, users: Iterable[tuple[str, str]]) -> None:
-        """Make sure that each (username, permission set) exists; the administrator keeps theirs."""
-        with self.transaction():
-            self._db.executemany(
-                "INSERT INTO users (username, permission_set) VALUES (?, ?)"
-                " ON CONFLICT (username) DO UPDATE SET permission_set = excluded.permission_set"
-                " WHERE permission_set IS NOT NULL",
-                users,
-            )
-
-    def user(self, username: str) -> User | None:
-        """Return the user of that name."""
-        sql = "SELECT sequence, username, permission_set FROM users WHERE username = ?"
-        row = self._db.execute(sql, (username,)).fetchone()
-        return None if row is None else User(*row)
-
-    def user_of(self, sequence: int) -> User | None:
-        """Return the user with that number."""
-        sql = "SELECT sequence, username, permission_set FROM users WHERE sequence = ?"
-        row = self._db.execute(sql, (sequence,)).fetchone()
-        return None if row is None else User(*row)
-
-    def add_usage(self, calls: Mapping[tuple[str, int], int]) -> None:
-        """Add API calls, by app and minute since 1970."""
-        with self.transaction():
-            self._db.executemany(
-                "INSERT INTO api_calls VALUES (?, ?, ?)"
-                " ON CONFLICT (app, minute) DO UPDATE SET calls = calls + excluded.calls",
-                ((app, minute, count) for (app, minute), count in calls.items()),
-            )
-
-    def usage(self, since: int) -> list[tuple[str, int, int]]:
-        """Return (app, minute, API calls) from the minute *since* on, and forget the earlier."""
-        self._db.execute("DELETE FROM api_calls WHERE minute < ?", (since,))
-        return self._db.execute("SELECT app, minute, calls FROM api_calls").fetchall()
 
 
 def key_of(field: Field, value: str | int) -> str | int:

@@ -15,7 +15,7 @@ from connectors.sandbox.accesslog import APP_KEY, AccessLog
 from connectors.sandbox.call import Answer, Call, Handler
 from connectors.sandbox.dispatch import DISPATCHER
 from connectors.sandbox.edition import settled
-from connectors.sandbox.errors import ApiError, not_found, refuse
+from connectors.sandbox.errors import ApiError, not_found, refuse, unexpected
 from connectors.sandbox.faults.acts import Work, act
 from connectors.sandbox.limits import LongCalls
 from connectors.sandbox.org import Org, Session
@@ -217,14 +217,11 @@ def report(exc: Exception) -> str:
 
     The exception's own text may hold data and goes nowhere.
     """
-    number = f"{secrets.randbelow(10**10)}-{secrets.randbelow(10**6)}"
+    number = f"{secrets.randbelow(10**10)}-{secrets.randbelow(10**6)} (-{secrets.randbits(31)})"
     frame = traceback.extract_tb(exc.__traceback__)[-1]
     where = f"{Path(frame.filename).name}:{frame.lineno}"
     print(f"sandbox: error {number}: {type(exc).__name__} at {where}", file=sys.stderr)  # noqa: T201
-    return (
-        "An unexpected error occurred. Please include this ErrorId if you contact support:"
-        f" {number}"
-    )
+    return unexpected(number).message
 
 
 def _refused(exc: ApiError) -> Answer:

@@ -34,6 +34,14 @@ DEFAULT_PORT = 7120
     help="API calls in 24 hours; more are refused with REQUEST_LIMIT_EXCEEDED.",
 )
 @click.option(
+    "--long-call",
+    "long_call_s",
+    type=click.FloatRange(0, min_open=True),
+    default=20,
+    show_default=True,
+    help="Seconds after which a call counts as long; while 25 of those go on, others are refused.",
+)
+@click.option(
     "--strict-json",
     is_flag=True,
     help="Refuse a whole collections request for one record that does not parse. The real org's "
@@ -54,6 +62,7 @@ def sandbox(  # noqa: PLR0913 -- one parameter per option
     port: int,
     plain: bool,
     api_calls: int,
+    long_call_s: float,
     strict_json: bool,
     faults: bool,
     home: Path,
@@ -98,7 +107,7 @@ def sandbox(  # noqa: PLR0913 -- one parameter per option
             sys.stdout.flush()
         click.echo(f"test org ready at {facts['instance_url']}", err=True)
 
-    options = OrgOptions(daily_api_calls=api_calls, refuses_whole=strict_json, faults=faults)
+    options = OrgOptions(api_calls, strict_json, long_call_s, faults)
     stopped_by = asyncio.run(serve(home, port, options, is_plain=plain, on_ready=on_ready))
     if stopped_by is signal.SIGINT:
         ctx.exit(EXIT_INTERRUPTED)

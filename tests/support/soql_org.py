@@ -24,6 +24,7 @@ from connectors.sandbox.deployed.standard import STANDARD
 from connectors.sandbox.errors import ApiError, Problem
 from connectors.sandbox.soql.engine import QueryEngine
 from connectors.sandbox.store import Store
+from connectors.sandbox.users import sync_users
 
 ADMIN, CLERK = User(1, "admin", None), User(2, "clerk@example.com", "Clerk")
 READ_OWN = ObjectAccess(read=True, create=False, edit=False, delete=False, view_all=False)
@@ -149,6 +150,6 @@ def soql_org(folder: Path) -> Iterator[SoqlOrg]:
     metadata = Metadata(objects, {CLERKS.name: CLERKS}, {})
     store = Store(folder / "org.sqlite")
     views = Views(metadata, store.deploy(metadata))
-    store.sync_users([(CLERK.username, CLERKS.name)])
+    sync_users(store, [(CLERK.username, CLERKS.name)])
     yield SoqlOrg(store, QueryEngine(views))
     store.close()

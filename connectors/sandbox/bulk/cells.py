@@ -11,7 +11,8 @@ from functools import lru_cache
 from connectors.sandbox.bulk.columns import java_double
 from connectors.sandbox.deployed.metadata import NUMBER_TYPES, Field
 from connectors.sandbox.ids import record_id
-from connectors.sandbox.rows.values import Stored, decimal_text
+from connectors.sandbox.rows.forms import decimal_text
+from connectors.sandbox.rows.values import Stored
 
 Cell = Callable[[Stored], str]
 _EXACT = 10**15  # below it no digit is lost in a double

@@ -11,17 +11,18 @@ from connectors.sandbox.bulk.columns import Column, Record, columns_of, read_rec
 from connectors.sandbox.bulk.jobs import Job, Operation, State, StoppedError
 from connectors.sandbox.bulk.kept import change_state, find_job
 from connectors.sandbox.bulk.table import Format, Line, TableError, all_lines, read_lines
-from connectors.sandbox.errors import Problem
+from connectors.sandbox.errors import NO_ACCESS, ApiError, Problem
 from connectors.sandbox.org import Org
 from connectors.sandbox.rows.deletes import delete_row
+from connectors.sandbox.rows.matching import check_upsert
 from connectors.sandbox.rows.writer import Outcome, Writer
 from connectors.sandbox.store import Store
+from connectors.sandbox.users import user_of
 
 CHUNK = 200  # rows per transaction, as in the real org
 SCAN = 1000  # rows looked at in one go before any is carried out
 
 _NO_ID = Problem("MISSING_ARGUMENT", "Id not specified in a delete call")
-_NO_ACCESS = Problem("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +112,10 @@ def write_rows(
     org: Org, store: Store, job: Job, columns: Sequence[Column], lines: Sequence[Line]
 ) -> list[Outcome]:
     """Carry out the job's operation on each line; outcomes are in the lines' order."""
-    user = store.user_of(job.order.user)
+    user = user_of(store, job.order.user)
     view = None if user is None else org.views.find(user, job.order.sobject)
     if user is None or view is None:
-        return [_refused(_NO_ACCESS) for _ in lines]
+        return [_refused(NO_ACCESS) for _ in lines]
     # a value that does not parse is one row's matter here, whatever the collections do
     writer = replace(org.writer(store, view, user), refuses_whole=False)
     read = [read_record(columns, line.cells) for line in lines]
@@ -153,6 +154,10 @@ def _upsert(writer: Writer, job: Job, records: Sequence[Record]) -> list[Outcome
             _update_one(one, record) if record.get("Id") else one.create(record, "")
             for one, record in _each(writer, records)
         ]
+    try:
+        check_upsert(writer.view, key)
+    except ApiError as exc:
+        return [Outcome(None, problems=exc.problems) for _ in records]
     return writer.upsert(key, records, "", all_or_none=False)
 
 

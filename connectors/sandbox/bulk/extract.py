@@ -10,6 +10,7 @@ from connectors.sandbox.bulk.jobs import Job, Operation
 from connectors.sandbox.bulk.pages import write_results
 from connectors.sandbox.errors import not_found
 from connectors.sandbox.org import Org
+from connectors.sandbox.users import user_of
 
 NAMED_IN_ORDER_SINCE = 50  # API version; before it, columns came by name
 
@@ -35,7 +36,7 @@ def extract(org: Org, job: Job, is_stopped: Callable[[], bool]) -> Extract:
     """
     started, order = time.monotonic(), job.order
     with contextlib.closing(org.open_store()) as store:
-        user = store.user_of(order.user)
+        user = user_of(store, order.user)
         if user is None:
             raise not_found()
         is_all = order.operation is Operation.QUERY_ALL

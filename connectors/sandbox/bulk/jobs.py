@@ -6,7 +6,7 @@ from typing import Any
 
 from connectors.sandbox.bulk.table import Format
 from connectors.sandbox.ids import USER_PREFIX, record_id
-from connectors.sandbox.rows.values import render_datetime
+from connectors.sandbox.rows.forms import render_datetime
 
 JOB_PREFIX = "750"
 

@@ -7,8 +7,8 @@ from connectors.sandbox.access import View
 from connectors.sandbox.bulk.handlers import invalid_value
 from connectors.sandbox.bulk.jobs import QUERIES, Operation, Order
 from connectors.sandbox.bulk.table import DELIMITERS, ENDINGS, Format
-from connectors.sandbox.call import Call
-from connectors.sandbox.errors import ApiError, parse_error, refuse
+from connectors.sandbox.call import Call, json_object
+from connectors.sandbox.errors import ApiError, refuse
 
 HARD_DELETE = "BulkApiHardDelete"  # the user permission
 _OPERATIONS = [operation for operation in Operation if operation not in QUERIES]
@@ -21,9 +21,7 @@ def parse_order(call: Call, document: object) -> Order:
         ApiError: 400 INVALIDJOB or 403 FEATURENOTENABLED, the org does not do that.
 
     """
-    if not isinstance(document, dict):
-        text = "The request body must be one JSON object at [line:1, column:1]"
-        raise parse_error(text)
+    document = json_object(document)
     view = call.org.views.find(call.user, str(document.get("object") or ""))
     if view is None:
         text = f"Unable to find object: {document.get('object') or ''}"

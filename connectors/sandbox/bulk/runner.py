@@ -29,6 +29,7 @@ from connectors.sandbox.faults.hindrances import hit_by
 from connectors.sandbox.faults.plan import Kind
 from connectors.sandbox.org import Org
 from connectors.sandbox.store import Store
+from connectors.sandbox.users import user_of
 from connectors.sandbox.web import report
 
 MAX_RUNNING = (
@@ -148,7 +149,7 @@ def _begin(store: Store, number: int) -> tuple[Job | None, User | None]:
         if error is not None:
             change_state(store, job, State.FAILED, error)
             return None, None
-        return change_state(store, job, State.IN_PROGRESS), store.user_of(job.order.user)
+        return change_state(store, job, State.IN_PROGRESS), user_of(store, job.order.user)
 
 
 def _tidy(store: Store, uploads: Path, *, is_start: bool) -> list[Job]:

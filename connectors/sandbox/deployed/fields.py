@@ -81,14 +81,21 @@ def custom_field(root: ET.Element, where: str) -> Field:
     return _pointing(field, root, where) if field.type == "reference" else field
 
 
-def name_field(root: ET.Element) -> Field:
-    """Return the field ``Name`` that an object's ``nameField`` states."""
+def name_field(root: ET.Element, *, is_text: bool) -> Field:
+    """Return the field ``Name`` that an object's ``nameField`` states.
+
+    Args:
+        root: The object.
+        is_text: Read a generated number as text that may be written.
+
+    """
     field = next(f for f in SYSTEM_FIELDS if f.name == "Name")
     stated = root.find("{*}nameField")
     if stated is None:
         return field
     field = replace(field, label=text(stated, "label", field.label))
-    return _numbered(field, stated) if text(stated, "type") == "AutoNumber" else field
+    is_number = text(stated, "type") == "AutoNumber" and not is_text
+    return _numbered(field, stated) if is_number else field
 
 
 def _numbered(field: Field, root: ET.Element) -> Field:

@@ -109,7 +109,7 @@ def object_with(name: str, root: ET.Element | None, fields: Sequence[Field]) -> 
         raise SetupError(msg)
     is_detail = any(field.is_master for field in fields)
     system = [
-        name_field(root) if field.name == "Name" else field
+        name_field(root, is_text=_is_of_base(name)) if field.name == "Name" else field
         for field in SYSTEM_FIELDS
         if not (is_detail and field.name == "OwnerId")  # the master's owner owns it
     ]
@@ -120,6 +120,15 @@ def object_with(name: str, root: ET.Element | None, fields: Sequence[Field]) -> 
         is_private=text(root, "sharingModel") == "Private",
         fields=(*system, *fields),
     )
+
+
+def _is_of_base(name: str) -> bool:
+    """Return whether the org comes with that custom object.
+
+    Its rows' names are text that anybody may write, whatever was deployed: who tries a client
+    against the org counts on that. A real org that gets the same source numbers them.
+    """
+    return (SFDX / "objects" / name).is_dir()
 
 
 def rule_columns(sobject: SObject) -> dict[str, Column]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from connectors.sandbox.call import Answer
-from connectors.sandbox.errors import ApiError, refuse
+from connectors.sandbox.errors import ApiError, refuse, unexpected
 from connectors.sandbox.faults.book import Faults, Fired, Target
 from connectors.sandbox.faults.hindrances import hit_by
 from connectors.sandbox.faults.plan import Kind, Surface, Trait
@@ -119,11 +119,7 @@ def _refusal(fired: Fired) -> ApiError | None:
     if fired.kind is Kind.REQUEST_LIMIT:
         return refuse(403, "REQUEST_LIMIT_EXCEEDED", _LIMITS[fired.fault.limit])
     if fired.kind is Kind.ERROR_500_JSON:
-        text = (
-            "An unexpected error occurred. Please include this ErrorId if you contact support:"
-            " 1452464078-314667 (-1173371248)"
-        )
-        return refuse(500, "UNKNOWN_EXCEPTION", text)
+        return ApiError(500, [unexpected()])
     return None
 
 

@@ -15,7 +15,7 @@ from random import Random
 from typing import TypeVar
 
 from connectors.sandbox.access import View
-from connectors.sandbox.errors import Problem
+from connectors.sandbox.errors import Problem, duplicate_value, unexpected
 from connectors.sandbox.faults.plan import Fault, Kind
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.values import Row
@@ -224,14 +224,9 @@ def _problem(kind: Kind, view: View, row: int | None) -> Problem:
     if kind is Kind.LOCK:
         return _locked(view, row)
     if kind is Kind.PARTIAL:
-        text = (
-            "An unexpected error occurred. Please include this ErrorId if you contact support:"
-            " 1452464078-314667 (-1173371248)"
-        )
-        return Problem("UNKNOWN_EXCEPTION", text)
+        return unexpected()
     other = record_id(view.prefix, row or 0)  # of a row whose transaction is not over, if it is new
-    text = f"duplicate value found: External_Id__c duplicates value on record with id: {other}"
-    return Problem("DUPLICATE_VALUE", text, ("External_Id__c",))
+    return duplicate_value("External_Id__c", other)
 
 
 def _locked(view: View, row: int | None) -> Problem:

@@ -18,7 +18,9 @@ from connectors.sandbox.logins.oauth import (
 )
 from connectors.sandbox.logins.rate import LoginRate
 from connectors.sandbox.logins.tokens import Issuer, digest, token_answer
+from connectors.sandbox.settings import setting
 from connectors.sandbox.store import Store
+from connectors.sandbox.users import user_named
 
 AUTHORIZATION_CODE, REFRESH_TOKEN = "authorization_code", "refresh_token"
 
@@ -60,7 +62,7 @@ class LoginDesk:
             apps: Returns every registered app.
 
         """
-        self.issuer = Issuer(org, url, store.setting("secret", secrets.token_hex(32)))
+        self.issuer = Issuer(org, url, setting(store, "secret", secrets.token_hex(32)))
         self._store = store
         self._idle_minutes = idle_minutes
         self._apps = apps
@@ -82,7 +84,7 @@ class LoginDesk:
         apps = self._apps()  # before the users: a new app brings its own
         users = {user.username for user in self.users()}
         app, username = verify(request, apps, users, self._audiences(), now)
-        user = self._store.user(username)
+        user = user_named(self._store, username)
         if user is None:
             raise OAuthError(*_USER)
         return self._open(Login(app, user), now)
@@ -94,7 +96,7 @@ class LoginDesk:
             OAuthError: There is no such user, or an administrator has to approve them first.
 
         """
-        user = self._store.user(username)
+        user = user_named(self._store, username)
         if user is None or not callback.app.admits(username):
             raise OAuthError(*_NOT_APPROVED)
         return self._codes.issue(callback, wish, user)

@@ -16,8 +16,9 @@ from connectors.sandbox.call import Answer
 from connectors.sandbox.ids import USER_PREFIX, record_id, sequence_of
 from connectors.sandbox.org import ORG_PREFIX, Org, Session
 from connectors.sandbox.protocol import LAST_VERSION
-from connectors.sandbox.rows.values import render_datetime
+from connectors.sandbox.rows.forms import render_datetime
 from connectors.sandbox.store import Store
+from connectors.sandbox.users import user_of
 from connectors.sandbox.web import ORG
 
 _VERSION = re.compile(r"\d{2}(\.0)?", re.ASCII)
@@ -162,7 +163,7 @@ async def _named(request: web.Request, org: Org, session: Session) -> User:
         return session.user
     if not session.has_api:
         raise _IdentityError(404, "No_Access")
-    user = None if sequence is None else await org.read(lambda store: store.user_of(sequence))
+    user = None if sequence is None else await org.read(lambda store: user_of(store, sequence))
     if user is None:
         raise _IdentityError(404, "Bad_Id")
     return user

@@ -11,7 +11,8 @@ from connectors.sandbox.deployed.metadata import Field
 from connectors.sandbox.limits import ROW_KB, STORAGE_MB
 from connectors.sandbox.logins.apps import CLI_APP
 from connectors.sandbox.org import Org
-from connectors.sandbox.rows.values import Render, render_datetime, renderer
+from connectors.sandbox.rows.forms import render_datetime
+from connectors.sandbox.rows.values import Render, renderer
 from connectors.sandbox.store import ADMIN, Store
 
 OWNER = User(1, ADMIN, None)  # whoever came through the door may see what the administrator sees

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from connectors.sandbox.access import View
 from connectors.sandbox.deployed.metadata import Field, SObject
-from connectors.sandbox.errors import Problem
+from connectors.sandbox.errors import Problem, duplicate_value
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.values import Row
 from connectors.sandbox.rules.rule import Rule
@@ -95,5 +95,4 @@ def _clash(
     if not others and (field.name, value) not in taken:
         return None
     other = record_id(view.prefix, others[0]) if others else "<unknown>"
-    text = f"duplicate value found: {field.name} duplicates value on record with id: {other}"
-    return Problem("DUPLICATE_VALUE", text, (field.name,))
+    return duplicate_value(field.name, other)

@@ -12,14 +12,9 @@ from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.errors import parse_error, refuse, too_many_ids
 from connectors.sandbox.ids import sequence_of
 from connectors.sandbox.rows.deletes import delete_any
+from connectors.sandbox.rows.matching import check_upsert, external_id_field
 from connectors.sandbox.rows.rendering import fields_of, rendered
-from connectors.sandbox.rows.writer import (
-    MAX_RECORDS,
-    ROLLED_BACK,
-    Outcome,
-    Writer,
-    external_id_field,
-)
+from connectors.sandbox.rows.writer import MAX_RECORDS, ROLLED_BACK, Outcome, Writer
 from connectors.sandbox.store import Store
 
 COLLECTIONS_SINCE, UPSERT_SINCE = 42, 46  # API versions
@@ -47,6 +42,7 @@ async def upsert_collection(call: Call) -> Answer:
     call.since(UPSERT_SINCE)
     view = call.view()
     key = external_id_field(view, call.part("field"))
+    check_upsert(view, key)
     body = await call.body()
 
     def work(store: Store) -> list[dict[str, Any]]:

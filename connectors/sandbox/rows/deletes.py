@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from connectors.sandbox.access import View
-from connectors.sandbox.errors import Problem
+from connectors.sandbox.errors import (
+    IS_DELETED,
+    NO_ACCESS,
+    NO_SUCH_ROW,
+    Problem,
+    malformed_id,
+)
 from connectors.sandbox.faults.hindrances import Hindrances, hindrances
 from connectors.sandbox.ids import is_id, record_id, sequence_of
 from connectors.sandbox.rows.writer import Outcome, Writer
-
-_DELETED = Problem("ENTITY_IS_DELETED", "entity is deleted")
-_UNKNOWN = Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
-_NO_ACCESS = Problem("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
 
 
 def delete_row(writer: Writer, text: str, *, is_hard: bool = False) -> Outcome:
@@ -46,12 +48,12 @@ def _refusal(
 ) -> Problem | None:
     """Return why the row *found*, (owner, deleted), may not be deleted."""
     if found is None:
-        return _UNKNOWN
+        return NO_SUCH_ROW
     owner, is_deleted = found
     if is_deleted and not is_hard:
-        return _DELETED
+        return IS_DELETED
     if not view.access.delete or not view.may_see(owner, writer.user):
-        return _NO_ACCESS
+        return NO_ACCESS
     return None
 
 
@@ -76,8 +78,7 @@ def delete_any(writers: Mapping[str, Writer], ids: Sequence[str]) -> list[Outcom
 
 def _not_of_ours(text: str) -> Outcome:
     """Return the refusal of what is no id, or none of these objects."""
-    malformed = Problem("MALFORMED_ID", f"malformed id {text}")
-    return _refused(_UNKNOWN if is_id(text) else malformed)
+    return _refused(NO_SUCH_ROW if is_id(text) else malformed_id(text))
 
 
 def _refused(problem: Problem) -> Outcome:

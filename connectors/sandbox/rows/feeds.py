@@ -11,7 +11,7 @@ from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.errors import ApiError, refuse
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.bin import KEPT_S
-from connectors.sandbox.rows.values import parse_datetime, render_datetime
+from connectors.sandbox.rows.forms import parse_datetime, render_datetime
 from connectors.sandbox.store import Store
 
 OLDEST_S = 30 * 24 * 3600  # how far back a span may begin
@@ -79,14 +79,13 @@ def _rows(
         ApiError: 400 EXCEEDED_ID_LIMIT.
 
     """
-    sees_all = view.access.view_all or not view.sobject.is_private
     earliest = max(span.start, span.now - KEPT_S) if is_deleted else span.start
     sql = (
         f'SELECT Id, SystemModstamp FROM "{view.name}" WHERE IsDeleted = {int(is_deleted)}'  # noqa: S608 -- metadata
         " AND SystemModstamp >= ?1 AND SystemModstamp < ?2 AND (?3 OR OwnerId = ?4)"
         " ORDER BY SystemModstamp, Id LIMIT ?5"
     )
-    values = (earliest, span.end, sees_all, call.user.sequence, MAX_IDS + 1)
+    values = (earliest, span.end, view.sees_all, call.user.sequence, MAX_IDS + 1)
     rows = store.select(sql, values)
     if len(rows) > MAX_IDS:
         text = f"the span holds more than {MAX_IDS} ids; ask for a shorter one"

@@ -10,6 +10,7 @@ from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.deployed.metadata import Field
 from connectors.sandbox.errors import InvalidValueError, not_found
 from connectors.sandbox.protocol import not_allowed
+from connectors.sandbox.rows.matching import check_upsert, external_id_field
 from connectors.sandbox.rows.rendering import url_of
 from connectors.sandbox.rows.single import (
     Match,
@@ -21,7 +22,7 @@ from connectors.sandbox.rows.single import (
     without,
 )
 from connectors.sandbox.rows.values import coercer
-from connectors.sandbox.rows.writer import Outcome, external_id_field
+from connectors.sandbox.rows.writer import Outcome
 from connectors.sandbox.store import Store
 
 INSERT_SINCE = 37  # API version that takes a POST to .../Id
@@ -65,6 +66,7 @@ async def patch_by_key(call: Call) -> Answer:
         if key.type == "id":
             (match,) = _find(store, view, key, call)
             return writer.update(*match, record, body)
+        check_upsert(view, key)
         matches = _holders(store, view, key, call)
         if len(matches) > 1:
             return [match for match in matches if view.may_see(match[1], call.user)]

@@ -9,12 +9,17 @@ from dataclasses import dataclass
 
 from connectors.sandbox.access import User, View
 from connectors.sandbox.deployed.metadata import Field
-from connectors.sandbox.errors import InvalidValueError, Problem, no_such_column, wrong_json
+from connectors.sandbox.errors import (
+    NO_SUCH_ROW,
+    InvalidValueError,
+    Problem,
+    no_such_column,
+    wrong_json,
+)
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.values import Coerce, Row, coercer
 from connectors.sandbox.store import Store, key_of
 
-_UNKNOWN = Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
 _NO_OWNER = Problem("INVALID_CROSS_REFERENCE_KEY", "Owner ID: owner cannot be blank", ("OwnerId",))
 
 
@@ -152,7 +157,7 @@ class Links:
             return row
         parent = there.get(int(number))
         if parent is None or parent["IsDeleted"]:
-            return [_NO_OWNER if field.name == "OwnerId" else _UNKNOWN]
+            return [_NO_OWNER if field.name == "OwnerId" else NO_SUCH_ROW]
         owner = int(parent["OwnerId"] or 0)
         view = self._parents.get(field.name)
         if view is None or not view.may_see(owner, user):

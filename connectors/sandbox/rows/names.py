@@ -1,4 +1,4 @@
-"""What the org itself writes into a row: generated numbers, and names it puts together.
+"""What the org itself writes into a row: who and when, generated numbers, people's names.
 
 Source: Metadata API, "CustomField": displayFormat; Salesforce help, "Auto-Number Field Formats";
 Object Reference, "Contact": Name.
@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 
+from connectors.sandbox.access import User
 from connectors.sandbox.deployed.metadata import Field, SObject
 from connectors.sandbox.rows.values import Row, Stored
 from connectors.sandbox.store import Store
@@ -27,21 +28,40 @@ class Names:
             (field.name, _numbering(field)) for field in sobject.fields if field.display_format
         )
 
-    def fill(self, row: Row, sequence: int, text: str, now: int) -> None:
-        """Put into the new *row* of that number what the org itself gives it.
+    def made(self, row: Row, sequence: int, text: str, stamped: Row) -> Row:
+        """Return the whole of a new row.
 
         Args:
             row: What the caller sets.
             sequence: Its number.
             text: Its id, the name of a row without one.
-            now: Seconds since 1970; numbers may hold the day.
+            stamped: Who makes it and when, see `stamp`.
 
         """
+        user, now = stamped["LastModifiedById"], stamped["LastModifiedDate"]
+        full: Row = {"OwnerId": user, **row, "CreatedDate": now, "CreatedById": user, **stamped}
+        full["Id"] = sequence
         if self._parts:
-            row["Name"] = _joined(row.get(part) for part in self._parts)
-        row["Name"] = row.get("Name") or text
+            full["Name"] = _joined(full.get(part) for part in self._parts)
+        full["Name"] = full.get("Name") or text
         for field, make in self._numbers:
-            row[field] = make(sequence, now)
+            full[field] = make(sequence, int(now or 0))
+        return full
+
+    def changed(self, row: Row, text: str, name: str | None, stamped: Row) -> Row:
+        """Return what changes of a row.
+
+        Args:
+            row: What the caller sets, and its number.
+            text: Its id, the name of a row whose name is taken away.
+            name: Of a person, put together anew; see `renamed`.
+            stamped: Who changes it and when, see `stamp`.
+
+        """
+        full = {**row, **stamped}
+        if name or "Name" in full:
+            full["Name"] = name or full["Name"] or text
+        return full
 
     def renamed(self, store: Store, plans: Iterable[object]) -> Mapping[int, str]:
         """Return the new names of people, by number of the row.
@@ -61,6 +81,11 @@ class Names:
             at: _joined({**stored.get(at, {}), **row}[part] for part in self._parts)
             for at, row in named
         }
+
+
+def stamp(user: User, now: int) -> Row:
+    """Return what every change writes into a row; *now* is in seconds since 1970."""
+    return {"LastModifiedDate": now, "LastModifiedById": user.sequence, "SystemModstamp": now}
 
 
 def _joined(parts: Iterable[Stored]) -> str:

@@ -8,18 +8,16 @@ from typing import Any
 from connectors.sandbox.access import View
 from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.deployed.metadata import Field
-from connectors.sandbox.errors import ApiError, Problem, not_found, refuse
+from connectors.sandbox.errors import IS_DELETED, NO_ACCESS, ApiError, Problem, not_found
 from connectors.sandbox.ids import is_id, record_id, sequence_of
 from connectors.sandbox.rows.conditions import check_read, state_of
 from connectors.sandbox.rows.deletes import delete_row
+from connectors.sandbox.rows.matching import external_id_field
 from connectors.sandbox.rows.rendering import fields_of, rendered, url_of
-from connectors.sandbox.rows.writer import Outcome, external_id_field
+from connectors.sandbox.rows.writer import Outcome
 from connectors.sandbox.store import Store
 
 Match = tuple[int, int]  # number and owner of a live row
-FORBIDDEN = frozenset(
-    {"INSUFFICIENT_ACCESS_OR_READONLY", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"}
-)  # answered with 403 where there is only one row
 
 
 def find_row(store: Store, view: View, call: Call, text: str) -> Match:
@@ -38,7 +36,7 @@ def find_row(store: Store, view: View, call: Call, text: str) -> Match:
         raise not_found()
     owner, is_deleted = row
     if is_deleted:
-        raise refuse(404, "ENTITY_IS_DELETED", "entity is deleted", ())
+        raise ApiError(404, [IS_DELETED])
     return sequence, owner
 
 
@@ -80,7 +78,7 @@ def accepted(outcome: Outcome) -> Outcome:
     """
     if outcome.id is not None:
         return outcome
-    status = 403 if outcome.problems[0].code in FORBIDDEN else 400
+    status = 403 if outcome.problems[0] == NO_ACCESS else 400
     raise ApiError(status, outcome.problems)
 
 

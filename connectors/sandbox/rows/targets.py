@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.sandbox.access import View
-from connectors.sandbox.errors import Problem
+from connectors.sandbox.errors import IS_DELETED, NO_SUCH_ROW, Problem
 from connectors.sandbox.ids import sequence_of
 from connectors.sandbox.store import Store
 
@@ -16,8 +16,6 @@ _NOT_NAMED = Problem("MISSING_ARGUMENT", "Id not specified in an update call")
 NO_ID_ALLOWED = Problem(
     "INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", ("Id",)
 )
-_UNKNOWN = Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
-_DELETED = Problem("ENTITY_IS_DELETED", "entity is deleted")
 
 Target = tuple[int, int]  # number and owner of a live row
 
@@ -51,7 +49,7 @@ def targets(store: Store, view: View, ids: Sequence[object]) -> list[Target | Pr
             return Problem("DUPLICATE_VALUE", f"Duplicate id specified: {text}", ("Id",))
         row = rows.get(number)
         if row is None:
-            return _UNKNOWN
-        return _DELETED if row["IsDeleted"] else (number, int(row["OwnerId"] or 0))
+            return NO_SUCH_ROW
+        return IS_DELETED if row["IsDeleted"] else (number, int(row["OwnerId"] or 0))
 
     return [one(text, number) for text, number in zip(ids, numbers, strict=True)]

@@ -8,26 +8,28 @@ Source: Salesforce SOAP API, "Primitive Data Types" and "Field Types".
 """
 
 import re
-import time
 from collections.abc import Callable
-from datetime import UTC, date, datetime
-from decimal import ROUND_DOWN, Decimal, InvalidOperation
+from datetime import date
+from decimal import Decimal, InvalidOperation
 
 import orjson
 
 from connectors.sandbox.deployed.metadata import NUMBER_TYPES, Field
 from connectors.sandbox.errors import InvalidValueError, Problem, wrong_json
 from connectors.sandbox.ids import is_id, record_id, sequence_of
+from connectors.sandbox.rows.forms import (
+    decimal_text,
+    parse_date,
+    parse_datetime,
+    render_datetime,
+    scaled,
+)
 
 Stored = str | int | None
 Row = dict[str, Stored]
 Coerce = Callable[[object], Stored]
 Render = Callable[[Stored], object]
 
-_DATETIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d{1,9})?(Z|[+-]\d\d:?\d\d)", re.ASCII
-)
-_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 # a local part and a domain of two labels or more; neither starts or ends with a dot
 _EMAIL = re.compile(
     r"[\w!#$%&'*/=?^+`{|}~-]+(\.[\w!#$%&'*/=?^+`{|}~-]+)*"
@@ -85,50 +87,6 @@ def renderer(field: Field, prefix: str) -> Render:
         scale = field.scale
         return lambda v: None if v is None else orjson.Fragment(decimal_text(int(v), scale))
     return lambda v: v
-
-
-def decimal_text(scaled: int, scale: int) -> str:
-    """Return *scaled* / 10**scale as the API writes doubles: at least one decimal."""
-    sign, digits = ("-" if scaled < 0 else ""), str(abs(scaled)).rjust(scale + 1, "0")
-    cut = len(digits) - scale
-    return f"{sign}{digits[:cut]}.{digits[cut:].rstrip('0') or '0'}"
-
-
-def render_datetime(seconds: Stored) -> str | None:
-    """Return seconds since 1970 as ``2013-05-07T22:07:19.000+0000``."""
-    if seconds is None:
-        return None
-    return time.strftime("%Y-%m-%dT%H:%M:%S.000+0000", time.gmtime(int(seconds)))
-
-
-def parse_datetime(text: str) -> datetime | None:
-    """Return the instant in *text*, which must name its offset, or None."""
-    match = _DATETIME.fullmatch(text)
-    if match is None:
-        return None
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def parse_date(text: str) -> date | None:
-    """Return the day in *text*, ``2013-05-07``, or None; a time of day after it is cut off.
-
-    Source: SOAP API, "Primitive Data Types": a date field takes a dateTime's day.
-    """
-    if _DATE.fullmatch(text) is None:
-        moment = parse_datetime(text)
-        return None if moment is None else moment.date()
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-def scaled(number: Decimal, scale: int) -> int:
-    """Return *number* * 10**scale; digits beyond the scale are cut, as the org does."""
-    return int(number.scaleb(scale).to_integral_value(ROUND_DOWN))
 
 
 def _text(field: Field) -> Coerce:
@@ -226,37 +184,36 @@ def _boolean(field: Field) -> Coerce:
 
 
 def _datetime(field: Field) -> Coerce:
-    label, name = field.label, field.name
-
     def coerce(value: object) -> Stored:
         if value is None or value == "":
             return None
         moment = parse_datetime(value) if isinstance(value, str) else None
         if moment is None:
             raise wrong_json(value, "datetime")
-        if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
-            text = f"{label}: invalid date: {moment:%a %b %d %H:%M:%S} GMT {moment.year}"
-            raise InvalidValueError(Problem("FIELD_INTEGRITY_EXCEPTION", text, (name,)))
+        _check_year(field, moment)
         return int(moment.replace(microsecond=0).timestamp())
 
     return coerce
 
 
 def _date(field: Field) -> Coerce:
-    label, name = field.label, field.name
-
     def coerce(value: object) -> Stored:
         if value is None or value == "":
             return None
         day = parse_date(value) if isinstance(value, str) else None
         if day is None:
             raise wrong_json(value, "date")
-        if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
-            text = f"{label}: invalid date: {day:%a %b %d} 00:00:00 GMT {day.year}"
-            raise InvalidValueError(Problem("FIELD_INTEGRITY_EXCEPTION", text, (name,)))
+        _check_year(field, day)
         return day.isoformat()
 
     return coerce
+
+
+def _check_year(field: Field, day: date) -> None:
+    """Refuse a day, or a moment in UTC, that no field holds; a day is its first moment."""
+    if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+        text = f"{field.label}: invalid date: {day:%a %b %d %H:%M:%S} GMT {day.year}"
+        raise InvalidValueError(Problem("FIELD_INTEGRITY_EXCEPTION", text, (field.name,)))
 
 
 def _email(field: Field) -> Coerce:

@@ -9,15 +9,16 @@ from typing import Any
 
 from connectors.sandbox.access import User, View
 from connectors.sandbox.deployed.metadata import Field
-from connectors.sandbox.errors import NO_ACCESS, Problem, not_found, not_writable, refuse
+from connectors.sandbox.errors import NO_ACCESS, Problem, not_writable, refuse
 from connectors.sandbox.faults.hindrances import UNHINDERED, Hindrances
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.checks import checked
 from connectors.sandbox.rows.dependents import Dependents, blocker, hand_over, release, taken_along
 from connectors.sandbox.rows.links import Checked, Read
+from connectors.sandbox.rows.matching import keyed, refuse_twins
+from connectors.sandbox.rows.names import stamp
 from connectors.sandbox.rows.reader import RecordReader
 from connectors.sandbox.rows.targets import NO_ID_ALLOWED, Target, targets, without_id
-from connectors.sandbox.rows.twins import keyed, refuse_twins
 from connectors.sandbox.rows.values import Row
 from connectors.sandbox.store import Store, key_of
 
@@ -227,7 +228,8 @@ class Writer:
         if all_or_none and any(isinstance(plan, list) for plan in plans):
             return [self._refused(plan) for plan in plans]
         sequence = self.store.next_sequence(self.view.name)
-        renamed = self.reader.names.renamed(self.store, plans)
+        names, stamped = self.reader.names, self._stamp()
+        renamed = names.renamed(self.store, plans)
         new: list[Row] = []
         changed: list[Row] = []
         outcomes: list[Outcome] = []
@@ -239,10 +241,10 @@ class Writer:
             at = sequence if is_new else int(plan["Id"] or 0)
             text = record_id(self.view.prefix, at)
             if is_new:
-                new.append(self._new_row(plan, at, text))
+                new.append(names.made(plan, at, text, stamped))
                 sequence += 1
             else:
-                changed.append(self._changed_row(plan, text, renamed.get(at)))
+                changed.append(names.changed(plan, text, renamed.get(at), stamped))
             outcomes.append(Outcome(text, created=is_new))
         self.store.insert(self.view.name, new)
         self.store.update(self.view.name, changed)
@@ -257,39 +259,8 @@ class Writer:
         text = None if at is None else record_id(self.view.prefix, int(at))
         return Outcome(text, problems=(ROLLED_BACK,))
 
-    def _new_row(self, row: Row, sequence: int, text: str) -> Row:
-        made: Row = {"CreatedDate": self.now, "CreatedById": self.user.sequence}
-        full: Row = {"OwnerId": self.user.sequence, **row, **made, **self._stamp()}
-        full["Id"] = sequence
-        self.reader.names.fill(full, sequence, text, self.now)
-        return full
-
-    def _changed_row(self, row: Row, text: str, name: str | None) -> Row:
-        full = {**row, **self._stamp()}
-        if name or "Name" in full:
-            full["Name"] = name or full["Name"] or text
-        return full
-
     def _stamp(self) -> Row:
-        return {
-            "LastModifiedDate": self.now,
-            "LastModifiedById": self.user.sequence,
-            "SystemModstamp": self.now,
-        }
-
-
-def external_id_field(view: View, name: str) -> Field:
-    """Return the external id field of that name.
-
-    Raises:
-        ApiError: 404, there is none that the user sees.
-
-    """
-    field = view.field(name)
-    if field is None or not field.is_external_id:
-        text = f"Provided external ID field does not exist or is not accessible: {name}"
-        raise not_found(text)
-    return field
+        return stamp(self.user, self.now)
 
 
 def _forbidden(view: View, verb: str) -> Problem:

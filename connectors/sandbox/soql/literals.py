@@ -7,7 +7,7 @@ from decimal import Decimal
 from connectors.sandbox.deployed.metadata import NUMBER_TYPES, TEXT_TYPES
 from connectors.sandbox.errors import ApiError
 from connectors.sandbox.ids import is_id, sequence_of
-from connectors.sandbox.rows.values import parse_datetime
+from connectors.sandbox.rows.forms import parse_datetime
 from connectors.sandbox.soql.operands import Operand
 from connectors.sandbox.soql.scope import NOBODY, Scope
 from connectors.sandbox.soql.tree import Day, Moment, Quoted, Value

@@ -5,7 +5,20 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from documented import ACCOUNT, BASE, CONTACT, CUSTOMER, KEY, ORDER, create
+from documented import (
+    ACCOUNT,
+    BASE,
+    CONTACT,
+    CUSTOMER,
+    KEY,
+    ORDER,
+    code,
+    create,
+    custom_object,
+    deploy,
+    key_field,
+    read,
+)
 
 OBJECT = {
     "name", "label", "keyPrefix", "custom", "createable", "updateable", "deletable", "queryable",
@@ -24,6 +37,7 @@ TYPES = {
     "encryptedstring", "base64", "location", "address",
 }  # fmt: skip
 OBJECTS = [ORDER, CUSTOMER, ACCOUNT, CONTACT]
+NUMBERED = "Doc_Numbered__c"
 
 
 def describe(client: Any, sobject: str) -> dict[str, Any]:
@@ -116,11 +130,6 @@ SHAPES: dict[str, tuple[str, str, dict[str, Any]]] = {
             "updateable": True,
         },
     ),
-    "1.7 auto number": (
-        ORDER,
-        "Name",
-        {"type": "string", "autoNumber": True, "createable": False, "updateable": False},
-    ),
     "1.7 text": (ORDER, "Currency__c", {"type": "string", "length": 3, "nillable": True}),
     "1.7 currency": (ORDER, "Total__c", {"type": "currency", "precision": 18, "scale": 2}),
     "1.7 number": (ORDER, "Item_Count__c", {"type": "double", "precision": 9, "scale": 0}),
@@ -149,6 +158,24 @@ def test_a_field_is_described_as_its_type_is(admin: Any, case: str) -> None:
     shown = fields(admin, sobject)[name]
 
     assert {member: shown[member] for member in members} == members
+
+
+def test_1_7_an_auto_number_is_described_and_refused(module_org: Any) -> None:
+    client = module_org.login()
+    numbered = custom_object("Doc Numbered", key_field("Code__c", "true")).replace(
+        "<type>Text</type></nameField>",
+        "<type>AutoNumber</type><displayFormat>DOC-{0000}</displayFormat></nameField>",
+    )
+    deploy(client, {f"objects/{NUMBERED}.object": numbered}, {"CustomObject": [NUMBERED]})
+
+    shown = fields(client, NUMBERED)["Name"]
+    made = create(client, NUMBERED, Code__c="a")
+    refused = client.call("POST", f"sobjects/{NUMBERED}", json={"Code__c": "b", "Name": "mine"})
+
+    assert (shown["type"], shown["autoNumber"]) == ("string", True)
+    assert (shown["createable"], shown["updateable"]) == (False, False)
+    assert read(client, NUMBERED, made, "Name") == ["DOC-0001"]
+    assert code(refused) == (400, "INVALID_FIELD_FOR_INSERT_UPDATE")
 
 
 def test_1_7_a_parent_lists_its_children(admin: Any) -> None:

@@ -95,6 +95,38 @@ def test_seconds_do_not_count_and_the_end_is_not_in_the_span(client: Any) -> Non
     assert within["latestDateCovered"] == f"{minute + step:%Y-%m-%dT%H:%M:%S}.000+0000"
 
 
+def test_what_changed_first_is_listed_first(client: Any) -> None:
+    new, old = (create(client, key) for key in ("new", "old"))
+    set_age(client, old, 2)
+
+    answer = feed(client, "updated", now() - 3 * DAY, now() + timedelta(minutes=2))
+
+    assert answer.json()["ids"] == [old, new]
+
+
+def test_what_lay_in_the_bin_for_15_days_is_in_no_list(client: Any) -> None:
+    gone = create(client, "gone")
+    client.call("DELETE", f"sobjects/{ORDER}/{gone}")
+    span = now() - 20 * DAY, now() + timedelta(minutes=2)
+
+    counts = []
+    for days in (14.9, 15.1):
+        set_age(client, gone, days)
+        counts.append(len(feed(client, "deleted", *span).json()["deletedRecords"]))
+
+    assert counts == [1, 0]
+
+
+def test_a_span_may_begin_30_days_ago_to_the_minute(client: Any) -> None:
+    oldest = now() - 30 * DAY
+
+    answers = [
+        feed(client, "updated", oldest - timedelta(minutes=early), now()) for early in (0, 2)
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 400]
+
+
 def test_the_future_is_not_covered(client: Any) -> None:
     answer = feed(client, "updated", now() - DAY, now() + DAY).json()
 

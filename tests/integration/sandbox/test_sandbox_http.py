@@ -44,6 +44,39 @@ def test_a_request_that_only_says_it_is_compressed_is_refused(admin: Any) -> Non
     )
 
     assert answer.status_code == 400
+    assert answer.headers["Connection"] == "close"  # where the next request begins is unknown
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "OAuth", "OAUTH"])
+def test_a_session_is_named_by_either_scheme(admin: Any, scheme: str) -> None:
+    answer = admin.call("GET", "recent", headers={"Authorization": f"{scheme}  {admin.token} "})
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("value", "lines"), [("1", 2), ("true", 2), ("TRUE", 2), ("0", 1), ("", 1)]
+)
+def test_an_answer_is_laid_out_for_people_if_asked(admin: Any, value: str, lines: int) -> None:
+    answer = admin.call("GET", "recent/nothing", headers={"X-PrettyPrint": value})
+
+    assert min(2, len(answer.text.splitlines())) == lines
+
+
+def test_no_answer_is_for_a_cache(admin: Any) -> None:
+    kept = [admin.call("GET", path).headers["Cache-Control"] for path in ("limits", "nothing")]
+
+    assert kept == ["no-cache,must-revalidate,max-age=0,no-store,private"] * 2
+
+
+def test_a_body_that_is_too_large_is_413(admin: Any) -> None:
+    body = gzip.compress(b" " * (50 * 2**20 + 1))
+
+    answer = admin.call(
+        "POST", f"sobjects/{ORDER}", data=body, headers={**JSON, "Content-Encoding": "gzip"}
+    )
+
+    assert codes(answer) == (413, "REQUEST_TOO_LARGE")
 
 
 def test_a_request_may_come_in_chunks(admin: Any) -> None:
@@ -147,7 +180,8 @@ def test_a_path_and_headers_of_more_than_16384_bytes_are_431(admin: Any) -> None
         ("PUT", f"sobjects/{ORDER}", "HEAD,GET,POST"),
         ("DELETE", "limits", "HEAD,GET"),
         ("PUT", f"sobjects/{ORDER}/{KEY}/x", "HEAD,GET,PATCH,DELETE"),
-        ("GET", "composite", "POST"),
+        ("DELETE", "composite", "HEAD,GET,POST"),
+        ("GET", "composite/batch", "POST"),
     ],
 )
 def test_a_method_that_a_resource_does_not_know_is_405_and_names_those_it_does(

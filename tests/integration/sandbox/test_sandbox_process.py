@@ -4,10 +4,14 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
+from contextlib import closing
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -17,6 +21,7 @@ from soap_calls import METADATA, call
 ORDER, KEY = "Commerce_Order__c", "External_Id__c"
 ROWS = range(200)  # of one call
 SENDERS = 3
+WAIT_S = 30
 
 
 def test_it_stops_cleanly_and_keeps_its_rows_and_sessions(start_org: Any) -> None:
@@ -183,3 +188,43 @@ def test_the_certificate_verifies_by_name_and_by_address(org: Any, admin: Any) -
     for host in ("127.0.0.1", "localhost"):
         answer = admin.http.get(f"https://{host}:{org.port}/services/data/", timeout=30)
         assert answer.status_code == 200
+
+
+def test_calls_are_written_down_while_it_runs(start_org: Any) -> None:
+    first = start_org("--plain", "--api-calls", "50")
+    client = first.login()
+    for _ in range(3):
+        client.call("GET", "recent")
+    until = time.monotonic() + WAIT_S
+    while stored_calls(first.home) < 3:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    first.stop(signal.SIGKILL)
+
+    again = start_org("--plain", "--api-calls", "50").login()
+
+    header = again.call("GET", "recent").headers["Sforce-Limit-Info"]
+    assert header == "api-usage=4/50"
+
+
+def stored_calls(home: Path) -> int:
+    with closing(sqlite3.connect(home / "sandbox/org.sqlite")) as db:
+        return int(db.execute("SELECT COALESCE(SUM(calls), 0) FROM api_calls").fetchone()[0])
+
+
+def test_what_lay_in_the_bin_for_15_days_is_gone_at_the_next_start(start_org: Any) -> None:
+    first = start_org("--plain")
+    client = first.login()
+    client.upsert([{KEY: "binned"}])
+    client.call("DELETE", f"sobjects/{ORDER}/{KEY}/binned")
+    first.stop()
+    with closing(sqlite3.connect(first.home / "sandbox/org.sqlite")) as db, db:
+        db.execute(f"UPDATE {ORDER} SET SystemModstamp = SystemModstamp - ?", (16 * 86_400,))
+
+    again = start_org("--plain").login()
+
+    until = time.monotonic() + WAIT_S
+    soql = {"q": f"SELECT COUNT() FROM {ORDER}"}
+    while again.call("GET", "queryAll", params=soql).json()["totalSize"]:
+        assert time.monotonic() < until
+        time.sleep(0.05)

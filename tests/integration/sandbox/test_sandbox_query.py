@@ -138,7 +138,7 @@ def test_describe_tells_a_client_what_it_may_send(sf: Salesforce) -> None:
     ]  # fmt: skip
     assert status["restrictedPicklist"]
     assert (total["type"], total["precision"], total["scale"]) == ("currency", 18, 2)
-    assert [fields[n]["createable"] for n in ("Id", "Name", KEY)] == [False, False, True]
+    assert [fields[n]["createable"] for n in ("Id", "Name", KEY)] == [False, True, True]
     required = {
         f["name"]
         for f in fields.values()

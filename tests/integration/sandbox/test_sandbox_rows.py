@@ -214,6 +214,18 @@ def test_any_value_can_be_a_key_in_a_path_if_it_is_encoded(admin: Any, value: st
     assert admin.call("GET", path).status_code == 404
 
 
+def test_a_key_that_no_row_can_hold_is_404_and_an_upsert_says_why(admin: Any) -> None:
+    path = f"sobjects/{ORDER}/{KEY}/{'k' * 129}"
+
+    read, deleted = (admin.call(method, path) for method in ("GET", "DELETE"))
+    upserted = admin.call("PATCH", path, json={})
+
+    assert (read.status_code, read.json()) == (404, NOT_FOUND)
+    assert (deleted.status_code, deleted.json()) == (404, NOT_FOUND)
+    assert upserted.status_code == 400
+    assert upserted.json()[0]["errorCode"] == "STRING_TOO_LONG"
+
+
 def test_a_key_that_several_rows_hold_is_300_with_their_places(start_org: Any) -> None:
     org = start_org("--plain")
     client = org.login()
@@ -251,7 +263,7 @@ def test_a_post_can_stand_for_a_patch(admin: Any) -> None:
     by_key = admin.call("POST", f"sobjects/{ORDER}/{KEY}/a%2Fb?_HttpMethod=PATCH", json={})
     many = admin.call(
         "POST",
-        "composite/sobjects?_HttpMethod=PATCH",
+        "composite/sobjects?_HttpMethod=patch",
         json={"records": [{"attributes": {"type": ORDER}, "id": made, "Currency__c": "NOK"}]},
     )
 

@@ -198,9 +198,12 @@ def test_nobody_writes_what_the_org_keeps_itself(admin: Any, sobject: str) -> No
     changed = admin.call("PATCH", f"sobjects/{sobject}/{row_id}", json={})
     deleted = admin.call("DELETE", f"sobjects/{sobject}/{row_id}")
 
-    assert made.json()[0]["errorCode"] == "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"
-    assert changed.json()[0]["errorCode"] == "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"
-    assert deleted.json()[0]["errorCode"] == "INSUFFICIENT_ACCESS_OR_READONLY"
+    refusals = [(a.status_code, a.json()[0]["errorCode"]) for a in (made, changed, deleted)]
+    assert refusals == [
+        (400, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"),
+        (400, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"),
+        (403, "INSUFFICIENT_ACCESS_OR_READONLY"),
+    ]
 
 
 def test_a_permission_set_opens_standard_objects_only_where_it_says_so(running: Any) -> None:

@@ -5,17 +5,20 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from connectors.sandbox.access import User
+import connectors.sandbox.rows.bin as bin_module
+from connectors.sandbox.access import User, Views
 from connectors.sandbox.errors import ApiError
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.org import Org, OrgOptions
 from connectors.sandbox.rows.bin import KEPT_S, empty_recycle_bin, purge_expired, undelete
-from connectors.sandbox.rows.writer import Outcome
+from connectors.sandbox.rows.writer import Outcome, Writer
 from connectors.sandbox.store import Store
+from connectors.sandbox.users import sync_users, user_named
 
 KEY, ORDER, CUSTOMER = "External_Id__c", "Commerce_Order__c", "Commerce_Customer__c"
 ADMIN = User(1, "admin", None)
@@ -102,8 +105,8 @@ def test_a_row_whose_key_was_taken_since_stays_in_the_bin(org: Org, store: Store
 
 
 def test_another_users_row_can_be_neither_restored_nor_purged(org: Org, store: Store) -> None:
-    store.sync_users([("sink", "Region_Sink")])
-    sink, row = store.user("sink"), bin_it(org, store, "not-yours")
+    sync_users(store, [("sink", "Region_Sink")])
+    sink, row = user_named(store, "sink"), bin_it(org, store, "not-yours")
     assert sink is not None
 
     refused = [act(org, store, sink, [row]) for act in (undelete, empty_recycle_bin)]
@@ -142,7 +145,46 @@ def test_after_15_days_a_row_cannot_come_back(org: Org, store: Store) -> None:
     assert codes(outcomes) == ["UNDELETE_FAILED"]
 
 
-def test_after_15_days_rows_are_removed_and_younger_ones_kept(org: Org, store: Store) -> None:
+def test_without_the_right_to_delete_a_row_is_not_taken_out_of_the_bin(
+    org: Org, store: Store
+) -> None:
+    sync_users(store, [("sink", "Region_Sink")])
+    sink, row = user_named(store, "sink"), bin_it(org, store, "own")
+    assert sink is not None
+    store.run(f"UPDATE {ORDER} SET OwnerId = ?", (sink.sequence,))
+    rights = org.metadata.permission_sets["Region_Sink"]
+    orders = replace(rights.objects[ORDER], delete=False)
+    less = replace(rights, objects={**rights.objects, ORDER: orders})
+    prefixes = {view.name: view.prefix for view in org.views.all(ADMIN)}
+    org.views = Views(replace(org.metadata, permission_sets={less.name: less}), prefixes)
+
+    outcomes = undelete(org, store, sink, [row])
+
+    assert codes(outcomes) == ["INSUFFICIENT_ACCESS_OR_READONLY"]
+
+
+def test_an_error_half_way_brings_nothing_back(
+    org: Org, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = bin_it(org, store, "first"), bin_it(org, store, "second")
+    restore = Writer.restore
+
+    def fail(writer: Writer, sequence: int) -> None:
+        if record_id(writer.view.prefix, sequence) == second:
+            raise ZeroDivisionError
+        restore(writer, sequence)
+
+    monkeypatch.setattr(Writer, "restore", fail)
+    with pytest.raises(ZeroDivisionError):
+        undelete(org, store, ADMIN, [first, second])
+
+    assert rows(store) == {"first": 1, "second": 1}
+
+
+def test_after_15_days_rows_are_removed_and_younger_ones_kept(
+    org: Org, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bin_module, "PURGED_AT_ONCE", 2)
     for number in range(3):
         bin_it(org, store, f"old-{number}", CUSTOMER, age_s=16 * DAY_S)
     bin_it(org, store, "old", age_s=16 * DAY_S)
@@ -154,3 +196,4 @@ def test_after_15_days_rows_are_removed_and_younger_ones_kept(org: Org, store: S
 
     assert count == 4
     assert (rows(store), rows(store, CUSTOMER)) == ({"live-and-old": 0, "young": 1}, {})
+    assert store.last_purge(CUSTOMER) is not None

@@ -12,7 +12,7 @@ from connectors.sandbox.deployed.describe import describe
 from connectors.sandbox.deployed.metadata import Field, FieldType
 from connectors.sandbox.deployed.source import load_metadata
 from connectors.sandbox.errors import InvalidValueError
-from connectors.sandbox.rows.names import Names
+from connectors.sandbox.rows.names import Names, stamp
 from connectors.sandbox.rows.values import coercer, renderer
 from connectors.sandbox.store import Store
 from schemas.errors import SetupError
@@ -102,11 +102,11 @@ def test_a_number_is_written_in_its_format(form: str, start: int, expected: str)
     sobject = load_metadata().objects["Commerce_Order__c"]
     number = Field("No__c", "No", "string", display_format=form, starts_at=start)
     names = Names(type(sobject)("T__c", "T", "Ts", is_private=False, fields=(number,)))
-    row: dict[str, str | int | None] = {}
+    stamped = stamp(User(1, "admin", None), 1_795_392_000)  # 2026-11-23T00:00:00Z
 
-    names.fill(row, 7, "id", 1_795_392_000)  # 2026-11-23T00:00:00Z
+    row = names.made({}, 7, "id", stamped)
 
-    assert row == {"Name": "id", "No__c": expected}
+    assert (row["Name"], row["No__c"]) == ("id", expected)
 
 
 @pytest.fixture

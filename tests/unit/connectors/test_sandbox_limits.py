@@ -99,9 +99,17 @@ def test_a_limit_that_is_lowered_below_what_was_used_leaves_nothing() -> None:
     assert shown == {"Max": 10, "Remaining": 8, "eu": {"Max": 1, "Remaining": 0}}
 
 
+def test_every_row_takes_two_kilobytes_of_the_storage() -> None:
+    usage = ApiUsage(10, clock=Clock())
+
+    stored = [usage.as_json(rows, [])["DataStorageMB"] for rows in (0, 511, 512, 10**6)]
+
+    assert [limit["Remaining"] for limit in stored] == [1024, 1024, 1023, 0]
+
+
 def test_of_calls_that_go_on_for_20_seconds_there_may_be_25() -> None:
     clock = Clock()
-    calls = LongCalls(clock)
+    calls = LongCalls(clock=clock)
     with ExitStack() as going_on:
         for _ in range(25):
             going_on.enter_context(calls.one_more())
@@ -117,7 +125,7 @@ def test_of_calls_that_go_on_for_20_seconds_there_may_be_25() -> None:
 
 def test_shorter_calls_and_those_that_have_ended_do_not_count_as_long_ones() -> None:
     clock = Clock()
-    calls = LongCalls(clock)
+    calls = LongCalls(clock=clock)
     with ExitStack() as going_on:
         ended = calls.one_more()
         ended.__enter__()

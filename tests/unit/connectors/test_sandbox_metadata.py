@@ -127,7 +127,7 @@ def test_an_unreadable_field_does_not_exist_and_a_read_only_one_cannot_be_set() 
         Problem(
             "INVALID_FIELD",
             "No such column 'Total__c' on sobject of type Commerce_Order__c",
-            (),
+            None,
             is_parse_error=True,
         )
     ]

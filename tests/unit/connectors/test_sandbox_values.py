@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from connectors.sandbox.deployed.metadata import Field
 from connectors.sandbox.errors import InvalidValueError
 from connectors.sandbox.ids import ALPHABET, checksum, record_id, sequence_of
-from connectors.sandbox.rows.values import coercer, decimal_text, parse_datetime, renderer
+from connectors.sandbox.rows.forms import decimal_text, parse_datetime
+from connectors.sandbox.rows.values import coercer, renderer
 
 TOTAL = Field("Total__c", "Total", "currency", precision=18, scale=2)
 SKU = Field("Sku__c", "Sku", "string", length=64)

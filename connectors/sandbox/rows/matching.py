@@ -1,13 +1,43 @@
-"""The external id that a request's records are matched by: each has one, and no two the same."""
+"""The external id that rows are matched by: who may use it, and that no two records share one.
+
+Source: REST API, "Insert or Update (Upsert) a Record Using an External ID"; SOAP API, "upsert()".
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from connectors.sandbox.access import View
 from connectors.sandbox.deployed.metadata import Field
-from connectors.sandbox.errors import Problem
+from connectors.sandbox.errors import Problem, not_found, refuse
 from connectors.sandbox.rows.links import Linked, Read
 from connectors.sandbox.store import key_of
+
+
+def external_id_field(view: View, name: str) -> Field:
+    """Return the external id field of that name.
+
+    Raises:
+        ApiError: 404, there is none that the user sees.
+
+    """
+    field = view.field(name)
+    if field is None or not field.is_external_id:
+        text = f"Provided external ID field does not exist or is not accessible: {name}"
+        raise not_found(text)
+    return field
+
+
+def check_upsert(view: View, key: Field) -> None:
+    """Refuse an upsert by *key* to users who may not see the row that they would double.
+
+    Raises:
+        ApiError: 403, two rows may hold the same value and the user does not see all of them.
+
+    """
+    if not key.is_unique and not view.access.view_all:
+        text = "Upsert requires view all data on a non-unique custom index"
+        raise refuse(403, "INSUFFICIENT_ACCESS", text)
 
 
 def keyed(read: Read, key: Field) -> Read:
