@@ -1,4 +1,4 @@
-"""An org for other people's clients: an app with every flow, and what they find in their settings."""
+"""What other people's clients need of an org: an app with every flow, and their settings."""
 
 from dataclasses import replace
 from pathlib import Path

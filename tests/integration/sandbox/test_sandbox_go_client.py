@@ -1,6 +1,5 @@
 """go-salesforce, as it comes from the module proxy, works the test org over https."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ BAD_PICKLIST = "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
 def seen(module_org: RunningOrg, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return what the program saw, by scenario; skip without Go or the modules."""
     program = go_program("go_salesforce")
-    folder: Path = tmp_path_factory.mktemp("go")
+    folder = tmp_path_factory.mktemp("go")
     return answers([program], settings_of(module_org, folder), folder)
 
 

@@ -1,6 +1,5 @@
 """jsforce, as it comes from its registry, works the test org over https."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ BAD_PICKLIST = "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
 def seen(module_org: RunningOrg, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return what jsforce saw, by scenario; skip without Node.js or the packages."""
     node, packages = runtime("node"), node_packages("jsforce")
-    folder: Path = tmp_path_factory.mktemp("jsforce")
+    folder = tmp_path_factory.mktemp("jsforce")
     settings = settings_of(module_org, folder) | {"NODE_PATH": str(packages)}
     return answers([node, CLIENTS / "jsforce/client.cjs"], settings, folder)
 

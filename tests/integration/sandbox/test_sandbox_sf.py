@@ -88,7 +88,7 @@ class CommandLine:
 def sf(
     module_org: RunningOrg,
     tmp_path_factory: pytest.TempPathFactory,
-    long_run: bool,  # noqa: FBT001 -- a fixture
+    long_run: bool,
 ) -> CommandLine:
     """Log the command line in; skip where it is not there."""
     home: Path = tmp_path_factory.mktemp("sf")

@@ -212,7 +212,7 @@ async function main() {
       seen[name] = { failed: error.stack };
     }
   }
-  // the library leaves the answer to a session that has ended unread, which keeps Node.js waiting
+  // the library may leave the end of an answer unread: Node.js would wait for the org to hang up
   process.stdout.write(JSON.stringify(seen), () => process.exit());
 }
 
