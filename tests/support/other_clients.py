@@ -17,6 +17,7 @@ from connectors.embedded.files import exclusive
 CLIENTS = Path(__file__).parents[1] / "integration/sandbox/clients"
 FETCH_S = 240  # a client's packages, on a slow network
 RUN_S = 120
+TAMPERED = ("EINTEGRITY", "checksum mismatch", "SECURITY ERROR")  # as npm and go say it
 
 
 def runtime(name: str, option: str = "--version") -> str:
@@ -100,6 +101,7 @@ def _fetched(argv: Sequence[str | Path], folder: Path, settings: Mapping[str, st
         done = _run(argv, folder, os.environ | settings, FETCH_S)
     except subprocess.TimeoutExpired:
         pytest.skip(f"{Path(argv[0]).name}: the packages did not come within {FETCH_S} s")
+    assert not any(word in done.stderr for word in TAMPERED), done.stderr
     if done.returncode:
         pytest.skip(f"{Path(argv[0]).name} cannot fetch the packages: {done.stderr.strip()[-300:]}")
 

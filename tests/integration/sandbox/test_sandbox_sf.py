@@ -47,15 +47,14 @@ class CommandLine:
         shutil.copy(SFDX.parents[2] / "sfdx-project.json", self.project)
         self._environment = {**bare(home), **QUIET, **settings, "PATH": path}
         self("org", "login", "access-token", "--instance-url", settings["ORG_URL"],
-             "--no-prompt", "--set-default", token=settings["ORG_TOKEN"])  # fmt: skip
+             "--no-prompt", "--set-default", SF_ACCESS_TOKEN=settings["ORG_TOKEN"])  # fmt: skip
 
-    def run(self, *command: str, token: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
-        environment = self._environment | ({"SF_ACCESS_TOKEN": token} if token else {})
+    def run(self, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, with *settings* in its environment."""
         return subprocess.run(
             ["sf", *command],
             cwd=self.project,
-            env=environment,
+            env=self._environment | settings,
             capture_output=True,
             text=True,
             check=False,
@@ -63,9 +62,9 @@ class CommandLine:
             stdin=subprocess.DEVNULL,
         )
 
-    def __call__(self, *command: str, token: str = "") -> Any:
+    def __call__(self, *command: str, **settings: str) -> Any:
         """Run a command that must succeed and return its result."""
-        done = self.run(*command, "--json", token=token)
+        done = self.run(*command, "--json", **settings)
         assert done.returncode == 0, (command, done.stdout[-3000:], done.stderr[-1000:])
         return json.loads(done.stdout)["result"]
 
@@ -206,13 +205,20 @@ def test_it_lists_what_is_in_the_org(sf: CommandLine) -> None:
     assert limits["DailyApiRequests"] == json.loads(raw.stdout)["DailyApiRequests"]["Max"]
 
 
-@pytest.mark.parametrize("over_rest", ["false", "true"])
-def test_it_deploys_what_homeport_deploys(sf: CommandLine, over_rest: str) -> None:
-    sf.run("config", "set", f"org-metadata-rest-deploy={over_rest}", "--global")
+@pytest.mark.parametrize(("over_rest", "path"), [("false", "Soap/m/"), ("true", "/deployRequest")])
+def test_it_deploys_what_homeport_deploys(
+    sf: CommandLine, module_org: RunningOrg, over_rest: str, path: str
+) -> None:
+    log = module_org.home / "sandbox/access.log"
+    before = log.read_text("utf-8").count(path)
 
-    done = sf("project", "deploy", "start", "--source-dir", "force-app", "--wait", "2")
+    done = sf(
+        "project", "deploy", "start", "--source-dir", "force-app", "--wait", "2",
+        SF_ORG_METADATA_REST_DEPLOY=over_rest,
+    )  # fmt: skip
 
     assert (done["status"], done["numberComponentErrors"]) == ("Succeeded", 0)
+    assert log.read_text("utf-8").count(path) > before
 
 
 def test_it_deploys_an_object_and_retrieves_it(sf: CommandLine) -> None:
