@@ -80,9 +80,11 @@ def application(org: Org, log: AccessLog) -> web.Application:
     app[DEPLOYER] = Deployer(org)
     app.on_startup.append(_resume_jobs)
     app.on_cleanup.append(_stop_jobs)
-    for method, path, handler in ROUTES:
-        app.router.add_route(method, path + "{slash:/?}", handler)
-    app.router.add_route("*", f"{DATA}{{rest:(/.*)?}}", api(refuse_unmatched))
+    # the official CLI keeps `https://org/` as the org's address and sends `//services/data/...`
+    for lead in ("", "/"):
+        for method, path, handler in ROUTES:
+            app.router.add_route(method, f"{lead}{path}{{slash:/?}}", handler)
+        app.router.add_route("*", f"{lead}{DATA}{{rest:(/.*)?}}", api(refuse_unmatched))
     return app
 
 

@@ -64,7 +64,8 @@ async def cancel_deploy(org: Org, deployer: Deployer, session: Session, request:
 async def start_retrieve(org: Org, deployer: Deployer, session: Session, request: Request) -> Node:
     """Pack what is asked for; it is there at once, though clients ask for it later."""
     del deployer
-    asked = child(request.node, "retrieveRequest")
+    # the WSDL calls it retrieveRequest, the official CLI `request`: the real API goes by position
+    asked = next(iter(request.node), None)
     manifest = child(asked, "unpackaged")
     wanted = {} if manifest is None else read_manifest(manifest)
     is_single = text(asked, "singlePackage").lower() in {"true", "1"}

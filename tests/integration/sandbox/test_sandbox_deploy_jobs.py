@@ -62,10 +62,11 @@ def status(client: Any, deployment: str) -> str:
 def retrieved(client: Any, members: dict[str, list[str]], **more: str) -> dict[str, bytes]:
     """Return the files of a retrieve."""
     types = manifest(members).partition(">")[2].partition(">")[2].removesuffix("</Package>")
+    name = more.get("name", "retrieveRequest")
     inner = (
-        "<retrieveRequest><apiVersion>62.0</apiVersion>"
+        f"<{name}><apiVersion>62.0</apiVersion>"
         f"<singlePackage>{more.get('single', 'true')}</singlePackage>"
-        f"<unpackaged>{types}</unpackaged></retrieveRequest>"
+        f"<unpackaged>{types}</unpackaged></{name}>"
     )
     [started] = results(call(client, "m", "retrieve", inner, METADATA))
     asked = f"<asyncProcessId>{started.findtext('{*}id')}</asyncProcessId>"
@@ -268,3 +269,13 @@ def test_our_own_command_deploys_to_it(org: Any, tmp_path: Path) -> None:
     assert told["state"] in ENDED
     assert (told["failures"], told["failed"]) == ([], 0)
     assert told["deployed"] == told["total"] > 50
+
+
+def test_the_request_of_a_retrieve_is_known_by_its_place(module_admin: Any) -> None:
+    wanted = {"PermissionSet": ["Region_Sink"]}
+
+    named = retrieved(module_admin, wanted)
+    placed = retrieved(module_admin, wanted, name="request")  # as the official CLI calls it
+
+    assert set(named) == {"package.xml", "permissionsets/Region_Sink.permissionset"}
+    assert placed == named

@@ -1,7 +1,10 @@
 """HTTP around the resources: bodies, encodings, sizes, methods, and what each answer says."""
 
+import contextlib
 import gzip
+import http.client
 import json
+import ssl
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +22,37 @@ def at(client: Any, version: str, path: str = "limits") -> str:
 
 def codes(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json()[0]["errorCode"]
+
+
+def plainly(client: Any, method: str, path: str, body: str | None = None) -> tuple[int, Any]:
+    """Send a path as it is written: requests would take the second slash away."""
+    trusted = ssl.create_default_context(cafile=client.org.ready["ca_file"])
+    headers = {**JSON, "Authorization": f"Bearer {client.token}"}
+    opened = http.client.HTTPSConnection("127.0.0.1", client.org.port, context=trusted, timeout=30)
+    with contextlib.closing(opened):
+        opened.request(method, path, body, headers)
+        answer = opened.getresponse()
+        text = answer.read()
+    return answer.status, json.loads(text) if text else None
+
+
+def test_a_path_may_begin_with_two_slashes_as_the_official_command_line_writes_it(
+    admin: Any,
+) -> None:
+    base = "//services/data/v62.0"
+    tree = {"records": [{"attributes": {"type": "Account", "referenceId": "a"}, "Name": "two"}]}
+
+    versions = plainly(admin, "GET", "//services/data/")
+    described = plainly(admin, "GET", f"{base}/sobjects/{ORDER}/describe")
+    made = plainly(admin, "POST", f"{base}/composite/tree/Account", json.dumps(tree))
+    unknown = plainly(admin, "GET", f"{base}/nope")
+    refused = plainly(admin, "PUT", f"{base}/limits")
+
+    assert versions[1][-1]["version"] == "67.0"
+    assert described[1]["name"] == ORDER
+    assert made[0] == 201
+    assert unknown == (404, NOT_FOUND)
+    assert refused[0] == 405
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,16 @@ def test_exp_may_be_a_string(org: Any, eu: App) -> None:
     assert answer.status_code == 200
 
 
+def test_an_assertion_as_the_official_command_line_makes_it_opens_a_session(
+    org: Any, eu: App
+) -> None:
+    made = {"aud": f"{org.url}/", "exp": int(time.time() * 1000) + 300}
+
+    answer = login(org, eu, claims(org, eu, **made))
+
+    assert answer.status_code == 200
+
+
 REFUSALS: dict[str, tuple[dict[str, object], str, str]] = {
     "another audience": ({"aud": "https://acme.example"}, "invalid_grant", "audience is invalid"),
     "a legacy audience": (
@@ -88,6 +98,8 @@ REFUSALS: dict[str, tuple[dict[str, object], str, str]] = {
     ),
     "expired": ({"exp": 1_700_000_000}, "invalid_grant", "expired authorization code"),
     "too long": ({"exp": 4_000_000_000}, "invalid_grant", "invalid assertion"),
+    "too long in milliseconds": ({"exp": 4e12}, "invalid_grant", "invalid assertion"),
+    "infinite": ({"exp": "inf"}, "invalid_grant", "invalid assertion"),
     "an unknown app": ({"iss": "3MVG9nobody"}, "invalid_client_id", "client identifier invalid"),
     "an unknown user": (
         {"sub": "nobody@homeport.example"},
