@@ -35,7 +35,8 @@ def node_packages(client: str, *, may_fetch: bool = True) -> Path:
     """Return ``node_modules`` with exactly the locked packages of a JavaScript client, or skip.
 
     Fetched once per checkout, into the virtual environment as the embedded broker is; a lock that
-    changes gets a folder of its own. Scripts of packages are not run.
+    changes gets a folder of its own. Scripts of packages are not run. A lock is made anew by
+    ``npm install --package-lock-only --omit-lockfile-registry-resolved=true``.
     """
     source = CLIENTS / client
     lock = (source / "package-lock.json").read_bytes()
