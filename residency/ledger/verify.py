@@ -1,7 +1,8 @@
 """Check a whole ledger from its files alone, as an outsider would."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from residency.ledger import disk
@@ -9,7 +10,7 @@ from residency.ledger.errors import FormatError, LedgerError
 from residency.ledger.history import History
 from residency.ledger.leaves import parse_leaf
 from residency.ledger.note import Checkpoint, Verifier, encode_base64
-from residency.ledger.reader import TILES, Reader, open_head
+from residency.ledger.reader import CHECKPOINT, TILES, MissingTileError, Reader, open_head
 from residency.ledger.tiles import (
     ENTRIES,
     TILE_WIDTH,
@@ -26,6 +27,32 @@ MAX_PROBLEMS = 100  # a lost folder would fill the screen
 Progress = Callable[[int, int], None]
 
 
+class Fault(StrEnum):
+    """What is wrong with a file."""
+
+    ALTERED = "altered"  # its content is not what the checkpoint signs
+    MISSING = "missing"  # the checkpoint needs it
+    STRANGER = "stranger"  # it stands among the tiles and is none
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that does not hold.
+
+    Attributes:
+        text: It in words, with the leaf or the file.
+        path: The file, relative to the ledger's folder; the first one where there are more.
+        leaf: Index of the first leaf that it concerns; None if that cannot be told.
+        fault: What is wrong with the file.
+
+    """
+
+    text: str
+    path: str
+    leaf: int | None = None
+    fault: Fault = Fault.ALTERED
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a verification found.
@@ -35,6 +62,8 @@ class Report:
         size: Its size, 0 without a checkpoint.
         root: Its root, base64 as in the checkpoint; None without one.
         problems: What is wrong, in the order of the leaves; at most 100.
+        first_bad_leaf: Index of the first leaf that a problem concerns; None if there is no
+            problem, or none that points at a leaf.
 
     """
 
@@ -42,6 +71,7 @@ class Report:
     size: int
     root: str | None
     problems: tuple[str, ...]
+    first_bad_leaf: int | None = None
 
     @property
     def verified(self) -> bool:
@@ -74,10 +104,25 @@ def verify(folder: Path, vkey: str | None, progress: Progress | None = None) -> 
         head = open_head(reader, log)
     except LedgerError as exc:
         return Report(None, 0, None, (f"checkpoint: {exc}",))
+    problems = examine(reader, head, progress)
+    texts = tuple(problem.text for problem in problems)
+    return Report(head.origin, head.size, encode_base64(head.root), texts, first_leaf(problems))
+
+
+def examine(reader: Reader, head: Checkpoint, progress: Progress | None = None) -> list[Problem]:
+    """Return what does not hold under *head*, whose signature the caller has checked.
+
+    At most 100 problems, in the order of the leaves.
+    """
     check = _Check(reader, head)
     check.tree(progress or _silent)
     check.strangers()
-    return Report(head.origin, head.size, encode_base64(head.root), tuple(check.problems))
+    return check.problems
+
+
+def first_leaf(problems: Iterable[Problem]) -> int | None:
+    """Return the first leaf that any of *problems* concerns, if one does."""
+    return min((p.leaf for p in problems if p.leaf is not None), default=None)
 
 
 def _silent(done: int, total: int) -> None:
@@ -90,7 +135,7 @@ class _Check:
 
     reader: Reader
     head: Checkpoint
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     _history: History = field(default_factory=History)
 
     def tree(self, progress: Progress) -> None:
@@ -113,7 +158,8 @@ class _Check:
                 n = level_width(level, size) // TILE_WIDTH
                 self._compare(Tile(level, n, len(rest)), rest)
         if frontier.root() != self.head.root:
-            self._found(f"the tree of size {size} has not the root that the checkpoint signs")
+            text = f"the tree of size {size} has not the root that the checkpoint signs"
+            self._found(Problem(text, CHECKPOINT))
 
     def strangers(self) -> None:
         """Look for files that are no part of the tree, and old partials that differ from it."""
@@ -121,7 +167,7 @@ class _Check:
             try:
                 tile = parse_path(f"{TILES}/{path}")
             except FormatError as exc:
-                self._found(str(exc))
+                self._found(Problem(str(exc), f"{TILES}/{path}", fault=Fault.STRANGER))
                 continue
             wide = level_width(tile.level, self.head.size) - tile.n * TILE_WIDTH
             if tile.width < min(wide, TILE_WIDTH):
@@ -135,7 +181,9 @@ class _Check:
         except LedgerError:
             return  # removed by the writer since, or reported already
         if not wide.startswith(old):
-            self._found(f"{tile.path} is not what {Tile(tile.level, tile.n, width).path} began as")
+            wider = Tile(tile.level, tile.n, width).path
+            first = tile.n * TILE_WIDTH ** (max(tile.level, 0) + 1)
+            self._found(Problem(f"{tile.path} is not what {wider} began as", tile.path, first))
 
     def _bundle(self, tile: Tile) -> list[bytes]:
         """Return the leaf hashes of one level-0 tile, its bundle and leaves checked.
@@ -144,18 +192,21 @@ class _Check:
         problem and not a chain of them.
         """
         stored = self._hashes(tile)
-        try:
-            entries = self.reader.bundle(Tile(ENTRIES, tile.n, tile.width))
-        except LedgerError as exc:
-            self._found(f"leaves {self._span(tile)}: {exc}")
-            return stored or []
-        hashes = [leaf_hash(entry) for entry in entries]
         first = tile.n * TILE_WIDTH
+        bundle = Tile(ENTRIES, tile.n, tile.width)
+        try:
+            entries = self.reader.bundle(bundle)
+        except LedgerError as exc:
+            text = f"leaves {first} to {first + tile.width - 1}: {exc}"
+            self._found(Problem(text, bundle.path, first, _fault(exc)))
+            return stored or []
+        hashes = list(map(leaf_hash, entries))
         for index, (entry, ours) in enumerate(zip(entries, hashes, strict=True), first):
             if stored is not None and stored[index - first] != ours:
-                self._found(f"leaf {index}: the entry does not hash to what {tile.path} holds")
+                text = f"leaf {index}: the entry does not hash to what {tile.path} holds"
+                self._found(Problem(text, bundle.path, index))
             for problem in self._leaf(index, entry):
-                self._found(f"leaf {index}: {problem}")
+                self._found(Problem(f"leaf {index}: {problem}", bundle.path, index))
         return hashes if stored is None else stored
 
     def _hashes(self, tile: Tile) -> list[bytes] | None:
@@ -163,7 +214,8 @@ class _Check:
         try:
             return split_hashes(self.reader.tile(tile), tile.width)
         except LedgerError as exc:
-            self._found(f"{tile.path}: {exc}")
+            first = tile.n * TILE_WIDTH ** (tile.level + 1)
+            self._found(Problem(f"{tile.path}: {exc}", tile.path, first, _fault(exc)))
             return None
 
     def _compare(self, tile: Tile, ours: list[bytes]) -> None:
@@ -174,24 +226,26 @@ class _Check:
         bad = next(i for i in range(tile.width) if stored[i] != ours[i])
         span = TILE_WIDTH**tile.level
         first = (tile.n * TILE_WIDTH + bad) * span
-        self._found(f"leaves {first} to {first + span - 1}: they do not hash to {tile.path}")
+        text = f"leaves {first} to {first + span - 1}: they do not hash to {tile.path}"
+        self._found(Problem(text, tile.path, first))
 
-    def _leaf(self, index: int, entry: bytes) -> Iterator[str]:
-        """Yield what is wrong with one leaf, alone or after those before it."""
+    def _leaf(self, index: int, entry: bytes) -> Iterable[str]:
+        """Return what is wrong with one leaf, alone or after those before it."""
         try:
             leaf = parse_leaf(entry)
         except FormatError as exc:
-            yield str(exc)
-            return
-        yield from self._history.check(index, leaf)
+            return (str(exc),)
+        return self._history.check(index, leaf)
 
-    def _span(self, tile: Tile) -> str:
-        first = tile.n * TILE_WIDTH
-        return f"{first} to {first + tile.width - 1}"
-
-    def _found(self, problem: str) -> None:
+    def _found(self, problem: Problem) -> None:
         """Remember a problem; past the limit, only that there are more."""
         if len(self.problems) < MAX_PROBLEMS - 1:
             self.problems.append(problem)
         elif len(self.problems) < MAX_PROBLEMS:
-            self.problems.append("more problems follow; mend these first")
+            more = "more problems follow; mend these first"
+            self.problems.append(Problem(more, problem.path, problem.leaf, problem.fault))
+
+
+def _fault(exc: LedgerError) -> Fault:
+    """Return what is wrong with a file that could not be read as what it is."""
+    return Fault.MISSING if isinstance(exc, MissingTileError) else Fault.ALTERED
