@@ -8,7 +8,15 @@ from residency.ledger.errors import LedgerError
 from residency.ledger.note import Checkpoint
 from residency.ledger.reader import Reader
 from residency.ledger.tiles import levels, node_reader, partial_tile, split_hashes
-from residency.ledger.tree import EMPTY_ROOT, Frontier, consistency_proof, is_consistent
+from residency.ledger.tree import (
+    EMPTY_ROOT,
+    Frontier,
+    consistency_proof,
+    inclusion_proof,
+    inclusion_root,
+    is_consistent,
+    leaf_hash,
+)
 
 _EVIDENCE = "both heads are signed by the log: keep both, they are the evidence"
 
@@ -60,6 +68,19 @@ def grown_from(reader: Reader, old: Checkpoint, head: Checkpoint) -> Frontier:
     if frontier.root() != old.root:
         raise _forked(old, head)
     return frontier
+
+
+def check_entry(reader: Reader, head: Checkpoint, index: int, entry: bytes) -> None:
+    """Make sure that *entry* is leaf *index* of the tree of *head*.
+
+    Raises:
+        LedgerError: It is not, or the tiles on its path are missing or bad.
+
+    """
+    path = inclusion_proof(index, head.size, node_reader(head.size, reader.tile))
+    if inclusion_root(index, head.size, leaf_hash(entry), path) != head.root:
+        msg = "the entry does not hash to the root that the checkpoint signs"
+        raise LedgerError(msg)
 
 
 def _frontier(reader: Reader, size: int) -> Frontier:

@@ -11,7 +11,8 @@ from residency.ledger.find import is_about
 from residency.ledger.note import Verifier
 from residency.ledger.proof import Proof, check_proof, make_proof
 from residency.ledger.reader import Reader
-from residency.ledger.verify import MAX_PROBLEMS, Report, verify
+from residency.ledger.verify import Report, verify
+from residency.ledger.walk import MAX_PROBLEMS
 from streams.cli import EXIT_WRONG
 from streams.cli.bars import leaf_bar
 from streams.cli.ledger_choice import choose, read_vkey, require_leaf, selectors, vkey_option
@@ -85,6 +86,7 @@ def verify_command(  # noqa: PLR0913 -- one argument per option
                 "root": report.root,
                 "verified": report.verified,
                 "problems": report.problems,
+                "first_bad_leaf": report.first_bad_leaf,
                 "from": report.start,
                 "absent": report.absent,
                 "unlinked": report.unlinked,

@@ -266,18 +266,23 @@ def test_a_power_cut_at_any_call_loses_nothing_acknowledged(tmp_path: Path) -> N
 
 
 class NoCommitOps(FailingOps):
-    """`FileOps` that write all of an append and fail at its checkpoint."""
+    """`FileOps` that write all of an append and fail at its checkpoint, once the ledger is open."""
+
+    is_open = False
 
     def replace(self, source: Path, target: Path) -> None:
-        del source, target
-        raise OSError(self.code, os.strerror(self.code))
+        if self.is_open:
+            raise OSError(self.code, os.strerror(self.code))
+        POSIX.replace(source, target)
 
 
 @pytest.mark.parametrize("start", [0, 1, 256, 300])
 def test_the_largest_append_torn_at_its_last_step_is_taken_back(tmp_path: Path, start: int) -> None:
     with Ledger.open(tmp_path, ORIGIN, SEED) as ledger:
         ledger.append(entries(0, start))
-    ledger = Ledger.open(tmp_path, ORIGIN, SEED, NoCommitOps(100_000, errno.EIO))
+    ops = NoCommitOps(100_000, errno.EIO)
+    ledger = Ledger.open(tmp_path, ORIGIN, SEED, ops)
+    ops.is_open = True
     with ledger, pytest.raises(LedgerError, match="append failed"):
         ledger.append([b"torn"] * 65_536)
 

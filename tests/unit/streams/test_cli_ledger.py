@@ -64,6 +64,7 @@ def test_an_honest_ledger_verifies_with_exit_0(home: Path) -> None:
         "size": 303,
         "verified": True,
         "problems": [],
+        "first_bad_leaf": None,
         "from": 0,
         "absent": 0,
         "unlinked": 0,

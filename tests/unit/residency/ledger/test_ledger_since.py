@@ -153,7 +153,8 @@ def test_a_transfer_from_before_the_kept_checkpoint_is_proved_not_believed(tmp_p
 
     report = verify(tmp_path, VKEY, since=kept)
 
-    assert report.problems[0].startswith("leaf 7: the proof does not lead from this entry")
+    assert report.problems[0].startswith("leaf 7: the entry does not hash to the root")
+    assert report.first_bad_leaf == 7
 
 
 def test_a_part_verifies_only_where_a_part_was_asked_for_and_counts_the_rest(
