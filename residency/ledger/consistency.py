@@ -49,17 +49,17 @@ def grown_from(reader: Reader, old: Checkpoint, head: Checkpoint) -> Frontier:
             f"checkpoint was signed; {_EVIDENCE}"
         )
         raise RollbackError(msg)
+    if old.size == 0 and old.root != EMPTY_ROOT:
+        raise _forked(old, head)
+    if head.size == old.size and head.root != old.root:
+        raise _forked(old, head)  # whatever the tiles are like
     if old.size == 0:
-        if old.root != EMPTY_ROOT:
-            raise _forked(old, head)
         return Frontier()
     frontier = _frontier(reader, old.size)
     node = node_reader(head.size, reader.tile)
     proof = consistency_proof(old.size, head.size, node)
     # The tiles' own root first: only if that leads to the head does a difference mean a fork.
     if not is_consistent(old.size, frontier.root(), head.size, head.root, proof):
-        if head.size == old.size and head.root != old.root:
-            raise _forked(old, head)
         msg = (
             f"the tiles of {head.origin} do not lead to the root that its checkpoint signs: "
             "verify the whole ledger to see which are bad"

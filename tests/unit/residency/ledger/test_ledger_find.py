@@ -48,22 +48,24 @@ LEAVES = [
     outcome(1, 5, 1, "rejected"),
     outcome(11, 6, None, "gate-refused"),
     {"kind": "replay", "time": "2026-11-23T16:07Z"},  # of no record
+    outcome(12, 8, 900, "accepted"),
 ]
 
 
 @pytest.mark.parametrize(
     ("query", "found"),
     [
-        (Query(), [0, 1, 2, 3, 4, 5, 6]),
+        (Query(), [0, 1, 2, 3, 4, 5, 6, 7]),
         (Query(record="eu.orders[0]@1#1"), [1, 4]),
         (Query(record="eu.orders[0]@1"), [1, 4]),
         (Query(record="eu.orders[0]@1#2"), []),
         (Query(object="Case__c"), [1, 4]),  # the outcome of its transfer, too
         (Query(plan="cdc"), [2]),
         (Query(object="Order__c", plan="ab"), [0, 3]),
-        (Query(kind="outcome"), [3, 4, 5]),
+        (Query(kind="outcome"), [3, 4, 5, 7]),
         (Query(result="gate-refused"), [5]),
         (Query(object="Case__c", kind="outcome", result="rejected"), [4]),
+        (Query(object="Order__c", record="eu.orders[0]@12#1"), []),  # names a leaf to come
         (Query(span=Span("2026-11-23T16:02Z", "2026-11-23T16:04Z")), [1, 2]),
         (Query(object="Order__c", span=Span("2026-11-23T16:03Z")), [2, 3]),  # of an earlier one
     ],

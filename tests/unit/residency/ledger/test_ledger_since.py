@@ -7,7 +7,7 @@ import pytest
 
 from residency.ledger.files import Ledger
 from residency.ledger.leaves import TransferLeaf
-from residency.ledger.note import Signer
+from residency.ledger.note import Checkpoint, Signer
 from residency.ledger.outcomes import OutcomeLeaf, SentWith
 from residency.ledger.verify import verify
 from schemas.events import Coordinates, RecordId
@@ -119,6 +119,34 @@ def test_bad_tiles_are_not_called_a_fork(tmp_path: Path) -> None:
 
     assert "do not lead to the root" in problem
     assert "fork" not in problem
+
+
+def test_two_heads_of_one_size_are_a_fork_even_where_tiles_are_bad(tmp_path: Path) -> None:
+    kept = add(tmp_path / "one", transfers(0, 50))
+    add(tmp_path / "two", transfers(1, 51))
+    tile = tmp_path / "two/tile/0/000.p/50"
+    tile.write_bytes(b"x" + tile.read_bytes()[1:])
+
+    (problem,) = verify(tmp_path / "two", VKEY, since=kept).problems
+
+    assert problem.startswith("kept checkpoint: forked")
+
+
+def test_a_kept_empty_tree_with_another_root_is_a_fork(tmp_path: Path) -> None:
+    add(tmp_path, transfers(0, 3))
+    kept = bytes(Signer(ORIGIN, SEED).sign(str(Checkpoint(ORIGIN, 0, bytes(32)))))
+
+    (problem,) = verify(tmp_path, VKEY, since=kept).problems
+
+    assert problem.startswith("kept checkpoint: forked: the first 0 leaves")
+
+
+def test_leaves_before_the_kept_checkpoint_are_not_judged_again(tmp_path: Path) -> None:
+    kept = add(tmp_path, [*transfers(0, 10), outcome(5, 5), outcome(5, 5)])
+    add(tmp_path, transfers(10, 20))
+
+    assert not verify(tmp_path, VKEY).verified
+    assert verify(tmp_path, VKEY, since=kept).problems == ()
 
 
 def test_a_kept_checkpoint_of_another_key_is_refused(tmp_path: Path) -> None:
