@@ -19,7 +19,8 @@ from residency.ledger.files import LOCK
 from residency.ledger.note import Checkpoint, Verifier, encode_base64, open_checkpoint
 from residency.ledger.reader import CHECKPOINT, TILES, VKEY, Reader, parse_vkey_file
 from residency.ledger.tiles import TILE_WIDTH, Tile, level_width, parse_path
-from residency.ledger.verify import Problem, Progress, examine, first_leaf
+from residency.ledger.verify import examine, first_leaf
+from residency.ledger.walk import Problem, Progress
 from schemas.errors import SetupError
 
 
