@@ -1,7 +1,8 @@
 """Whatever is done to a ledger, an outsider with its key (and, for the past, a kept head) sees it.
 
 Exhaustive on a small ledger: every byte of every file (in the long form, every bit), every entry
-dropped, swapped, doubled, cut off. Sampled on one with levels, with a seed. Where a leaf is bad, the first bad one is named.
+dropped, swapped, doubled, cut off. Sampled on one with levels, with a seed. Where a leaf is bad,
+the first bad one is named.
 """
 
 import random
