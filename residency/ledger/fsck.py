@@ -36,6 +36,7 @@ class Kind(StrEnum):
     FOREIGN = "foreign"  # it lies beside the ledger and is no part of it
 
 
+_TRIES = 10  # looks at a folder whose checkpoint changes meanwhile
 WRONG: Final = frozenset({Kind.ALTERED, Kind.MISSING, Kind.STRANGER})
 ADVICE: Final = {
     Kind.ALTERED: "stop the egress worker, keep the folder, restore the file from a mirror",
@@ -208,6 +209,16 @@ def _key(reader: Reader, log: Verifier | None) -> Iterator[Finding]:
 
 
 def _next_start(folder: Path, log: Verifier) -> NextStart:
+    """Return what the writer will do; beside one at work, as of a moment between two appends."""
+    for _ in range(_TRIES):
+        before = disk.read_file(folder / CHECKPOINT)
+        found = _foretell(folder, log)
+        if found.action != "refuses" or disk.read_file(folder / CHECKPOINT) == before:
+            break
+    return found
+
+
+def _foretell(folder: Path, log: Verifier) -> NextStart:
     try:
         start = recovery.look(folder, log)
     except LedgerError as exc:

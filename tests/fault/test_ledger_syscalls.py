@@ -8,6 +8,8 @@ files as if nothing had been.
 import errno
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -227,6 +229,35 @@ def copy(source: Path, target: Path) -> None:
     shutil.copytree(source, target, copy_function=one)
 
 
+FULL = """
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from residency.ledger.files import Ledger
+with Ledger.open(Path(sys.argv[1]), "ledger.eu.example/transfers", bytes(range(32))) as ledger:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+    ledger.append([b"x" * 100] * 256)
+"""
+
+
+def test_a_kernel_that_writes_half_and_then_refuses_costs_only_that_batch(tmp_path: Path) -> None:
+    run(tmp_path, (10,))
+
+    top = str(Path(__file__).parents[2])
+    told = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path), top],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "append failed: File too large" in told.stderr
+    assert (tmp_path / "tile/entries/000").stat().st_size == 10_000
+    assert foretell(tmp_path) == 10
+    run(tmp_path, (10, 300))
+    assert foretell(tmp_path) == 300
+
+
 class Counting:
     """The ``os`` module, and how often it was asked to sync."""
 
@@ -272,7 +303,8 @@ class Groups:
 def test_a_batch_costs_the_stated_number_of_syncs_in_three_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int, count: int, syncs: int
 ) -> None:
-    counting, groups = Counting(), Groups()
+    counting = Counting()
+    groups: Any = Groups()  # the rest of `FileOps` is `POSIX`'s
     with Ledger.open(tmp_path, ORIGIN, SEED, groups) as ledger:
         ledger.append(entries(0, before))
         groups.count = 0
