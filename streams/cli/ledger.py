@@ -15,7 +15,9 @@ from residency.ledger.verify import Report, verify
 from residency.ledger.walk import MAX_PROBLEMS
 from streams.cli import EXIT_WRONG
 from streams.cli.bars import leaf_bar
+from streams.cli.ledger_away import export_command, fsck_command, serve_command
 from streams.cli.ledger_choice import choose, read_vkey, require_leaf, selectors, vkey_option
+from streams.cli.ledger_index import reindex
 from streams.cli.ledger_look import decode, search, show, tail
 from streams.cli.options import json_option
 
@@ -29,7 +31,7 @@ def ledger() -> None:
     """
 
 
-for _command in (show, search, tail):
+for _command in (show, search, tail, fsck_command, export_command, serve_command, reindex):
     ledger.add_command(_command)
 
 
@@ -107,7 +109,8 @@ def _print_report(report: Report, folder: Path) -> None:
         more = "at least " if len(report.problems) == MAX_PROBLEMS else ""
         click.echo(f"{more}{len(report.problems)} problem(s); keep the folder as evidence")
         return
-    click.echo(f"{report.origin}: {report.size} leaves verified, root {report.root}")
+    what = "hashes of leaves" if report.absent else "leaves"
+    click.echo(f"{report.origin}: {report.size} {what} verified, root {report.root}")
     if report.start:
         click.echo(
             f"  grown from the kept checkpoint; leaves 0 to {report.start - 1} not read again"
