@@ -14,7 +14,8 @@ import pytest
 from residency.ledger import recovery
 from residency.ledger.errors import LedgerError, LockedError
 from residency.ledger.files import Ledger
-from residency.ledger.fsck import FsckReport, Kind, fsck
+from residency.ledger.findings import Kind
+from residency.ledger.fsck import FsckReport, fsck
 from residency.ledger.note import Signer, Verifier
 from residency.ledger.outcomes import OutcomeLeaf
 from schemas.errors import SetupError
@@ -119,6 +120,16 @@ def false_stale(folder: Path) -> None:
     put(folder / "tile/0/002.p/2", bytes(64))
 
 
+def folder_instead_of(path: str) -> Callable[[Path], None]:
+    """Put a folder where a file was: the plainest file that cannot be read, also for root."""
+
+    def change(folder: Path) -> None:
+        (folder / path).unlink()
+        (folder / path).mkdir()
+
+    return change
+
+
 def older_checkpoint(folder: Path) -> None:
     with Ledger.open(folder, ORIGIN, SEED) as ledger:
         older = ledger.checkpoint
@@ -143,6 +154,9 @@ def older_checkpoint(folder: Path) -> None:
             (Kind.ALTERED, "refuses", 512),
         ),
         (write("tile/entries/000"), "tile/entries/000", (Kind.ALTERED, "opens", 0)),
+        (folder_instead_of("tile/0/001"), "tile/0/001", (Kind.ALTERED, "refuses", 256)),
+        (folder_instead_of("checkpoint"), "checkpoint", (Kind.ALTERED, "refuses", None)),
+        (folder_instead_of("vkey"), "vkey", (Kind.ALTERED, "refuses", None)),
         (false_stale, "tile/0/002.p/2", (Kind.ALTERED, "mends", 512)),
         (older_checkpoint, "tile/0/002.p/89", (Kind.TORN, "refuses", None)),
         (write("tile/0/9"), "tile/0/9", (Kind.STRANGER, "opens", None)),
