@@ -8,7 +8,7 @@ import fcntl
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -110,15 +110,18 @@ def write_durably(
 
     """
     descriptors: list[int] = []
-    try:
+    with ExitStack() as opened:  # closes all of them, even where one cannot be closed
+
+        def keep(descriptor: int) -> int:
+            opened.callback(ops.close, descriptor)
+            descriptors.append(descriptor)
+            return descriptor
+
         for path, data in files:
-            descriptors.append(ops.create(path))
-            ops.write(descriptors[-1], data)
-        descriptors += map(ops.open_folder, folders)
+            ops.write(keep(ops.create(path)), data)
+        for folder in folders:
+            keep(ops.open_folder(folder))
         ops.sync(descriptors)
-    finally:
-        for descriptor in descriptors:
-            ops.close(descriptor)
 
 
 def replace_durably(ops: FileOps, path: Path, data: bytes) -> None:
@@ -157,6 +160,7 @@ def lock(path: Path) -> int:
 
     Raises:
         LockedError: Another process, named in the text, has it.
+        OSError: The disk is full, failing or read-only; the lock is not taken.
 
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
@@ -170,15 +174,22 @@ def lock(path: Path) -> int:
             "one writer; stop that egress worker or leave this one stopped"
         )
         raise LockedError(msg) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
 def unlock(descriptor: int) -> None:
-    """Give the writer's lock back."""
-    os.ftruncate(descriptor, 0)
-    os.close(descriptor)
+    """Give the writer's lock back, also on a disk that fails: closing is what frees it."""
+    with suppress(OSError):
+        try:
+            os.ftruncate(descriptor, 0)
+        finally:
+            os.close(descriptor)
 
 
 def read_file(path: Path) -> bytes | None:

@@ -8,14 +8,14 @@ what a sound ledger shows to be of no use. A damaged ledger is evidence and is l
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from residency.ledger import disk, recovery
 from residency.ledger.disk import POSIX, FileOps
 from residency.ledger.errors import FormatError, LedgerError
 from residency.ledger.files import LOCK
+from residency.ledger.findings import Finding, Kind
 from residency.ledger.note import Checkpoint, Verifier, encode_base64, open_checkpoint
 from residency.ledger.reader import CHECKPOINT, TILES, VKEY, Reader, parse_vkey_file
 from residency.ledger.tiles import TILE_WIDTH, Tile, level_width, parse_path
@@ -23,57 +23,7 @@ from residency.ledger.verify import examine, first_leaf
 from residency.ledger.walk import Problem, Progress
 from schemas.errors import SetupError
 
-
-class Kind(StrEnum):
-    """What is the matter with a file; the first three mean that the ledger does not hold."""
-
-    ALTERED = "altered"  # its content is not what the checkpoint signs
-    MISSING = "missing"  # the ledger needs it
-    STRANGER = "stranger"  # it stands among the tiles and is none
-    TORN = "torn"  # it lies beyond the checkpoint: an append that was torn, or is under way
-    STALE = "stale"  # a partial tile that a wider one replaces
-    DRAFT = "draft"  # not yet renamed to its place when its writer ended
-    FOREIGN = "foreign"  # it lies beside the ledger and is no part of it
-
-
-WRONG: Final = frozenset({Kind.ALTERED, Kind.MISSING, Kind.STRANGER})
-ADVICE: Final = {
-    Kind.ALTERED: "stop the egress worker, keep the folder, restore the file from a mirror",
-    Kind.MISSING: "stop the egress worker and restore the file from a backup or mirror",
-    Kind.STRANGER: "find out who put it there, then move it away",
-    Kind.TORN: "nothing, unless the next start is refused: it removes the file",
-    Kind.STALE: "nothing; a repair removes it",
-    Kind.DRAFT: "nothing: the writer's next start removes it; so does a repair",
-    Kind.FOREIGN: "nothing: the writer leaves it alone",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One file that is not as a writer at rest leaves it.
-
-    Attributes:
-        kind: What is the matter.
-        path: The file, relative to the ledger's folder.
-        text: It in words.
-        leaf: The first leaf that it concerns; None if there is none or it cannot be told.
-
-    """
-
-    kind: Kind
-    path: str
-    text: str
-    leaf: int | None = None
-
-    @property
-    def is_wrong(self) -> bool:
-        """Return whether the ledger does not hold because of it."""
-        return self.kind in WRONG
-
-    @property
-    def advice(self) -> str:
-        """Return what a person has to do about it."""
-        return ADVICE[self.kind]
+_TRIES = 10  # looks at a folder whose checkpoint changes meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +158,25 @@ def _key(reader: Reader, log: Verifier | None) -> Iterator[Finding]:
 
 
 def _next_start(folder: Path, log: Verifier) -> NextStart:
+    """Return what the writer will do; beside one at work, as of a moment between two appends."""
+    reader = Reader(folder)
+    before, found = _checkpoint(reader), _foretell(folder, log)
+    for _ in range(_TRIES):
+        after = _checkpoint(reader)
+        if found.action != "refuses" or after == before:
+            break
+        before, found = after, _foretell(folder, log)
+    return found
+
+
+def _checkpoint(reader: Reader) -> bytes | None:
+    try:
+        return reader.checkpoint()
+    except LedgerError:
+        return None
+
+
+def _foretell(folder: Path, log: Verifier) -> NextStart:
     try:
         start = recovery.look(folder, log)
     except LedgerError as exc:

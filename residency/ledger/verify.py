@@ -1,13 +1,14 @@
 """Check a ledger from its files alone, as an outsider would: whole, what is new, or a part."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from residency.ledger import disk
 from residency.ledger.errors import LedgerError
 from residency.ledger.history import History
 from residency.ledger.note import Checkpoint, Verifier, encode_base64, open_checkpoint
-from residency.ledger.reader import Reader, open_head
+from residency.ledger.reader import VKEY, Reader, open_head
 from residency.ledger.walk import Problem, Progress, Walk
 
 
@@ -57,7 +58,7 @@ def verify(
     Checks the checkpoint's signature; every entry against its hash, every tile of every level
     and the root; every leaf's form; that each record has at most one transfer and one outcome,
     which follows the transfer that it names or, if the gate refused the record, has none; and
-    that no file pretends to be part of the ledger.
+    that no file pretends to be part of the ledger, nor a ``vkey`` to be the log's.
 
     Args:
         folder: The ledger; may be live, or a copy.
@@ -88,7 +89,7 @@ def verify(
             check.grown(open_checkpoint(since, log))
         except LedgerError as exc:
             return Report(head.origin, head.size, root, (f"kept checkpoint: {exc}",))
-    problems = check.all(progress)
+    problems = [*_key(reader, log), *check.all(progress)]
     return Report(
         head.origin,
         head.size,
@@ -99,6 +100,12 @@ def verify(
         check.absent,
         check.unlinked,
     )
+
+
+def _key(reader: Reader, log: Verifier) -> Iterator[Problem]:
+    """Yield a problem if the ledger has a ``vkey`` file that is not *log*'s; a copy needs none."""
+    if disk.read_file(reader.folder / VKEY) not in {None, f"{log}\n".encode()}:
+        yield Problem(f"{VKEY}: not the key that the checkpoint was checked with", VKEY)
 
 
 def examine(reader: Reader, head: Checkpoint, progress: Progress | None = None) -> list[Problem]:

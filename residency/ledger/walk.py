@@ -1,6 +1,6 @@
 """The walk over a ledger's leaves and tiles that finds what does not hold; `verify` starts it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
@@ -17,6 +17,7 @@ from residency.ledger.tiles import (
     ENTRIES,
     TILE_WIDTH,
     Tile,
+    leading_entries,
     level_tiles,
     level_width,
     levels,
@@ -160,8 +161,9 @@ class Walk:
             if self.is_part and isinstance(exc, MissingTileError):
                 self.absent += first + tile.width - max(self.start, first)
                 return stored or []
-            text = f"leaves {first} to {first + tile.width - 1}: {exc}"
-            self._found(Problem(text, bundle.path, first, _fault(exc)))
+            bad = first if stored is None else first + self._fine_before(bundle, stored)
+            text = f"leaves {bad} to {first + tile.width - 1}: {exc}"
+            self._found(Problem(text, bundle.path, bad, _fault(exc)))
             return stored or []
         hashes = list(map(leaf_hash, entries))
         for index, (entry, ours) in enumerate(zip(entries, hashes, strict=True), first):
@@ -171,6 +173,16 @@ class Walk:
             for problem in self._leaf(index, entry) if index >= self.start else ():
                 self._found(Problem(f"leaf {index}: {problem}", bundle.path, index))
         return hashes if stored is None else stored
+
+    def _fine_before(self, bundle: Tile, stored: Sequence[bytes]) -> int:
+        """Return how many entries of a malformed bundle are there and hash to *stored*."""
+        try:
+            entries = leading_entries(self.reader.tile(bundle), bundle.width)
+        except LedgerError:
+            return 0
+        pairs = enumerate(zip(map(leaf_hash, entries), stored, strict=False))
+        found = next((i for i, (ours, theirs) in pairs if ours != theirs), len(entries))
+        return min(found, bundle.width - 1)
 
     def _hashes(self, tile: Tile) -> list[bytes] | None:
         """Return a tile's hashes, or None if it has no such content."""

@@ -4,15 +4,19 @@ It changes nothing, and a repair removes only what a sound ledger shows to be of
 """
 
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from residency.ledger import recovery
 from residency.ledger.errors import LedgerError, LockedError
 from residency.ledger.files import Ledger
-from residency.ledger.fsck import FsckReport, Kind, fsck
-from residency.ledger.note import Signer
+from residency.ledger.findings import Kind
+from residency.ledger.fsck import FsckReport, fsck
+from residency.ledger.note import Signer, Verifier
 from residency.ledger.outcomes import OutcomeLeaf
 from schemas.errors import SetupError
 from schemas.events import Coordinates, RecordId
@@ -116,6 +120,16 @@ def false_stale(folder: Path) -> None:
     put(folder / "tile/0/002.p/2", bytes(64))
 
 
+def folder_instead_of(path: str) -> Callable[[Path], None]:
+    """Put a folder where a file was: the plainest file that cannot be read, also for root."""
+
+    def change(folder: Path) -> None:
+        (folder / path).unlink()
+        (folder / path).mkdir()
+
+    return change
+
+
 def older_checkpoint(folder: Path) -> None:
     with Ledger.open(folder, ORIGIN, SEED) as ledger:
         older = ledger.checkpoint
@@ -140,6 +154,9 @@ def older_checkpoint(folder: Path) -> None:
             (Kind.ALTERED, "refuses", 512),
         ),
         (write("tile/entries/000"), "tile/entries/000", (Kind.ALTERED, "opens", 0)),
+        (folder_instead_of("tile/0/001"), "tile/0/001", (Kind.ALTERED, "refuses", 256)),
+        (folder_instead_of("checkpoint"), "checkpoint", (Kind.ALTERED, "refuses", None)),
+        (folder_instead_of("vkey"), "vkey", (Kind.ALTERED, "refuses", None)),
         (false_stale, "tile/0/002.p/2", (Kind.ALTERED, "mends", 512)),
         (older_checkpoint, "tile/0/002.p/89", (Kind.TORN, "refuses", None)),
         (write("tile/0/9"), "tile/0/9", (Kind.STRANGER, "opens", None)),
@@ -245,3 +262,42 @@ def test_a_folder_of_another_log_is_not_sound(folder: Path) -> None:
 
     assert kinds(report) == {"vkey": Kind.ALTERED, "checkpoint": Kind.ALTERED}
     assert report.next_start.action == "refuses"
+
+
+def test_beside_a_writer_at_work_nothing_is_wrong(folder: Path) -> None:
+    done = threading.Event()
+
+    def write_on() -> None:
+        with Ledger.open(folder, ORIGIN, SEED) as ledger:
+            while not done.is_set():
+                ledger.append(entries(ledger.size, 1))
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write_on)
+        try:
+            reports = [fsck(folder, str(LOG)) for _ in range(40)]
+        finally:
+            done.set()
+        writing.result()
+
+    assert [report for report in reports if not report.is_sound] == []
+    assert reports[-1].size > reports[0].size
+
+
+def test_a_refusal_is_not_believed_while_the_ledger_grows(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, seen = recovery.look, list[Path]()
+
+    def look(place: Path, log: Verifier) -> recovery.Start:
+        seen.append(place)
+        if len(seen) == 1:  # between the look at the checkpoint and the look at its tiles
+            with Ledger.open(place, ORIGIN, SEED) as ledger:
+                ledger.append(entries(600, 1))
+            msg = "the partial tile of size 600 is gone"
+            raise LedgerError(msg)
+        return real(place, log)
+
+    monkeypatch.setattr(recovery, "look", look)
+
+    assert fsck(folder, str(LOG)).next_start.action == "opens"
