@@ -17,7 +17,6 @@ leaf is durable.
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Final, TypeVar
 
 from connectors.postgres.egress_store import Changes, Entry
@@ -25,13 +24,14 @@ from connectors.postgres.expected_rows import ExpectedRow
 from connectors.postgres.parked import ParkChange, Parked, Waiting
 from connectors.salesforce.outcome import BEHIND, Outcome, Result
 from residency.expected import field_hmacs
-from residency.ledger.leaves import TransferLeaf, month_of, parse_leaf, quantise
+from residency.ledger.leaves import quantise
 from residency.ledger.log import Draft, log_outcomes, log_transfers, resume
 from residency.ledger.outcomes import MAX_FIELDS, OutcomeLeaf, SentWith
 from residency.ledger.outcomes import Result as LeafResult
 from schemas.errors import HaltError, Reason
 from schemas.events import LoggedRecord, RecordId
 from streams.crossing import Arrival, Parts, Refused, key_of
+from streams.indexing import GROUP, index_entries
 from streams.limit import QuarantineLimit
 from streams.parking import parked
 from streams.sorting import GATE_REFUSED, Sorted, sort
@@ -42,7 +42,6 @@ _RESULTS: Final[Mapping[Result, LeafResult]] = {
     Result.SUPERSEDED: "superseded",
     Result.REJECTED: "rejected",
 }
-GROUP = 5_000  # leaves per append to the ledger, and per database transaction
 RETRIES = 1_000  # parked records that are tried again together
 T = TypeVar("T")
 
@@ -171,13 +170,10 @@ class Carrier:
         start = store.indexed
         while start < ledger.size or changes is not None:
             stop = min(start + GROUP, ledger.size)
-            entries: dict[RecordId, Entry] = {}
-            for index, data in enumerate(ledger.read(start, stop), start):
-                leaf = parse_leaf(data)
-                entries[leaf.record] = _entry(entries.get(leaf.record), index, leaf)
+            entries = index_entries(start, ledger.read(start, stop))
             is_last = stop == ledger.size
             last = changes if is_last and changes is not None else Changes()
-            store.save(stop, entries.values(), last)
+            store.save(stop, entries, last)
             start, changes = stop, None if is_last else changes
 
     def _sort(self, batch: Sequence[Arrival], there: Collection[RecordId]) -> Sorted:
@@ -237,13 +233,6 @@ class Carrier:
             str(record.id),
             record.deletes,
         )
-
-
-def _entry(before: Entry | None, index: int, leaf: TransferLeaf | OutcomeLeaf) -> Entry:
-    entry = before or Entry(leaf.record)
-    if isinstance(leaf, TransferLeaf):
-        return replace(entry, transfer=index, commitment=leaf.commitment, month=month_of(leaf.time))
-    return replace(entry, outcome=index, result=leaf.result)
 
 
 def _rejected(outcome: Outcome) -> Refused:

@@ -154,6 +154,25 @@ class EgressStore:
                 (size, size),
             )
 
+    def rebuild(self, size: int, groups: Iterable[Iterable[Entry]]) -> None:
+        """Replace the whole index by *groups*, the first *size* leaves in order: all or none.
+
+        An error that *groups* raises leaves the old index, and how many leaves it knows of.
+
+        Raises:
+            RetriableError: Postgres went away; nothing changed.
+
+        """
+        with (
+            self._connection.open() as connection,
+            connection.transaction(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute("DELETE FROM ledger_index WHERE record <> ''")
+            for entries in groups:
+                cursor.executemany(_INDEX, [_index_row(entry) for entry in entries])
+            cursor.execute("UPDATE ledger_index SET transfer = %s WHERE topic_id = ''", (size,))
+
     def results(self) -> dict[str, int]:
         """Return how many records had each result."""
         rows = self._rows(

@@ -8,10 +8,11 @@ import fcntl
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
-from residency.ledger.errors import LockedError
+from residency.ledger.errors import LedgerError, LockedError
 
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
 _LOCK_TEXT_BYTES = 64
@@ -81,18 +82,19 @@ class Posix:
 
     def make_folder(self, path: Path) -> None:
         """See `FileOps`."""
-        path.mkdir(_FOLDER_MODE, exist_ok=True)
+        with suppress(FileExistsError):
+            os.mkdir(path, _FOLDER_MODE)  # noqa: PTH102 -- one system call, and all in one module
 
     def replace(self, source: Path, target: Path) -> None:
         """See `FileOps`."""
-        source.replace(target)
+        os.replace(source, target)  # noqa: PTH105 -- as above
 
     def remove(self, path: Path) -> None:
         """See `FileOps`."""
         if path.is_dir():
-            path.rmdir()
+            os.rmdir(path)  # noqa: PTH106 -- as above
         else:
-            path.unlink()
+            os.unlink(path)  # noqa: PTH108 -- as above
 
 
 POSIX: Final = Posix()
@@ -108,15 +110,18 @@ def write_durably(
 
     """
     descriptors: list[int] = []
-    try:
+    with ExitStack() as opened:  # closes all of them, even where one cannot be closed
+
+        def keep(descriptor: int) -> int:
+            opened.callback(ops.close, descriptor)
+            descriptors.append(descriptor)
+            return descriptor
+
         for path, data in files:
-            descriptors.append(ops.create(path))
-            ops.write(descriptors[-1], data)
-        descriptors += map(ops.open_folder, folders)
+            ops.write(keep(ops.create(path)), data)
+        for folder in folders:
+            keep(ops.open_folder(folder))
         ops.sync(descriptors)
-    finally:
-        for descriptor in descriptors:
-            ops.close(descriptor)
 
 
 def replace_durably(ops: FileOps, path: Path, data: bytes) -> None:
@@ -132,6 +137,19 @@ def replace_durably(ops: FileOps, path: Path, data: bytes) -> None:
     write_durably(ops, [], [path.parent])
 
 
+def make_durably(ops: FileOps, folder: Path) -> None:
+    """Create *folder* and the parents it lacks, each name durable before the next.
+
+    Raises:
+        OSError: The disk is full, failing or read-only.
+
+    """
+    if not folder.exists():
+        make_durably(ops, folder.parent)
+        ops.make_folder(folder)
+        write_durably(ops, [], [folder.parent])
+
+
 def draft_of(path: Path) -> Path:
     """Return where `replace_durably` writes before it renames."""
     return path.with_name(f"{path.name}.new")
@@ -142,6 +160,7 @@ def lock(path: Path) -> int:
 
     Raises:
         LockedError: Another process, named in the text, has it.
+        OSError: The disk is full, failing or read-only; the lock is not taken.
 
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
@@ -155,31 +174,59 @@ def lock(path: Path) -> int:
             "one writer; stop that egress worker or leave this one stopped"
         )
         raise LockedError(msg) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
 def unlock(descriptor: int) -> None:
-    """Give the writer's lock back."""
-    os.ftruncate(descriptor, 0)
-    os.close(descriptor)
+    """Give the writer's lock back, also on a disk that fails: closing is what frees it."""
+    with suppress(OSError):
+        try:
+            os.ftruncate(descriptor, 0)
+        finally:
+            os.close(descriptor)
 
 
 def read_file(path: Path) -> bytes | None:
-    """Return the whole file, or None if there is none."""
+    """Return the whole file, or None if there is none.
+
+    Raises:
+        LedgerError: There is one, and it cannot be read.
+
+    """
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as exc:
+        raise _unreadable(path, exc) from exc
 
 
 def names(folder: Path) -> list[str]:
-    """Return the names in *folder*, in no order; none if there is no such folder."""
+    """Return the names in *folder*, in no order; none if there is no such folder.
+
+    Raises:
+        LedgerError: There is one, and it cannot be read.
+
+    """
     try:
         return os.listdir(folder)  # noqa: PTH208 -- names only, and ten times faster
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as exc:
+        raise _unreadable(folder, exc) from exc
+
+
+def _unreadable(path: Path, exc: OSError) -> LedgerError:
+    return LedgerError(
+        f"{path} cannot be read: {exc.strerror or 'I/O error'}; mend its permissions or the disk, "
+        "or restore it from a backup or mirror"
+    )
 
 
 def files_below(folder: Path) -> list[str]:

@@ -16,10 +16,11 @@ _NONE = -1
 class History:
     """The leaves so far, by record: some 150 bytes for each, whatever the length of its name."""
 
-    __slots__ = ("_outcomes", "_places", "_refused", "_transfers")
+    __slots__ = ("_is_whole", "_outcomes", "_places", "_refused", "_transfers")
 
-    def __init__(self) -> None:
-        """Start before the first leaf."""
+    def __init__(self, *, is_whole: bool = True) -> None:
+        """Start before the first leaf; not *is_whole*: some leaves will never be shown."""
+        self._is_whole = is_whole
         self._places: dict[bytes, int] = {}
         # By place: the record's last transfer leaf, its first outcome leaf, whether that is
         # the gate's refusal.
@@ -42,6 +43,15 @@ class History:
             case OutcomeLeaf():
                 yield from self._outcome(place, index, leaf)
                 yield from self._company(leaf)
+
+    def knows_transfer(self, record: RecordId) -> bool:
+        """Return whether a transfer of *record* was shown or assumed."""
+        place = self._places.get(_name(record))
+        return place is not None and self._transfers[place] != _NONE
+
+    def assume(self, record: RecordId, transfer: int) -> None:
+        """Take it that leaf *transfer*, which is not shown, is the transfer of *record*."""
+        self._transfers[self._place(record)] = transfer
 
     def _transfer(self, place: int, index: int, record: RecordId) -> Iterator[str]:
         earlier = self._transfers[place]
@@ -69,9 +79,10 @@ class History:
 
     def _company(self, leaf: OutcomeLeaf) -> Iterator[str]:
         """Yield which records that a leaf says went out with its own were never announced."""
-        for record in leaf.sent_with.records if leaf.sent_with is not None else ():
-            place = self._places.get(_name(record))
-            if record != leaf.record and (place is None or self._transfers[place] == _NONE):
+        if leaf.sent_with is None or not self._is_whole:
+            return
+        for record in leaf.sent_with.records:
+            if record != leaf.record and not self.knows_transfer(record):
                 yield f"{leaf.record} was sent with {record}, which has no transfer before it"
 
     def _place(self, record: RecordId) -> int:

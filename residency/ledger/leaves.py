@@ -122,13 +122,13 @@ class TransferLeaf:
         """
         forms.check_time(self.time)
         forms.check_record(self.record)
-        forms.check_text("object", self.object, forms.OBJECT)
+        forms.check_word("object", self.object, forms.OBJECT)
         forms.check_integer("schema", self.schema)
-        forms.check_text("plan", self.plan, forms.DIGEST)
+        forms.check_word("plan", self.plan, forms.DIGEST)
         forms.check_integer("keys", self.keys)
-        forms.check_text("release", self.release, forms.RELEASE)
+        forms.check_word("release", self.release, forms.RELEASE)
         for basis in self.basis:
-            forms.check_text("basis", basis, forms.BASIS)
+            forms.check_word("basis", basis, forms.BASIS)
         forms.check(tuple(sorted(set(self.basis))) == self.basis, "basis", "sorted, each once")
         forms.check(isinstance(self.deletes, bool), "deletes", "true or false")
         forms.check_text("commitment", self.commitment, forms.DIGEST)

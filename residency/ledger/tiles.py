@@ -149,15 +149,24 @@ def split_entries(data: bytes, width: int) -> list[bytes]:
         FormatError: The bundle holds fewer or more than *width* whole entries.
 
     """
-    entries: list[bytes] = []
-    at, end = 0, len(data)
-    while at < end and len(entries) < width:
-        start = at + _LENGTH_BYTES
-        at = start + int.from_bytes(data[at:start], "big")
-        entries.append(data[start:at])
-    if at != end or len(entries) != width:
+    entries = leading_entries(data, width)
+    length = sum(map(len, entries)) + _LENGTH_BYTES * width
+    if len(entries) != width or length != len(data):
         msg = f"a bundle does not hold exactly {width} whole entries"
         raise FormatError(msg)
+    return entries
+
+
+def leading_entries(data: bytes, width: int) -> list[bytes]:
+    """Return the whole entries that a bundle begins with, at most *width*, whatever follows."""
+    entries: list[bytes] = []
+    at, end = 0, len(data)
+    while len(entries) < width:
+        start = at + _LENGTH_BYTES
+        at = start + int.from_bytes(data[at:start], "big")
+        if start > end or at > end:
+            break
+        entries.append(data[start:at])
     return entries
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from residency.ledger.verify import Progress
+from residency.ledger.walk import Progress
 
 BAR_FROM = 20_000  # leaves; below, a verification is over before a bar is drawn
 

@@ -7,17 +7,19 @@ import click
 import orjson
 
 from residency.ledger.errors import LedgerError
-from residency.ledger.leaves import parse_leaf
-from residency.ledger.note import Checkpoint, Verifier, encode_base64
+from residency.ledger.find import is_about
+from residency.ledger.note import Verifier
 from residency.ledger.proof import Proof, check_proof, make_proof
 from residency.ledger.reader import Reader
-from residency.ledger.verify import MAX_PROBLEMS, verify
+from residency.ledger.verify import Report, verify
+from residency.ledger.walk import MAX_PROBLEMS
 from streams.cli import EXIT_WRONG
 from streams.cli.bars import leaf_bar
-from streams.cli.ledger_choice import choose, read_vkey, selectors, vkey_option
+from streams.cli.ledger_away import export_command, fsck_command, serve_command
+from streams.cli.ledger_choice import choose, read_vkey, require_leaf, selectors, vkey_option
+from streams.cli.ledger_index import reindex
+from streams.cli.ledger_look import decode, search, show, tail
 from streams.cli.options import json_option
-
-SHOWN = 20  # entries that `show` prints unless told
 
 
 @click.group()
@@ -29,25 +31,55 @@ def ledger() -> None:
     """
 
 
+for _command in (show, search, tail, fsck_command, export_command, serve_command, reindex):
+    ledger.add_command(_command)
+
+
 @ledger.command("verify")
 @selectors
+@click.option(
+    "--from-checkpoint",
+    "kept",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A checkpoint file kept from an earlier visit: check growth from it, and what is new.",
+)
+@click.option(
+    "--part", "is_part", is_flag=True, help="Entries may be missing, as in an export of a span."
+)
 @json_option
-def verify_command(
-    region: str | None, home: Path, folder: Path | None, vkey: Path | None, as_json: bool
+def verify_command(  # noqa: PLR0913 -- one argument per option
+    *,
+    region: str | None,
+    home: Path,
+    folder: Path | None,
+    vkey: Path | None,
+    kept: Path | None,
+    is_part: bool,
+    as_json: bool,
 ) -> None:
     """Check every file of a ledger: signature, hashes, root, and each leaf.
 
-    Example: homeport ledger verify --region eu
+    \b
+    Examples:
+      homeport ledger verify --region eu
+      homeport ledger verify --ledger copy --vkey eu.vkey --from-checkpoint last-month
 
     With --region and no --vkey the key beside the ledger is taken, which proves that the
     folder agrees with itself; an auditor passes --vkey.
+
+    With --from-checkpoint the ledger must have grown from that checkpoint: a fork or a rollback
+    is named. Only what is new is read, so a record that is repeated from before is not seen.
+
+    With --part all hashes are still needed and checked, but entries may be missing. It says how
+    many are, and of how many outcomes the transfer is among them: what those say is not checked.
 
     Exit codes: 0 verified, 1 something does not hold, 3 no ledger there.
     """
     chosen = choose(home, region, folder, vkey)
     key = None if chosen.log is None else str(chosen.log)
+    since = None if kept is None else kept.read_bytes()
     with leaf_bar() as progress:
-        report = verify(chosen.reader.folder, key, progress)
+        report = verify(chosen.reader.folder, key, progress, since=since, is_part=is_part)
     if as_json:
         _print_json(
             {
@@ -56,76 +88,38 @@ def verify_command(
                 "root": report.root,
                 "verified": report.verified,
                 "problems": report.problems,
+                "first_bad_leaf": report.first_bad_leaf,
+                "from": report.start,
+                "absent": report.absent,
+                "unlinked": report.unlinked,
             }
         )
-    elif report.verified:
-        click.echo(f"{report.origin}: {report.size} leaves verified, root {report.root}")
     else:
-        click.echo(f"{report.origin or chosen.reader.folder}: DOES NOT VERIFY")
-        for problem in report.problems:
-            click.echo(f"  {problem}")
-        more = "at least " if len(report.problems) == MAX_PROBLEMS else ""
-        click.echo(f"{more}{len(report.problems)} problem(s); keep the folder as evidence")
+        _print_report(report, chosen.reader.folder)
     if not report.verified:
         raise SystemExit(EXIT_WRONG)
 
 
-@ledger.command("show")
-@selectors
-@click.option("--leaf", type=click.IntRange(min=0), help="Only this entry.")
-@click.option(
-    "--kind",
-    type=click.Choice(["transfer", "outcome"]),
-    help="Only entries of this kind.",
-)
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=SHOWN, show_default=True, help="The newest N."
-)
-@json_option
-def show_command(  # noqa: PLR0913 -- one argument per option
-    *,
-    region: str | None,
-    home: Path,
-    folder: Path | None,
-    vkey: Path | None,
-    leaf: int | None,
-    kind: str | None,
-    limit: int,
-    as_json: bool,
-) -> None:
-    """Print the newest entries, oldest of them first.
-
-    Example: homeport ledger show --region eu --kind outcome --limit 5
-
-    The checkpoint's signature is checked, the entries are not: that is `verify`.
-
-    Exit codes: 0 shown, 1 unreadable or no such leaf, 3 no ledger there.
-    """
-    chosen = choose(home, region, folder, vkey)
-    head, _ = chosen.head()
-    if leaf is not None:
-        _require_leaf(leaf, head)
-        picked = [(leaf, next(chosen.reader.entries(leaf, leaf + 1, head.size)))]
-    else:
-        picked = _newest(chosen.reader, head.size, kind, limit)
-    rows = [(index, _decode(entry)) for index, entry in picked]
-    if as_json:
-        _print_json(
-            {
-                "origin": head.origin,
-                "size": head.size,
-                "root": encode_base64(head.root),
-                "leaves": [{"index": index, "leaf": row} for index, row in rows],
-            }
-        )
+def _print_report(report: Report, folder: Path) -> None:
+    """Print what a verification found, and what it did not look at."""
+    if not report.verified:
+        click.echo(f"{report.origin or folder}: DOES NOT VERIFY")
+        for problem in report.problems:
+            click.echo(f"  {problem}")
+        more = "at least " if len(report.problems) == MAX_PROBLEMS else ""
+        click.echo(f"{more}{len(report.problems)} problem(s); keep the folder as evidence")
         return
-    click.echo(f"{head.origin}, size {head.size}, root {encode_base64(head.root)}")
-    for index, row in rows:
-        said = "  ".join(
-            f"{name}={_plain(value)}" for name, value in row.items() if name not in _IN_FRONT
+    what = "hashes of leaves" if report.absent else "leaves"
+    click.echo(f"{report.origin}: {report.size} {what} verified, root {report.root}")
+    if report.start:
+        click.echo(
+            f"  grown from the kept checkpoint; leaves 0 to {report.start - 1} not read again"
         )
-        front = "  ".join(_plain(row.get(name)) for name in _IN_FRONT)
-        click.echo(f"{index:>8}  {front}  {said}")
+    if report.absent:
+        click.echo(
+            f"  of {report.absent} leaves only the hashes are here; what they say is not checked, "
+            f"nor whether {report.unlinked} outcomes name the right transfer among them"
+        )
 
 
 @ledger.command("proof")
@@ -164,7 +158,7 @@ def proof_command(  # noqa: PLR0913 -- one argument per option
     chosen = choose(home, region, folder, vkey)
     head, log = chosen.head()
     if leaf is not None:
-        _require_leaf(leaf, head)
+        require_leaf(leaf, head)
     leaves = [leaf] if leaf is not None else _about(chosen.reader, head.size, str(record))
     if not leaves:
         msg = f"no entry is about that record in {head.origin} at size {head.size}"
@@ -216,64 +210,14 @@ def check_command(proof: Path, entry: Path, vkey: Path, as_json: bool) -> None:
         raise SystemExit(EXIT_WRONG)
 
 
-_IN_FRONT = ("time", "kind", "record")
-
-
 def _print_json(document: object) -> None:
     click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
 
 
-def _plain(value: object) -> str:
-    """Return a leaf's value for a reader."""
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    if isinstance(value, dict):
-        return ",".join(f"{name}:{part}" for name, part in value.items())
-    return "-" if value is None else str(value)
-
-
-def _decode(entry: bytes) -> dict[str, Any]:
-    """Return a leaf's fields; only well-formed leaves are shown.
-
-    Raises:
-        FormatError: The entry is no leaf of this release.
-
-    """
-    parse_leaf(entry)
-    row: dict[str, Any] = orjson.loads(entry)
-    return row
-
-
-def _newest(reader: Reader, size: int, kind: str | None, limit: int) -> list[tuple[int, bytes]]:
-    """Return the newest *limit* entries of a kind, oldest first."""
-    found: list[tuple[int, bytes]] = []
-    stop = size
-    while stop and len(found) < limit:
-        start = (stop - 1) // 256 * 256  # a bundle at a time, from the end
-        for index, entry in reversed(list(enumerate(reader.entries(start, stop, size), start))):
-            if len(found) < limit and (kind is None or _decode(entry)["kind"] == kind):
-                found.append((index, entry))
-        stop = start
-    return found[::-1]
-
-
 def _about(reader: Reader, size: int, record: str) -> list[int]:
     """Return the indexes of the entries about a record."""
-    entries = enumerate(reader.entries(0, size, size))
-    named = ((index, parse_leaf(entry).record) for index, entry in entries)
-    return [index for index, name in named if record in {str(name), str(name.at)}]
-
-
-def _require_leaf(leaf: int, head: Checkpoint) -> None:
-    """Make sure that the ledger has this leaf.
-
-    Raises:
-        LedgerError: It has not.
-
-    """
-    if leaf >= head.size:
-        msg = f"no leaf {leaf} in {head.origin}: its size is {head.size}"
-        raise LedgerError(msg)
+    entries = enumerate(map(decode, reader.entries(0, size, size)))
+    return [index for index, leaf in entries if is_about(leaf, record)]
 
 
 def _write_proof(reader: Reader, log: Verifier, index: int, size: int, out: Path) -> dict[str, Any]:

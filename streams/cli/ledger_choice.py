@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from residency.ledger.errors import FormatError
+from residency.ledger.errors import FormatError, LedgerError
 from residency.ledger.note import Checkpoint, Verifier
 from residency.ledger.reader import Reader, open_head, parse_vkey_file
 from residency.regions import load_regions
@@ -47,6 +47,18 @@ def choose(home: Path, region: str | None, folder: Path | None, vkey: Path | Non
     reader = Reader(folder or home / str(region) / "ledger")
     reader.require()
     return Chosen(reader, None if vkey is None else read_vkey(vkey))
+
+
+def require_leaf(leaf: int, head: Checkpoint) -> None:
+    """Make sure that the ledger has this leaf.
+
+    Raises:
+        LedgerError: It has not.
+
+    """
+    if leaf >= head.size:
+        msg = f"no leaf {leaf} in {head.origin}: its size is {head.size}"
+        raise LedgerError(msg)
 
 
 def read_vkey(path: Path) -> Verifier:

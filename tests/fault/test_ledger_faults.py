@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -265,19 +266,72 @@ def test_a_power_cut_at_any_call_loses_nothing_acknowledged(tmp_path: Path) -> N
     pytest.fail("the run never got through")
 
 
+class GatedOps(PoweredOps):
+    """`PoweredOps` whose *n*-th file sync fails, as Linux does it: what was not synced is lost.
+
+    The file still reads as it was written, and its next sync reports success, but writes
+    nothing: its pages are marked clean.
+    """
+
+    def __init__(self, top: Path, n: int) -> None:
+        super().__init__(top, sys.maxsize)
+        self.syncs_left = n
+        self.clean: set[int] = set()
+
+    def create(self, path: Path) -> int:
+        descriptor = super().create(path)
+        self.clean.discard(os.fstat(descriptor).st_ino)
+        return descriptor
+
+    def sync(self, descriptors: Sequence[int]) -> None:
+        for descriptor in descriptors:
+            inode, is_file = os.fstat(descriptor).st_ino, not self.opened[descriptor].is_dir()
+            self.syncs_left -= is_file
+            if is_file and self.syncs_left == -1:
+                self.clean.add(inode)
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            if inode not in self.clean:
+                super().sync([descriptor])
+
+
+def test_after_a_failed_sync_nothing_that_was_written_before_it_is_believed(
+    tmp_path: Path,
+) -> None:
+    for n in range(1000):
+        folder, acked = tmp_path / f"{n}", 0
+        folder.mkdir()
+        ops, stops = GatedOps(folder, n), [sum(BATCHES[: i + 1]) for i in range(len(BATCHES))]
+        for _ in range(2):  # the second time, nothing fails
+            with suppress(LedgerError), Ledger.open(folder, ORIGIN, SEED, ops) as ledger:
+                for stop in (stop for stop in stops if stop > ledger.size):
+                    ledger.append(entries(ledger.size, stop - ledger.size))
+                    acked = stop
+
+        check_recovers(ops.what_is_left(tmp_path / f"{n}-left"), acked, acked)
+        assert acked == sum(BATCHES)
+        if ops.syncs_left >= 0:
+            return
+    pytest.fail("the run never got through")
+
+
 class NoCommitOps(FailingOps):
-    """`FileOps` that write all of an append and fail at its checkpoint."""
+    """`FileOps` that write all of an append and fail at its checkpoint, once the ledger is open."""
+
+    is_open = False
 
     def replace(self, source: Path, target: Path) -> None:
-        del source, target
-        raise OSError(self.code, os.strerror(self.code))
+        if self.is_open:
+            raise OSError(self.code, os.strerror(self.code))
+        POSIX.replace(source, target)
 
 
 @pytest.mark.parametrize("start", [0, 1, 256, 300])
 def test_the_largest_append_torn_at_its_last_step_is_taken_back(tmp_path: Path, start: int) -> None:
     with Ledger.open(tmp_path, ORIGIN, SEED) as ledger:
         ledger.append(entries(0, start))
-    ledger = Ledger.open(tmp_path, ORIGIN, SEED, NoCommitOps(100_000, errno.EIO))
+    ops = NoCommitOps(100_000, errno.EIO)
+    ledger = Ledger.open(tmp_path, ORIGIN, SEED, ops)
+    ops.is_open = True
     with ledger, pytest.raises(LedgerError, match="append failed"):
         ledger.append([b"torn"] * 65_536)
 

@@ -59,7 +59,16 @@ def test_an_honest_ledger_verifies_with_exit_0(home: Path) -> None:
     told = run_json("verify", "--region", "eu", "--home", home)
 
     assert told.pop("root")
-    assert told == {"origin": ORIGIN, "size": 303, "verified": True, "problems": []}
+    assert told == {
+        "origin": ORIGIN,
+        "size": 303,
+        "verified": True,
+        "problems": [],
+        "first_bad_leaf": None,
+        "from": 0,
+        "absent": 0,
+        "unlinked": 0,
+    }
     assert run("verify", "--region", "eu", "--home", home).stdout.startswith(
         f"{ORIGIN}: 303 leaves verified"
     )
@@ -82,7 +91,7 @@ def test_show_picks_the_newest_of_a_kind(home: Path) -> None:
 
     newest = run_json("show", *where, "--limit", 2)
     transfers = run_json("show", *where, "--kind", "transfer", "--limit", 300)
-    one = run_json("show", *where, "--leaf", 7)
+    one = run_json("show", *where, 7)
 
     assert [row["index"] for row in newest["leaves"]] == [301, 302]
     assert newest["leaves"][1]["leaf"]["result"] == "accepted"
@@ -116,7 +125,7 @@ def test_a_proof_convinces_whoever_has_the_key_and_nobody_with_another_entry(
         (("verify",), 2, "say which ledger"),
         (("verify", "--region", "eu", "--ledger", "{home}"), 2, "say which ledger"),
         (("verify", "--ledger", "{home}/eu/ledger"), 2, "needs --vkey"),
-        (("show", "--region", "eu", "--home", "{home}", "--leaf", "303"), 1, "no leaf 303"),
+        (("show", "--region", "eu", "--home", "{home}", "303"), 1, "no leaf 303"),
         (("proof", "--region", "eu", "--home", "{home}", "--out", "{home}"), 2, "which entry"),
         (
             ("proof", "--region", "eu", "--home", "{home}", "--out", "{home}", "--record", "x"),

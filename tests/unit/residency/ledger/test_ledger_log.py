@@ -2,7 +2,7 @@
 
 import ast
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -96,6 +96,25 @@ def test_a_whole_story_verifies(ledger: Ledger) -> None:
     )
 
     assert indexes == range(1, 3)
+    assert verify(ledger.folder, None).verified
+
+
+def test_a_clock_that_goes_back_changes_only_what_the_leaves_say(ledger: Ledger) -> None:
+    log_transfers(ledger, [draft(5)], now=NOW, root=ROOT)
+
+    (logged,) = log_transfers(ledger, [draft(6)], now=NOW - timedelta(days=40), root=ROOT)
+    log_transfers(ledger, [draft(7)], now=NOW, root=ROOT)
+
+    leaf = parse_leaf(next(ledger.read(logged.leaf)))
+    assert isinstance(leaf, TransferLeaf)
+    assert leaf.time == "2026-10-14T16:40Z"
+    again = resume(
+        draft(6), leaf=logged.leaf, month=leaf.time[:7], committed=leaf.commitment, root=ROOT
+    )
+    assert again == logged
+    ledger.close()
+    with Ledger.open(ledger.folder, "ledger.eu.example/transfers", bytes(32), at_least=3) as same:
+        assert same.size == 3
     assert verify(ledger.folder, None).verified
 
 

@@ -29,6 +29,27 @@ ROOTS = {
     7: "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
     8: "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
 }
+# Published proofs over the same leaves: (index, size) and (old, size). Source: Certificate
+# Transparency's Merkle tree tests, which transparency-dev/merkle carries on.
+_A = "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7"
+_B = "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e"
+_C = "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4"
+_D = "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b"
+_E = "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0"
+_F = "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a"
+INCLUSION = {
+    (0, 1): [],
+    (0, 8): [_A, _B, _C],
+    (5, 8): [_D, _E, ROOTS[4]],
+    (2, 3): [ROOTS[2]],
+    (1, 5): [ROOTS[1], _B, _D],
+}
+CONSISTENCY = {
+    (1, 1): [],
+    (1, 8): [_A, _B, _C],
+    (6, 8): [_F, _E, ROOTS[4]],
+    (2, 5): [_B, _D],
+}
 BIG = [leaf_hash(b"%d" % number) for number in range(70)]
 
 
@@ -51,6 +72,30 @@ def flipped(hashes: list[bytes], at: int) -> list[bytes]:
 @pytest.mark.parametrize(("size", "root"), ROOTS.items())
 def test_published_roots(size: int, root: str) -> None:
     assert subtree_root([leaf_hash(leaf) for leaf in LEAVES[:size]]).hex() == root
+
+
+def published(height: int, n: int) -> bytes:
+    return plain_root([leaf_hash(leaf) for leaf in LEAVES][n << height : (n + 1) << height])
+
+
+@pytest.mark.parametrize(("at", "proof"), INCLUSION.items())
+def test_published_inclusion_proofs(at: tuple[int, int], proof: list[str]) -> None:
+    index, size = at
+    hashes = [bytes.fromhex(node) for node in proof]
+
+    assert inclusion_proof(index, size, published) == hashes
+    root = inclusion_root(index, size, leaf_hash(LEAVES[index]), hashes)
+    assert root == bytes.fromhex(ROOTS[size])
+
+
+@pytest.mark.parametrize(("at", "proof"), CONSISTENCY.items())
+def test_published_consistency_proofs(at: tuple[int, int], proof: list[str]) -> None:
+    old, size = at
+    hashes = [bytes.fromhex(node) for node in proof]
+
+    assert consistency_proof(old, size, published) == hashes
+    roots = [bytes.fromhex(ROOTS[n]) for n in (old, size)]
+    assert is_consistent(old, roots[0], size, roots[1], hashes)
 
 
 @pytest.mark.parametrize("size", range(1, len(BIG) + 1))
