@@ -1,0 +1,117 @@
+"""What transfer leaves say, in a form that millions of them fit into: a fixed 61 bytes each.
+
+A claim is what one leaf says of one record of one partition. What many leaves say alike (plan,
+keys, release, month ...) are its terms, kept once and named by number.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from struct import Struct
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from residency.ledger.leaves import TransferLeaf, month_of
+from residency.ledger.outcomes import OutcomeLeaf
+
+PACKED: Final = Struct("<qqiii?32s")
+ROW: Final = np.dtype(
+    [
+        ("offset", "<i8"), ("leaf", "<i8"), ("output", "<i4"), ("resend", "<i4"),
+        ("terms", "<i4"), ("refused", "?"), ("commitment", "V32"),
+    ]
+)  # fmt: skip
+_NO_TERMS, _NOTHING = -1, bytes(32)
+
+
+class Claim(NamedTuple):
+    """What a leaf says of a record.
+
+    Attributes:
+        offset: Of the raw record.
+        leaf: Its index in the ledger.
+        output: Which of the plan's outputs.
+        resend: See `RecordId`.
+        terms: Number of its terms; -1 where the gate refused the record.
+        refused: It is the gate's refusal, not a transfer.
+        commitment: 32 bytes.
+
+    """
+
+    offset: int
+    leaf: int
+    output: int
+    resend: int
+    terms: int
+    refused: bool
+    commitment: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What many transfer leaves have in common; see `TransferLeaf` for each.
+
+    Attributes:
+        month: ``YYYY-MM`` of the leaf's time.
+
+    """
+
+    plan: str
+    object: str
+    schema: int
+    keys: int
+    release: str
+    basis: tuple[str, ...]
+    deletes: bool
+    month: str
+
+
+@dataclass(slots=True)
+class TermsBook:
+    """Terms by number, in the order they were met."""
+
+    known: dict[Terms, int] = field(default_factory=dict)
+
+    def number(self, leaf: TransferLeaf) -> int:
+        """Return the number of a leaf's terms."""
+        terms = Terms(
+            leaf.plan,
+            leaf.object,
+            leaf.schema,
+            leaf.keys,
+            leaf.release,
+            leaf.basis,
+            leaf.deletes,
+            month_of(leaf.time),
+        )
+        return self.known.setdefault(terms, len(self.known))
+
+
+def pack(index: int, leaf: TransferLeaf | OutcomeLeaf, book: TermsBook) -> bytes:
+    """Return the claim that *leaf* makes: a transfer, or the gate's refusal."""
+    record, is_refused = leaf.record, isinstance(leaf, OutcomeLeaf)
+    terms = _NO_TERMS if isinstance(leaf, OutcomeLeaf) else book.number(leaf)
+    bound = _NOTHING if isinstance(leaf, OutcomeLeaf) else bytes.fromhex(leaf.commitment)
+    return PACKED.pack(
+        record.at.offset, index, record.output, record.resend, terms, is_refused, bound
+    )
+
+
+class Claims:
+    """The claims on one partition, by offset; those of one record by output, resend, leaf."""
+
+    def __init__(self, packed: bytes) -> None:
+        """Take them in any order."""
+        rows = np.frombuffer(packed, ROW)
+        order = np.lexsort([rows[name] for name in ("leaf", "resend", "output", "offset")])
+        self._rows = rows[order]
+        self._offsets = np.ascontiguousarray(self._rows["offset"])
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._rows)
+
+    def between(self, start: int, stop: int) -> Iterator[Claim]:
+        """Yield those on the offsets *start* to *stop*, the latter not included."""
+        low, high = np.searchsorted(self._offsets, [start, stop])
+        return map(Claim._make, PACKED.iter_unpack(self._rows[low:high].tobytes()))
