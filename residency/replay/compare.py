@@ -181,7 +181,8 @@ class Comparer:
         """Account for what a record gives, or not, beside what is logged."""
         counts = self.found.counts
         if isinstance(made, QuarantineError):
-            counts[Verdict.QUARANTINED] += not logged
+            if not logged:
+                counts[Verdict.QUARANTINED] += 1
             return
         if not made.rows and not logged:
             counts[Verdict.NOTHING] += 1

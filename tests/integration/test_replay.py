@@ -46,7 +46,7 @@ Entries = list[bytes]
 
 @pytest.fixture(scope="module")
 def home(new_home: Callable[[], Path]) -> Iterator[Path]:
-    """A region whose line carried some hundred events, traps included; then only its broker."""
+    """Yield a region whose line carried some hundred events; only its broker runs now."""
     place = new_home()
     stack = Stack(place, (REGION,))
     stack.up(launch(place))
@@ -298,7 +298,9 @@ def test_the_principal_reads_and_can_neither_write_nor_commit(home: Path) -> Non
 
     for topic in topics.all_topics(REGION):
         producer = Producer({**config, "message.timeout.ms": 10_000})
-        producer.produce(topic, b"v", on_delivery=lambda error, _: answers.append(error.name()))
+        producer.produce(
+            topic, b"v", on_delivery=lambda error, _: answers.append(str(error and error.name()))
+        )
         producer.flush(WAIT_S)
     consumer = Consumer({**config, "group.id": topics.group("border")})
     with pytest.raises(KafkaException) as refused:
@@ -322,7 +324,7 @@ def test_a_home_without_a_ledger_or_keys_says_what_to_do(home: Path, tmp_path: P
 
     assert (without_keys.returncode, nowhere.returncode) == (ENVIRONMENT, ENVIRONMENT)
     assert b"tokens.json" in without_keys.stderr
-    assert not b"Traceback" in without_keys.stderr + nowhere.stderr
+    assert b"Traceback" not in without_keys.stderr + nowhere.stderr
 
 
 def test_a_copy_of_the_data_in_another_folder_gives_the_same_report(
