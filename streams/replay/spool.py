@@ -79,7 +79,8 @@ class Spool:
                     continue
                 if record.topic_id != topic_id or partition >= partitions:
                     if with_strays:
-                        _stray(strays, index, leaf, is_old=topic in known)
+                        is_old = topic in known and record.topic_id != topic_id
+                        _stray(strays, index, leaf, is_old=is_old)
                     continue
                 if where not in files:
                     files[where] = stack.enter_context(self._file(where).open("wb"))
