@@ -5,9 +5,9 @@ keys, release, month ...) are its terms, kept once and named by number.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -66,15 +66,24 @@ class Terms:
     month: str
 
 
-@dataclass(slots=True)
 class TermsBook:
     """Terms by number, in the order they were met."""
 
-    known: dict[Terms, int] = field(default_factory=dict)
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._known: dict[tuple[Any, ...], int] = {}
+
+    @property
+    def terms(self) -> tuple[Terms, ...]:
+        """Return all terms so far, each in its number's place."""
+        return tuple(Terms(*one) for one in self._known)
 
     def number(self, leaf: TransferLeaf) -> int:
         """Return the number of a leaf's terms."""
-        terms = Terms(
+        # A plain tuple: this runs for every leaf, and `Terms` would take twice as long.
+        terms = (
             leaf.plan,
             leaf.object,
             leaf.schema,
@@ -84,17 +93,16 @@ class TermsBook:
             leaf.deletes,
             month_of(leaf.time),
         )
-        return self.known.setdefault(terms, len(self.known))
+        return self._known.setdefault(terms, len(self._known))
 
 
 def pack(index: int, leaf: TransferLeaf | OutcomeLeaf, book: TermsBook) -> bytes:
     """Return the claim that *leaf* makes: a transfer, or the gate's refusal."""
-    record, is_refused = leaf.record, isinstance(leaf, OutcomeLeaf)
-    terms = _NO_TERMS if isinstance(leaf, OutcomeLeaf) else book.number(leaf)
-    bound = _NOTHING if isinstance(leaf, OutcomeLeaf) else bytes.fromhex(leaf.commitment)
-    return PACKED.pack(
-        record.at.offset, index, record.output, record.resend, terms, is_refused, bound
-    )
+    record = leaf.record
+    name = (record.at.offset, index, record.output, record.resend)
+    if isinstance(leaf, OutcomeLeaf):
+        return PACKED.pack(*name, _NO_TERMS, True, _NOTHING)  # noqa: FBT003, a field of a row
+    return PACKED.pack(*name, book.number(leaf), False, bytes.fromhex(leaf.commitment))  # noqa: FBT003, as above
 
 
 class Claims:

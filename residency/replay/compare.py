@@ -7,6 +7,7 @@ basis, whether it deletes) is the plan's to say, and is compared too.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from residency.keys import TokenKeys
 from residency.ledger.leaves import commit, month_key
@@ -19,7 +20,9 @@ from schemas.errors import QuarantineError
 from schemas.events import RawBatch
 from schemas.registry import load_registry
 
-Made = Crossed | QuarantineError
+Made: TypeAlias = Crossed | QuarantineError
+MadeBy: TypeAlias = Mapping[int, Sequence[Made] | Mapping[int, Made]]
+"""By key version, then by the record's number in its batch; the current version has them all."""
 
 
 class Books:
@@ -93,6 +96,7 @@ class Comparer:
         self._month_keys = {month: month_key(root, month) for month in months}
         self._release = release
         self._elsewhere = elsewhere
+        self._agreed: dict[tuple[int, int, int], bool] = {}
         self._at = f"{place.topic}[{place.partition}]@"
 
     def batch(self, raw: RawBatch, claims: Iterable[Claim]) -> None:
@@ -113,7 +117,7 @@ class Comparer:
                 self._transfer(claim, made, n, is_second=(claim.output, claim.resend) in seen)
                 seen.add((claim.output, claim.resend))
                 logged.add(claim.output)
-            self._rest(offset, made[current, n], logged, refused)
+            self._rest(offset, made[current][n], logged, refused)
         self.found.raw += len(raw)
         for left in by_offset.values():
             self.without_raw(left, Verdict.RAW_MISSING)
@@ -124,33 +128,28 @@ class Comparer:
             if not claim.refused:
                 self._note(claim, verdict)
 
-    def _made(
-        self, raw: RawBatch, by_offset: Mapping[int, Sequence[Claim]]
-    ) -> Mapping[tuple[int, int], Made]:
-        """Return what each record gives, by key version and number in the batch.
-
-        Always under the current version; under an older one where a leaf names it.
-        """
-        wanted: dict[int, list[int]] = {self._books.current: list(range(len(raw)))}
+    def _made(self, raw: RawBatch, by_offset: Mapping[int, Sequence[Claim]]) -> MadeBy:
+        """Return what each record gives under the current key version, and under those named."""
+        current, versions = self._books.current, self._books.versions
+        older: dict[int, list[int]] = {}
         for n, offset in enumerate(raw.offsets):
-            for version in {
-                self._terms[claim.terms].keys
-                for claim in by_offset.get(offset, ())
-                if not claim.refused
-            }:
-                if version != self._books.current and version in self._books.versions:
-                    wanted.setdefault(version, []).append(n)
-        made: dict[tuple[int, int], Made] = {}
-        for version, numbers in wanted.items():
-            verdicts = self._books.of(version).minimise_batch(
-                _part(raw, numbers), lambda _topic: self._place.generation
-            )
-            made.update(((version, n), one) for n, one in zip(numbers, verdicts, strict=True))
+            for claim in by_offset.get(offset, ()):
+                version = current if claim.refused else self._terms[claim.terms].keys
+                if version != current and version in versions:
+                    older.setdefault(version, []).append(n)
+        made: dict[int, Sequence[Made] | Mapping[int, Made]] = {
+            current: self._books.of(current).minimise_batch(raw, self._generation)
+        }
+        for version, numbers in older.items():
+            some = self._books.of(version).minimise_batch(_part(raw, numbers), self._generation)
+            made[version] = dict(zip(numbers, some, strict=True))
         return made
 
-    def _transfer(
-        self, claim: Claim, made: Mapping[tuple[int, int], Made], n: int, *, is_second: bool
-    ) -> None:
+    def _generation(self, topic: str) -> int:
+        del topic  # a batch is of one
+        return self._place.generation
+
+    def _transfer(self, claim: Claim, made: MadeBy, n: int, *, is_second: bool) -> None:
         terms = self._terms[claim.terms]
         if is_second:
             self._note(claim, Verdict.TWICE)
@@ -158,7 +157,7 @@ class Comparer:
             self._note(claim, Verdict.KEYS_GONE)
         elif terms.plan not in self._books.plans:
             self._note(claim, Verdict.PLAN_GONE)
-        elif not self._is_same(claim, terms, made[terms.keys, n]):
+        elif not self._is_same(claim, terms, made[terms.keys][n]):
             is_ours = terms.release == self._release
             self._note(claim, Verdict.DIFFERS if is_ours else Verdict.OTHER_CODE)
         elif not is_second:
@@ -168,14 +167,22 @@ class Comparer:
         """Return whether the record gives what the leaf says, commitment and all."""
         if isinstance(made, QuarantineError) or claim.output >= len(made.rows):
             return False
-        output = made.plan.outputs[claim.output]
-        said = (terms.plan, terms.object, terms.schema, terms.deletes, terms.basis)
-        ours = (made.plan.digest, output.object, output.schema_id, output.deletes, output.basis)
-        if said != ours:
+        if not self._agrees(claim, terms, made.plan):
             return False
         name = f"{self._place.topic_id}/{self._name(claim.offset, claim.output, claim.resend)}"
         _, value = made.rows[claim.output]
         return commit(self._month_keys[terms.month], name.encode(), value) == claim.commitment
+
+    def _agrees(self, claim: Claim, terms: Terms, plan: Plan) -> bool:
+        """Return whether all that a leaf says beside its commitment is what *plan* says."""
+        key = (claim.terms, plan.schema_id, claim.output)
+        found = self._agreed.get(key)
+        if found is None:
+            output = plan.outputs[claim.output]
+            said = (terms.plan, terms.object, terms.schema, terms.deletes, terms.basis)
+            ours = (plan.digest, output.object, output.schema_id, output.deletes, output.basis)
+            found = self._agreed[key] = said == ours
+        return found
 
     def _rest(self, offset: int, made: Made, logged: set[int], refused: set[int]) -> None:
         """Account for what a record gives, or not, beside what is logged."""
@@ -216,8 +223,6 @@ class Comparer:
 
 def _part(raw: RawBatch, numbers: Sequence[int]) -> RawBatch:
     """Return the records of these numbers."""
-    if len(numbers) == len(raw):
-        return raw
     return RawBatch(
         [raw.topics[n] for n in numbers],
         [raw.partitions[n] for n in numbers],

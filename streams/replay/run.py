@@ -18,7 +18,7 @@ from typing import Any
 
 from connectors.kafka.topology import check_topic_ids, load_topics
 from residency import topics
-from residency.keys import ledger_keys
+from residency.keys import TOKENS_FILE, ledger_keys
 from residency.ledger.note import Checkpoint, Signer
 from residency.ledger.reader import Reader
 from residency.release import release_digest
@@ -26,8 +26,8 @@ from residency.replay.report import Part, report
 from schemas.errors import HaltError, HomeportError, RetriableError, SetupError
 from streams.replay import topics as kafka
 from streams.replay.spool import Spool
-from streams.replay.state import Job, State, Task, terms_of
-from streams.replay.worker import Worker, load_books, must_exist
+from streams.replay.state import Job, State, Task
+from streams.replay.worker import Worker, must_exist
 from streams.settings import Settings, load_settings
 
 LOOK_S = 0.5
@@ -66,7 +66,7 @@ def prepare(settings: Settings, asked: Asked, state: State, say: Say) -> Job:
     ledger = Reader(settings.folder / "ledger")
     ledger.require()
     keys = ledger_keys(must_exist(settings.folder / "keys" / "ledger.json"), settings.region)
-    load_books(settings)
+    must_exist(settings.folder / "keys" / TOKENS_FILE)
     state.clear()
     check_topic_ids(settings.kafka.librdkafka(log_level=0), raw)
     times = [
@@ -93,7 +93,7 @@ def prepare(settings: Settings, asked: Asked, state: State, say: Say) -> Job:
         release_digest(),
         spooled.head,
         asked.until is None,
-        terms_of(spooled.terms),
+        spooled.terms.terms,
         tuple(Task(span, kafka.elsewhere(span.place, waits, kept)) for span in spans),
         spooled.strays,
     )

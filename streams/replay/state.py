@@ -16,7 +16,7 @@ from typing import Any, Self
 import orjson
 
 from residency.ledger.note import Checkpoint, decode_base64, encode_base64
-from residency.replay.claims import Terms, TermsBook
+from residency.replay.claims import Terms
 from residency.replay.compare import Elsewhere, Place
 from residency.replay.found import Found
 from schemas.errors import SetupError
@@ -154,8 +154,3 @@ class State:
 
 def _done(place: Place) -> str:
     return f"{place.topic}-{place.partition}.done.json"
-
-
-def terms_of(book: TermsBook) -> tuple[Terms, ...]:
-    """Return the terms in the order of their numbers."""
-    return tuple(book.known)

@@ -90,7 +90,7 @@ def compared(
     book = TermsBook()
     claims = Claims(b"".join(pack(n, one, book) for n, one in enumerate(leaves)))
     found = Found()
-    terms = tuple(book.known)
+    terms = book.terms
     comparer = Comparer(PLACE, BOOKS, terms, ROOT, RELEASE, elsewhere or Elsewhere(), found)
     comparer.batch(raws, claims.between(0, stop))
     return found
@@ -240,7 +240,7 @@ class TestClaims:
         ]  # fmt: skip
         assert [c.refused for c in claims.between(8, 10)] == [True, False]
         assert len(claims) == len(leaves)
-        assert len(book.known) == 1
+        assert len(book.terms) == 1
         assert ROW.itemsize == len(pack(0, leaves[0], book))
 
     def test_none_are_none(self) -> None:
@@ -276,7 +276,7 @@ class TestReport:
         terms.number(leaf(7))
         head = Checkpoint("ledger.eu.test/transfers", 1, bytes(32))
         parts = [Part(PLACE, 7, 9, found)]
-        return report("eu", time, RELEASE, head, parts, Found(), tuple(terms.known))
+        return report("eu", time, RELEASE, head, parts, Found(), terms.terms)
 
     def test_it_opens_with_its_key_and_no_other(self) -> None:
         signer = Signer(key_name("ledger.eu.test/transfers"), b"s" * 32)
