@@ -4,15 +4,18 @@ A claim is what one leaf says of one record of one partition. What many leaves s
 keys, release, month ...) are its terms, kept once and named by number.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from struct import Struct
+from struct import error as StructError  # noqa: N812, it is a class
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import orjson
 
-from residency.ledger.leaves import TransferLeaf, month_of
+from residency.ledger.leaves import TransferLeaf, month_of, parse_leaf
 from residency.ledger.outcomes import OutcomeLeaf
+from schemas.events import RecordId
 
 PACKED: Final = Struct("<qqiii?32s")
 ROW: Final = np.dtype(
@@ -21,6 +24,7 @@ ROW: Final = np.dtype(
         ("terms", "<i4"), ("refused", "?"), ("commitment", "V32"),
     ]
 )  # fmt: skip
+REFUSED: Final = "gate-refused"  # the one outcome that stands for a transfer
 _NO_TERMS, _NOTHING = -1, bytes(32)
 
 
@@ -82,7 +86,6 @@ class TermsBook:
 
     def number(self, leaf: TransferLeaf) -> int:
         """Return the number of a leaf's terms."""
-        # A plain tuple: this runs for every leaf, and `Terms` would take twice as long.
         terms = (
             leaf.plan,
             leaf.object,
@@ -95,6 +98,26 @@ class TermsBook:
         )
         return self._known.setdefault(terms, len(self._known))
 
+    def find(self, row: Mapping[str, Any]) -> int | None:
+        """Return the number of the terms that an entry's JSON object states, if they are known.
+
+        Raises:
+            KeyError: It lacks some.
+            TypeError: Some are of no form that terms have.
+
+        """
+        terms = (
+            row["plan"],
+            row["object"],
+            row["schema"],
+            row["keys"],
+            row["release"],
+            tuple(row["basis"]),
+            row["deletes"],
+            month_of(row["time"]),
+        )
+        return self._known.get(terms)
+
 
 def pack(index: int, leaf: TransferLeaf | OutcomeLeaf, book: TermsBook) -> bytes:
     """Return the claim that *leaf* makes: a transfer, or the gate's refusal."""
@@ -103,6 +126,33 @@ def pack(index: int, leaf: TransferLeaf | OutcomeLeaf, book: TermsBook) -> bytes
     if isinstance(leaf, OutcomeLeaf):
         return PACKED.pack(*name, _NO_TERMS, True, _NOTHING)  # noqa: FBT003, a field of a row
     return PACKED.pack(*name, book.number(leaf), False, bytes.fromhex(leaf.commitment))  # noqa: FBT003, as above
+
+
+def claim_of(index: int, entry: bytes, book: TermsBook) -> tuple[RecordId, bytes] | None:
+    """Return the record that an entry makes a claim on, and the claim packed; None if it is none.
+
+    Terms that are known were read strictly once. The strict form of every leaf is `verify`'s to
+    check; here it would be most of the work.
+
+    Raises:
+        FormatError: The entry is no leaf.
+
+    """
+    try:
+        row = orjson.loads(entry)
+        is_transfer = row["kind"] == "transfer"
+        if not is_transfer and row.get("result") != REFUSED:
+            return None
+        terms = book.find(row) if is_transfer else None
+        if terms is not None:
+            record = RecordId.parse(row["record"], row["topic_id"])
+            bound = bytes.fromhex(row["commitment"])
+            name = (record.at.offset, index, record.output, record.resend)
+            return record, PACKED.pack(*name, terms, False, bound)  # noqa: FBT003, a field of a row
+    except (AttributeError, KeyError, TypeError, ValueError, StructError):
+        pass  # the strict reader says what is wrong with it
+    leaf = parse_leaf(entry)
+    return leaf.record, pack(index, leaf, book)
 
 
 class Claims:

@@ -6,17 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import orjson
-
 from residency.ledger.errors import FormatError, LedgerError
-from residency.ledger.leaves import TransferLeaf, parse_leaf
 from residency.ledger.note import Checkpoint, Verifier
-from residency.ledger.outcomes import OutcomeLeaf
 from residency.ledger.reader import Reader, open_head
 from residency.ledger.tiles import TILE_WIDTH
 from residency.ledger.tree import Frontier, leaf_hash
-from residency.replay.claims import TermsBook, pack
+from residency.replay.claims import PACKED, Claim, TermsBook, claim_of
 from residency.replay.found import Finding, Found, Verdict
+from schemas.events import RecordId
 
 Where = tuple[str, int]  # topic, partition
 
@@ -71,20 +68,19 @@ class Spool:
         terms, strays = TermsBook(), Found()
         with ExitStack() as stack:
             files: dict[Where, BinaryIO] = {}
-            for index, leaf in _claims(reader, head):
-                record = leaf.record
+            for index, record, packed in _claims(reader, head, terms):
                 topic, partition = where = record.at.topic, record.at.partition
                 topic_id, partitions = known.get(topic, ("", 0))
                 if topic in known and topic not in asked:
                     continue
                 if record.topic_id != topic_id or partition >= partitions:
-                    if with_strays:
+                    if with_strays and not Claim(*PACKED.unpack(packed)).refused:
                         is_old = topic in known and record.topic_id != topic_id
-                        _stray(strays, index, leaf, is_old=is_old)
+                        _stray(strays, index, record, is_old=is_old)
                     continue
                 if where not in files:
                     files[where] = stack.enter_context(self._file(where).open("wb"))
-                files[where].write(pack(index, leaf, terms))
+                files[where].write(packed)
         return Spooled(head, terms, strays)
 
     def read(self, topic: str, partition: int) -> bytes:
@@ -97,42 +93,32 @@ class Spool:
         return self._folder / f"{topic}-{partition}.claims"
 
 
-def _claims(reader: Reader, head: Checkpoint) -> Iterator[tuple[int, TransferLeaf | OutcomeLeaf]]:
-    """Yield the leaves that claim something; raise at the end if the tree is not the signed one."""
+def _claims(
+    reader: Reader, head: Checkpoint, book: TermsBook
+) -> Iterator[tuple[int, RecordId, bytes]]:
+    """Yield index, record and packed claim of each leaf that makes one.
+
+    Raises at the end if the tree is not the signed one.
+    """
     frontier = Frontier()
     for first in range(0, head.size, TILE_WIDTH):
         entries = list(reader.entries(first, min(first + TILE_WIDTH, head.size), head.size))
         frontier, _ = frontier.extend(map(leaf_hash, entries))
-        yield from _claiming(first, entries)
+        for index, entry in enumerate(entries, first):
+            try:
+                claim = claim_of(index, entry, book)
+            except FormatError as error:
+                msg = f"leaf {index}: {error}"
+                raise LedgerError(msg) from None
+            if claim is not None:
+                yield index, *claim
     if frontier.root() != head.root:
         msg = f"{reader.folder}: the entries are not what its checkpoint signs; "
         raise LedgerError(msg + "run `homeport ledger verify`, which names the first bad leaf")
 
 
-def _claiming(first: int, entries: list[bytes]) -> Iterator[tuple[int, TransferLeaf | OutcomeLeaf]]:
-    """Yield the transfers and the gate's refusals among *entries*.
-
-    All leaves would be twice the work, and those others say nothing of what left. The strict
-    check of every leaf is `verify`'s.
-    """
-    for index, entry in enumerate(entries, first):
-        try:
-            row = orjson.loads(entry)
-            kind, result = row["kind"], row.get("result")
-        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
-            kind, result = "transfer", None  # `parse_leaf` says what it is not
-        if kind == "transfer" or result == "gate-refused":
-            try:
-                yield index, parse_leaf(entry)
-            except FormatError as error:
-                msg = f"leaf {index}: {error}"
-                raise LedgerError(msg) from None
-
-
-def _stray(strays: Found, index: int, leaf: TransferLeaf | OutcomeLeaf, *, is_old: bool) -> None:
-    """Note a transfer whose raw record is on no topic or partition of now."""
-    if isinstance(leaf, TransferLeaf):
-        record = leaf.record
-        verdict = Verdict.RAW_GONE if is_old else Verdict.RAW_MISSING
-        at = record.at
-        strays.note(Finding(at.topic, at.partition, at.offset, str(record), index, verdict))
+def _stray(strays: Found, index: int, record: RecordId, *, is_old: bool) -> None:
+    """Note a claim whose raw record is on no topic or partition of now."""
+    verdict = Verdict.RAW_GONE if is_old else Verdict.RAW_MISSING
+    at = record.at
+    strays.note(Finding(at.topic, at.partition, at.offset, str(record), index, verdict))

@@ -18,7 +18,7 @@ from residency.plan.approved import approved_digests
 from residency.plan.book import compile_all
 from residency.plan.processors import NO_PROCESSORS
 from residency.plan.stored import load_stored
-from residency.replay.claims import ROW, Claims, TermsBook, pack
+from residency.replay.claims import ROW, Claims, TermsBook, claim_of, pack
 from residency.replay.compare import Books, Comparer, Elsewhere, Place
 from residency.replay.found import FINE, MAX_FINDINGS, NEXT_STEP, Finding, Found, Verdict, total
 from residency.replay.report import Part, key_name, open_report, report, sign
@@ -331,8 +331,43 @@ class TestReport:
         assert Found.from_json(found.to_json()) == found
 
 
-def test_a_leaf_comes_back_from_its_bytes_before_it_is_packed() -> None:
-    """What the spool packs is what the strict reader of leaves reads."""
-    book = TermsBook()
+class TestEntries:
+    """What an entry of the ledger claims."""
 
-    assert pack(0, parse_leaf(leaf(7).to_bytes()), book) == pack(0, leaf(7), book)
+    def test_known_terms_are_packed_as_the_strict_reader_would(self) -> None:
+        book, fresh = TermsBook(), TermsBook()
+        entries = [leaf(7).to_bytes(), leaf(8, resend=2).to_bytes(), refusal(9).to_bytes()]
+
+        found = [claim_of(n, entry, book) for n, entry in enumerate(entries)]
+
+        strict = [parse_leaf(entry) for entry in entries]
+        assert found == [(one.record, pack(n, one, fresh)) for n, one in enumerate(strict)]
+        assert book.terms == fresh.terms
+        assert len(book.terms) == 1
+
+    def test_other_outcomes_and_kinds_claim_nothing(self) -> None:
+        accepted = replace(refusal(7), result="accepted", code=None, transfer=0)
+
+        assert claim_of(0, accepted.to_bytes(), TermsBook()) is None
+        assert claim_of(0, b'{"kind":"later"}', TermsBook()) is None
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            (b'"commitment":"', b'"commitment":"z'),
+            (b'"record":"', b'"record":"#'),
+            (b'"topic_id"', b'"topic"'),
+            (b'"basis":[', b'"basis":[[],'),
+            (b"{", b""),
+        ],
+    )
+    def test_an_entry_that_is_no_leaf_is_refused_also_with_known_terms(
+        self, change: tuple[bytes, bytes]
+    ) -> None:
+        book = TermsBook()
+        claim_of(0, leaf(7).to_bytes(), book)
+        entry = leaf(8).to_bytes()
+        assert change[0] in entry
+
+        with pytest.raises(FormatError):
+            claim_of(1, entry.replace(*change, 1), book)
