@@ -225,6 +225,13 @@ class TestNoLeaf:
 
         assert told(found) == [(Verdict.NOT_LOGGED, NAME, -1)]
 
+    def test_what_was_quarantined_and_sent_later_is_counted_once(self) -> None:
+        retried = Elsewhere(quarantined=frozenset({7}))
+
+        found = compared([leaf(7, resend=1)], batch((7, raw(7))), retried)
+
+        assert found.counts == {Verdict.SAME: 1}
+
 
 class TestClaims:
     """Leaves, packed."""
