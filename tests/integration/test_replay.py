@@ -258,10 +258,11 @@ class TestWhatWasDone:
         folder = home / REGION / "ledger"
         copy = folder.with_name("ledger.kept")
         shutil.copytree(folder, copy)
-        bundle = next((folder / "tile" / "entries").rglob("*.p/*"), None)
-        bundle = bundle or next(p for p in (folder / "tile" / "entries").rglob("*") if p.is_file())
-        data = bundle.read_bytes()
-        bundle.write_bytes(data.replace(b'"deletes":false', b'"deletes":true ', 1))
+        bundle = folder / "tile" / "entries" / "000"
+        data = bytearray(bundle.read_bytes())
+        at = data.index(b'"commitment":"') + len(b'"commitment":"')
+        data[at] = ord("0") if data[at] != ord("0") else ord("1")
+        bundle.write_bytes(data)
         try:
             done = replay(home)
         finally:
@@ -269,7 +270,7 @@ class TestWhatWasDone:
             copy.rename(folder)
 
         assert done.returncode == WRONG
-        assert b"ledger verify" in done.stderr or b"leaf" in done.stderr
+        assert b"ledger verify" in done.stderr
 
 
 def test_ctrl_c_leaves_it_resumable_and_the_report_is_the_same(home: Path, tmp_path: Path) -> None:
