@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 DOMAINS = ("orders", "customers", "messages")
 PARTITIONS = 4  # per topic, embedded; production sets its own
-SERVICES = ("gateway", "border", "egress", "enrich", "vault")  # one Kafka principal each
+SERVICES = ("gateway", "border", "egress", "enrich", "vault", "replay")  # one Kafka principal each
 
 
 def raw(region: str, domain: str) -> str:
@@ -55,6 +55,7 @@ class Rights:
     write: tuple[str, ...] = ()
     group: str | None = None
     transactional: str | None = None
+    watch: tuple[str, ...] = ()  # groups whose offsets it may see, not change
 
 
 def rights(region: str, service: str) -> Rights:
@@ -82,5 +83,9 @@ def rights(region: str, service: str) -> Rights:
             transactional=transactional_prefix("enrich"),
         ),
         "vault": Rights(read=raw_topics(region), group=group("vault")),
+        "replay": Rights(
+            read=(*raw_topics(region), minimal(region), quarantine(region)),
+            watch=(group("border"), group("egress")),
+        ),
     }
     return table[service]

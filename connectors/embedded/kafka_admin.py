@@ -152,6 +152,7 @@ def acls(region: str, service: str) -> list[AclBinding]:
     ]
     if rights.group is not None:
         rows.append((ResourceType.GROUP, rights.group, False, AclOperation.READ))
+    rows += [(ResourceType.GROUP, name, False, AclOperation.DESCRIBE) for name in rights.watch]
     if rights.transactional is not None:
         prefix = rights.transactional
         rows.append((ResourceType.TRANSACTIONAL_ID, prefix, True, AclOperation.WRITE))

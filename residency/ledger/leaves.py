@@ -77,9 +77,12 @@ def commitment(month_key: bytes, record_id: RecordId, value: bytes) -> str:
         value: The minimal record's bytes as sent through the gate.
 
     """
-    name = f"{record_id.topic_id}/{record_id}".encode()
-    nonce = hmac.digest(month_key, name, "sha256")
-    return sha256(nonce + value).hexdigest()
+    return commit(month_key, f"{record_id.topic_id}/{record_id}".encode(), value).hex()
+
+
+def commit(month_key: bytes, name: bytes, value: bytes) -> bytes:
+    """Return the 32 bytes of `commitment`, *name* being topic id, slash, record id."""
+    return sha256(hmac.digest(month_key, name, "sha256") + value).digest()
 
 
 @dataclass(frozen=True, slots=True)

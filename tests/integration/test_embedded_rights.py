@@ -120,6 +120,8 @@ def test_egress_cannot_read_a_raw_topic(stack: Stack) -> None:
         ("egress", topics.minimal("eu")),
         ("enrich", topics.raw("eu", "messages")),
         ("vault", topics.minimal("eu")),
+        ("replay", topics.raw("eu", "orders")),
+        ("replay", topics.minimal("eu")),
     ],
 )
 def test_no_service_writes_where_it_has_no_business(stack: Stack, service: str, topic: str) -> None:

@@ -142,7 +142,7 @@ class TestPromise6:
         readers = {s for s in SERVICES if set(topics.rights("eu", s).read) & set(RAW)}
         outbound = {s for s in SERVICES if document(home, "eu", s)["salesforce"]}
 
-        assert readers == {"border", "vault"}
+        assert readers == {"border", "replay", "vault"}
         assert outbound == {"egress"}
         assert not readers & outbound
 

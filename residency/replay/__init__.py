@@ -1,0 +1,1 @@
+"""The auditor's replay: does the ledger say what the raw records give? Pure."""

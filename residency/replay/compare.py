@@ -1,0 +1,232 @@
+"""Hold raw records against the leaves that name them: pure, one partition at a time.
+
+The raw record, the plan, the key version and the release that a leaf names give the same bytes
+(promise 8), so their commitment is the leaf's. What the leaf says beside it (object, schema,
+basis, whether it deletes) is the plan's to say, and is compared too.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from residency.keys import TokenKeys
+from residency.ledger.leaves import commit, month_key
+from residency.plan.book import Crossed, PlanBook
+from residency.plan.model import Plan
+from residency.plan.processors import Processors
+from residency.replay.claims import Claim, Terms
+from residency.replay.found import Finding, Found, Verdict
+from schemas.errors import QuarantineError
+from schemas.events import RawBatch
+from schemas.registry import load_registry
+
+Made: TypeAlias = Crossed | QuarantineError
+MadeBy: TypeAlias = Mapping[int, Sequence[Made] | Mapping[int, Made]]
+"""By key version, then by the record's number in its batch; the current version has them all."""
+
+
+class Books:
+    """The plans of a region, to be carried out with any version of its token keys."""
+
+    def __init__(
+        self, region: str, plans: Mapping[str, Plan], keys: TokenKeys, processors: Processors
+    ) -> None:
+        """Take the approved plans by digest, and all versions of the keys."""
+        self.plans = plans
+        self.current = keys.attribute_version
+        self.versions = {key.version: key for key in keys.versions}
+        self._region = region
+        self._keys = keys
+        self._processors = processors
+        self._made: dict[int, PlanBook] = {}
+
+    def of(self, version: int) -> PlanBook:
+        """Return the plan book with one version of the keys; it must be one of `versions`."""
+        if version not in self._made:
+            by_schema = {plan.schema_id: plan for plan in self.plans.values()}
+            keys = self._keys.at(self.versions[version])
+            book = PlanBook(self._region, by_schema, keys, load_registry(), self._processors)
+            self._made[version] = book
+        return self._made[version]
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Where else a record of a partition may be than in the ledger.
+
+    Attributes:
+        pending: Outputs by offset that wait on the minimal topic for egress.
+        quarantined: Offsets of raw records that the border quarantined.
+
+    """
+
+    pending: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    quarantined: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A partition of a raw topic, as it was made."""
+
+    topic: str
+    partition: int
+    topic_id: str
+    generation: int
+
+
+class Comparer:
+    """Compares one partition, batch by batch, and remembers what it found in `found`."""
+
+    def __init__(  # noqa: PLR0913, PLR0917, each is a different thing to hold records against
+        self,
+        place: Place,
+        books: Books,
+        terms: Sequence[Terms],
+        root: bytes,
+        release: str,
+        elsewhere: Elsewhere,
+        found: Found,
+    ) -> None:
+        """Take what to compare with; *root* is the region's commitment root key."""
+        self.found = found
+        self._place = place
+        self._books = books
+        self._terms = terms
+        months = {one.month for one in terms}
+        self._month_keys = {month: month_key(root, month) for month in months}
+        self._release = release
+        self._elsewhere = elsewhere
+        self._agreed: dict[tuple[int, int, int], bool] = {}
+        self._at = f"{place.topic}[{place.partition}]@"
+
+    def batch(self, raw: RawBatch, claims: Iterable[Claim]) -> None:
+        """Compare the next records with all claims on the offsets that they span."""
+        by_offset: dict[int, list[Claim]] = {}
+        for claim in claims:
+            by_offset.setdefault(claim.offset, []).append(claim)
+        made = self._made(raw, by_offset)
+        current = self._books.current
+        for n, offset in enumerate(raw.offsets):
+            claimed = by_offset.pop(offset, ())
+            logged, refused = set[int](), set[int]()
+            seen: set[tuple[int, int]] = set()
+            for claim in claimed:
+                if claim.refused:
+                    refused.add(claim.output)
+                    continue
+                self._transfer(claim, made, n, is_second=(claim.output, claim.resend) in seen)
+                seen.add((claim.output, claim.resend))
+                logged.add(claim.output)
+            self._rest(offset, made[current][n], logged, refused)
+        self.found.raw += len(raw)
+        for left in by_offset.values():
+            self.without_raw(left, Verdict.RAW_MISSING)
+
+    def without_raw(self, claims: Iterable[Claim], verdict: Verdict) -> None:
+        """Note the transfers among *claims*, of records that Kafka does not have."""
+        for claim in claims:
+            if not claim.refused:
+                self._note(claim, verdict)
+
+    def _made(self, raw: RawBatch, by_offset: Mapping[int, Sequence[Claim]]) -> MadeBy:
+        """Return what each record gives under the current key version, and under those named."""
+        current, versions = self._books.current, self._books.versions
+        older: dict[int, list[int]] = {}
+        for n, offset in enumerate(raw.offsets):
+            for claim in by_offset.get(offset, ()):
+                version = current if claim.refused else self._terms[claim.terms].keys
+                if version != current and version in versions:
+                    older.setdefault(version, []).append(n)
+        made: dict[int, Sequence[Made] | Mapping[int, Made]] = {
+            current: self._books.of(current).minimise_batch(raw, self._generation)
+        }
+        for version, numbers in older.items():
+            some = self._books.of(version).minimise_batch(_part(raw, numbers), self._generation)
+            made[version] = dict(zip(numbers, some, strict=True))
+        return made
+
+    def _generation(self, topic: str) -> int:
+        del topic  # a batch is of one
+        return self._place.generation
+
+    def _transfer(self, claim: Claim, made: MadeBy, n: int, *, is_second: bool) -> None:
+        terms = self._terms[claim.terms]
+        if is_second:
+            self._note(claim, Verdict.TWICE)
+        if terms.keys not in self._books.versions:
+            self._note(claim, Verdict.KEYS_GONE)
+        elif terms.plan not in self._books.plans:
+            self._note(claim, Verdict.PLAN_GONE)
+        elif not self._is_same(claim, terms, made[terms.keys][n]):
+            is_ours = terms.release == self._release
+            self._note(claim, Verdict.DIFFERS if is_ours else Verdict.OTHER_CODE)
+        elif not is_second:
+            self.found.counts[Verdict.SAME] += 1
+
+    def _is_same(self, claim: Claim, terms: Terms, made: Made) -> bool:
+        """Return whether the record gives what the leaf says, commitment and all."""
+        if isinstance(made, QuarantineError) or claim.output >= len(made.rows):
+            return False
+        if not self._agrees(claim, terms, made.plan):
+            return False
+        name = f"{self._place.topic_id}/{self._name(claim.offset, claim.output, claim.resend)}"
+        _, value = made.rows[claim.output]
+        return commit(self._month_keys[terms.month], name.encode(), value) == claim.commitment
+
+    def _agrees(self, claim: Claim, terms: Terms, plan: Plan) -> bool:
+        """Return whether all that a leaf says beside its commitment is what *plan* says."""
+        key = (claim.terms, plan.schema_id, claim.output)
+        found = self._agreed.get(key)
+        if found is None:
+            output = plan.outputs[claim.output]
+            said = (terms.plan, terms.object, terms.schema, terms.deletes, terms.basis)
+            ours = (plan.digest, output.object, output.schema_id, output.deletes, output.basis)
+            found = self._agreed[key] = said == ours
+        return found
+
+    def _rest(self, offset: int, made: Made, logged: set[int], refused: set[int]) -> None:
+        """Account for what a record gives, or not, beside what is logged."""
+        counts = self.found.counts
+        if isinstance(made, QuarantineError):
+            if not logged:
+                counts[Verdict.QUARANTINED] += 1
+            return
+        if not made.rows and not logged:
+            counts[Verdict.NOTHING] += 1
+            return
+        if not logged and offset in self._elsewhere.quarantined:
+            counts[Verdict.QUARANTINED] += 1
+            return
+        pending = self._elsewhere.pending.get(offset, frozenset())
+        for output in range(len(made.rows)):
+            if output in logged:
+                continue
+            if output in refused:
+                counts[Verdict.REFUSED] += 1
+            elif output in pending:
+                counts[Verdict.NOT_YET] += 1
+            else:
+                self._find(offset, output, 0, -1, Verdict.NOT_LOGGED)
+
+    def _note(self, claim: Claim, verdict: Verdict) -> None:
+        self._find(claim.offset, claim.output, claim.resend, claim.leaf, verdict)
+
+    def _find(self, offset: int, output: int, resend: int, leaf: int, verdict: Verdict) -> None:
+        place, name = self._place, self._name(offset, output, resend)
+        self.found.note(Finding(place.topic, place.partition, offset, name, leaf, verdict))
+
+    def _name(self, offset: int, output: int, resend: int) -> str:
+        """Return the record's name, as `RecordId` writes it."""
+        again = f"+{resend}" if resend else ""
+        return f"{self._at}{offset}#{output}{again}"
+
+
+def _part(raw: RawBatch, numbers: Sequence[int]) -> RawBatch:
+    """Return the records of these numbers."""
+    return RawBatch(
+        [raw.topics[n] for n in numbers],
+        [raw.partitions[n] for n in numbers],
+        [raw.offsets[n] for n in numbers],
+        [raw.values[n] for n in numbers],
+        [raw.keys[n] for n in numbers],
+    )

@@ -1,0 +1,129 @@
+"""A replay's report: canonical JSON under a signature of the region's replay key.
+
+A key of its own, not the ledger's: that one signs checkpoints and nothing else, so no text that
+it signed can be taken for a tree. The report is a signed note whose text is one line of JSON.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import rfc8785
+
+from residency.ledger.errors import FormatError
+from residency.ledger.note import Checkpoint, Signer, Verifier, encode_base64, open_note
+from residency.replay.claims import Terms
+from residency.replay.compare import Place
+from residency.replay.found import FINE, NEXT_STEP, Found, Verdict, total
+
+FORMAT = 1
+PURPOSE = "replay"  # of the key, see `residency.keys`
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What was found on one partition.
+
+    Attributes:
+        start: The first offset that was replayed.
+        stop: The first one that was not.
+
+    """
+
+    place: Place
+    start: int
+    stop: int
+    found: Found
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a report says of it."""
+        return {
+            "topic": self.place.topic,
+            "topic_id": self.place.topic_id,
+            "partition": self.place.partition,
+            "start": self.start,
+            "stop": self.stop,
+            "raw": self.found.raw,
+            "counts": _counts(self.found),
+        }
+
+
+def report(  # noqa: PLR0913, PLR0917, one argument per thing that a report names
+    region: str,
+    time: str,
+    release: str,
+    head: Checkpoint,
+    parts: Sequence[Part],
+    strays: Found,
+    terms: Sequence[Terms],
+) -> dict[str, Any]:
+    """Return the report; the same spans give the same one, but for its *time*.
+
+    Args:
+        region: Whose.
+        time: When, as of `residency.ledger.leaves.quantise`.
+        release: Digest of the code that replayed.
+        head: The ledger's, to which all leaves below its size were read.
+        parts: By topic and partition.
+        strays: What leaves say of topics and partitions that are none now.
+        terms: What all leaves in the span name.
+
+    """
+    whole = total([*(part.found for part in parts), strays])
+    found = {v: n for v, n in whole.counts.items() if v not in FINE and n}
+    return {
+        "kind": "homeport-replay",
+        "format": FORMAT,
+        "region": region,
+        "time": time,
+        "release": release,
+        "ledger": {
+            "origin": head.origin,
+            "size": head.size,
+            "root": encode_base64(head.root),
+        },
+        "is_fine": not found,
+        "raw": whole.raw,
+        "counts": _counts(whole),
+        "parts": [part.to_json() for part in parts],
+        "findings_total": sum(found.values()),
+        "findings": [finding.to_json() for finding in whole.findings],
+        "next_steps": {v.value: NEXT_STEP[v] for v in sorted(found)},
+        "plans": sorted({one.plan for one in terms}),
+        "keys": sorted({one.keys for one in terms}),
+        "releases": sorted({one.release for one in terms}),
+    }
+
+
+def _counts(found: Found) -> dict[str, int]:
+    return {verdict.value: found.counts[verdict] for verdict in Verdict if found.counts[verdict]}
+
+
+def key_name(origin: str) -> str:
+    """Return the name of a region's replay key: beside the ledger's *origin*."""
+    return f"{origin.rpartition('/')[0] or origin}/replay"
+
+
+def sign(document: Mapping[str, Any], signer: Signer) -> bytes:
+    """Return *document* as a signed note: its canonical JSON (RFC 8785) is the one line of text."""
+    return bytes(signer.sign(rfc8785.dumps(dict(document)).decode() + "\n"))
+
+
+def open_report(note: bytes, verifier: Verifier) -> dict[str, Any]:
+    """Return the report in *note*, signed by that key; the inverse of `sign`.
+
+    Raises:
+        FormatError: It is no signed note, or not a report.
+        SignatureError: That key did not sign it.
+
+    """
+    text = open_note(note, [verifier]).text
+    try:
+        document = json.loads(text)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict) or document.get("kind") != "homeport-replay":
+        msg = "the note is not a replay's report"
+        raise FormatError(msg)
+    return document

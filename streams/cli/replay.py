@@ -1,0 +1,173 @@
+"""``homeport replay``: hold the ledger against the raw records, as an auditor does."""
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from schemas.errors import SetupError
+from streams.cli import EXIT_INTERRUPTED, EXIT_WRONG
+from streams.cli.options import home_option, json_option, region_option
+from streams.cli.quarantined import parse_since
+
+if TYPE_CHECKING:
+    from streams.replay.run import Asked, How
+
+SHOWN = 20  # findings on the screen; the report has the rest
+
+
+@click.command()
+@region_option
+@home_option
+@json_option
+@click.option(
+    "--topic", "names", multiple=True, help="Only this raw topic; may be given several times."
+)
+@click.option(
+    "--from", "since", callback=parse_since, help="Published from then on: 30m, 2h, 7d or a time."
+)
+@click.option("--to", "until", callback=parse_since, help="Published before; as --from.")
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes."
+)
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), help="Raw records a second, at most."
+)
+@click.option("--resume", is_flag=True, help="Go on with the replay that was left.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the report goes; else <home>/<region>/replay/report.",
+)
+@click.pass_context
+def replay(  # noqa: PLR0913, one argument per option
+    ctx: click.Context,
+    *,
+    region: str,
+    home: Path,
+    as_json: bool,
+    names: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+    workers: int,
+    rate: float | None,
+    resume: bool,
+    out: Path | None,
+) -> None:
+    """Read the raw topics again and hold what comes out against the ledger.
+
+    \b
+    Examples:
+      homeport replay --region eu
+      homeport replay --region eu --from 1d --workers 2 --rate 5000 --out audit/
+      homeport replay --region eu --topic eu.commerce.orders.v1 --json
+
+    Each raw record is made into minimal records once more, under the plan and the key version
+    that its leaf names, and their commitment compared with the leaf's. Runs beside production,
+    writes to no topic and to no org. Ctrl-C leaves it where it is; --resume goes on with the
+    same topics and times. The report is a signed note, JSON and a page: docs/replay.md.
+
+    Exit codes: 0 all is as logged, 1 findings, 3 no stack, ledger or keys here, 130 stopped.
+    """
+    from residency import topics  # noqa: PLC0415 - heavy, as those below
+    from streams.replay.run import Asked, How  # noqa: PLC0415
+
+    known = topics.raw_topics(region)
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        msg = f"no raw topic {unknown[0]!r} in {region}; have {', '.join(known)}"
+        raise click.UsageError(msg)
+    if resume and (names or since or until):
+        msg = "--resume goes on with the topics and times that were asked for first"
+        raise click.UsageError(msg)
+    asked = None if resume else Asked(tuple(sorted(set(names) or known)), since, until)
+    folder = out or home / region / "replay" / "report"
+    document = _replay(home, region, asked, How(workers, rate), folder)
+    if document is None:
+        click.echo("stopped; --resume goes on", err=True)
+        ctx.exit(EXIT_INTERRUPTED)
+    if as_json:
+        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    else:
+        _print(document, folder)
+    if not document["is_fine"]:
+        ctx.exit(EXIT_WRONG)
+
+
+def _replay(
+    home: Path, region: str, asked: "Asked | None", how: "How", out: Path
+) -> dict[str, Any] | None:
+    """Return the report, written to *out*, or None if somebody stopped the replay.
+
+    Without *asked*, go on with the one that was left.
+    """
+    from connectors.embedded.files import exclusive  # noqa: PLC0415
+    from residency.ledger.leaves import quantise  # noqa: PLC0415
+    from streams.replay import run  # noqa: PLC0415
+    from streams.replay.state import State  # noqa: PLC0415
+    from streams.settings import load_settings  # noqa: PLC0415
+
+    def say(text: str) -> None:
+        click.echo(text, err=True)
+
+    settings = load_settings(home, region, "replay")
+    folder = home / region / "replay"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    state = State(folder / "state")
+    with exclusive(folder / "lock", wait=False, busy=f"another replay of {region} runs here"):
+        job = run.prepare(settings, asked, state, say) if asked else run.resume(state)
+        if not run.work(settings, state, job, how, say):
+            return None
+        document = run.finish(state, job, region, quantise(datetime.now(UTC)))
+        _write(home, region, out, document)
+        state.clear()
+    return document
+
+
+def _write(home: Path, region: str, folder: Path, document: dict[str, Any]) -> None:
+    """Write the report in its three forms, and the key that signed it."""
+    from residency.keys import secret  # noqa: PLC0415
+    from residency.ledger.note import Signer  # noqa: PLC0415
+    from residency.replay.report import PURPOSE, key_name, sign  # noqa: PLC0415
+    from streams.replay.page import page  # noqa: PLC0415
+
+    seed = secret(home / region / "keys", PURPOSE)
+    signer = Signer(key_name(document["ledger"]["origin"]), seed)
+    note = sign(document, signer)
+    files = {
+        "replay.note": note,
+        "replay.json": note.partition(b"\n")[0] + b"\n",
+        "replay.html": page(document, str(signer.verifier)).encode(),
+        "vkey": f"{signer.verifier}\n".encode(),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            with suppress(FileNotFoundError):
+                (folder / name).unlink()
+            (folder / name).write_bytes(data)
+    except OSError as exc:
+        msg = f"{folder}: cannot be written ({type(exc).__name__}); choose another --out"
+        raise SetupError(msg) from exc
+
+
+def _print(document: dict[str, Any], folder: Path) -> None:
+    """Print the counts, the first findings and where the report lies."""
+    head = document["ledger"]
+    click.echo(
+        f"{document['raw']:,} raw records against {head['size']:,} leaves of {head['origin']}"
+    )
+    for verdict, n in document["counts"].items():
+        click.echo(f"  {verdict:<40} {n:>10,}")
+    for one in document["findings"][:SHOWN]:
+        leaf = "" if one["leaf"] is None else f" (leaf {one['leaf']})"
+        click.echo(f"{one['record']}: {one['verdict']}{leaf}")
+    hidden = document["findings_total"] - min(SHOWN, len(document["findings"]))
+    if hidden:
+        click.echo(f"and {hidden:,} more")
+    for verdict, step in document["next_steps"].items():
+        click.echo(f"{verdict}: {step}")
+    click.echo(f"report: {folder / 'replay.html'}, signed: {folder / 'replay.note'}")

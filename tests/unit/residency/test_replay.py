@@ -1,0 +1,380 @@
+"""The comparing core of a replay: each thing that can be wrong has its own name."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import replace
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+import pytest
+
+from residency.keys import AttributeKey, TokenKeys
+from residency.ledger.errors import FormatError
+from residency.ledger.leaves import TransferLeaf, commitment, month_key, parse_leaf
+from residency.ledger.note import Checkpoint, SignatureError, Signer
+from residency.ledger.outcomes import OutcomeLeaf
+from residency.plan.approved import approved_digests
+from residency.plan.book import compile_all
+from residency.plan.processors import NO_PROCESSORS
+from residency.plan.stored import load_stored
+from residency.replay.claims import ROW, Claims, TermsBook, claim_of, pack
+from residency.replay.compare import Books, Comparer, Elsewhere, Place
+from residency.replay.found import FINE, MAX_FINDINGS, NEXT_STEP, Finding, Found, Verdict, total
+from residency.replay.report import Part, key_name, open_report, report, sign
+from schemas.codec import encode
+from schemas.errors import SetupError
+from schemas.events import Coordinates, RawBatch, RawEvent, RecordId
+from schemas.plainjson import from_plain
+from schemas.registry import load_registry
+from streams.demo.generate import Shop
+
+ROOT, RELEASE, OTHER = b"r" * 32, "a" * 64, "b" * 64
+PLACE = Place("eu.commerce.orders.v1", 0, "dG9waWM", 1)
+OLD = AttributeKey(1, b"o" * 32)
+KEYS = TokenKeys("eu", b"i" * 32, b"a" * 32, attribute_version=2, older=(OLD,))
+BOOKS = Books("eu", load_stored("eu"), KEYS, NO_PROCESSORS)
+SCHEMA = load_registry().latest("commerce.orders.OrderPlaced")
+ORDER = next(
+    event
+    for event in Shop(Random(7), ["eu"]).publications(100)
+    if event.type == SCHEMA.subject and not event.trap and event.schema_version is None
+)
+TIME = "2026-11-23T16:40Z"
+Leaf = TransferLeaf | OutcomeLeaf
+
+
+def raw(offset: int, sku: str = "MUG-1") -> bytes:
+    data = deepcopy(dict(ORDER.data))
+    data["order_id"] = f"O-{offset}"
+    data["items"][0]["sku"] = sku
+    return encode(SCHEMA, from_plain(SCHEMA, data))
+
+
+def leaf(offset: int, version: int = 2, resend: int = 0, **changes: Any) -> TransferLeaf:
+    """Return the leaf that the line writes of a record."""
+    at = Coordinates(PLACE.topic, PLACE.partition, offset)
+    crossing = BOOKS.of(version).minimise(RawEvent(at, PLACE.topic_id, 1, raw(offset)))
+    record, output = crossing.records[0], crossing.plan.outputs[0]
+    name = RecordId(at, 0, resend, PLACE.topic_id)
+    key = month_key(ROOT, TIME[:7])
+    made = TransferLeaf(
+        TIME,
+        name,
+        output.object,
+        output.schema_id,
+        crossing.plan.digest,
+        version,
+        RELEASE,
+        output.basis,
+        commitment(key, name, record.value),
+    )
+    return replace(made, **changes)
+
+
+def refusal(offset: int) -> OutcomeLeaf:
+    name = RecordId(Coordinates(PLACE.topic, 0, offset), 0, 0, PLACE.topic_id)
+    return OutcomeLeaf(TIME, name, None, "gate-refused", "scanner")
+
+
+def batch(*records: tuple[int, bytes]) -> RawBatch:
+    count = len(records)
+    values = [value for _, value in records]
+    offsets = [offset for offset, _ in records]
+    return RawBatch([PLACE.topic] * count, [0] * count, offsets, values, [b""] * count)
+
+
+def compared(
+    leaves: Sequence[Leaf], raws: RawBatch, elsewhere: Elsewhere | None = None, stop: int = 100
+) -> Found:
+    book = TermsBook()
+    claims = Claims(b"".join(pack(n, one, book) for n, one in enumerate(leaves)))
+    found = Found()
+    terms = book.terms
+    comparer = Comparer(PLACE, BOOKS, terms, ROOT, RELEASE, elsewhere or Elsewhere(), found)
+    comparer.batch(raws, claims.between(0, stop))
+    return found
+
+
+def told(found: Found) -> list[tuple[str, str, int]]:
+    return [(one.verdict, one.record, one.leaf) for one in found.findings]
+
+
+NAME = "eu.commerce.orders.v1[0]@7#0"
+JUNK = b"junk"
+
+
+class TestOneRecord:
+    """A raw record and the leaves that name it."""
+
+    def test_the_same_bytes_are_the_same(self) -> None:
+        found = compared([leaf(7)], batch((7, raw(7))))
+
+        assert found.counts == {Verdict.SAME: 1}
+        assert found.raw == 1
+        assert told(found) == []
+
+    def test_a_leaf_of_an_older_key_version_is_replayed_with_that_version(self) -> None:
+        found = compared([leaf(7, version=1), leaf(8)], batch((7, raw(7)), (8, raw(8))))
+
+        assert leaf(7, version=1).commitment != leaf(7).commitment
+        assert found.counts == {Verdict.SAME: 2}
+
+    def test_a_resend_is_another_record_of_the_same_raw_one(self) -> None:
+        found = compared([leaf(7, resend=1), leaf(7)], batch((7, raw(7))))
+
+        assert found.counts == {Verdict.SAME: 2}
+
+    @pytest.mark.parametrize(
+        ("change", "verdict"),
+        [
+            ({"commitment": "0" * 64}, Verdict.DIFFERS),
+            ({"object": "Commerce_Other__c"}, Verdict.DIFFERS),
+            ({"schema": 9}, Verdict.DIFFERS),
+            ({"basis": ()}, Verdict.DIFFERS),
+            ({"deletes": True}, Verdict.DIFFERS),
+            ({"keys": 1}, Verdict.DIFFERS),  # other tokens
+            ({"time": "2026-10-23T16:40Z"}, Verdict.DIFFERS),  # another month's key
+            ({"commitment": "0" * 64, "release": OTHER}, Verdict.OTHER_CODE),
+            ({"release": OTHER}, Verdict.SAME),  # other code, same bytes
+            ({"plan": "0" * 64}, Verdict.PLAN_GONE),
+            ({"keys": 3}, Verdict.KEYS_GONE),
+        ],
+    )
+    def test_each_thing_that_a_leaf_says_is_compared(
+        self, change: dict[str, Any], verdict: Verdict
+    ) -> None:
+        found = compared([leaf(7, **change)], batch((7, raw(7))))
+
+        assert found.counts == {verdict: 1}
+        assert told(found) == ([] if verdict in FINE else [(verdict, NAME, 0)])
+
+    def test_another_approved_plan_than_the_records_own_differs(self) -> None:
+        other = next(d for d in BOOKS.plans if d != leaf(7).plan)
+
+        found = compared([leaf(7, plan=other)], batch((7, raw(7))))
+
+        assert told(found) == [(Verdict.DIFFERS, NAME, 0)]
+
+    def test_another_raw_value_differs(self) -> None:
+        found = compared([leaf(7)], batch((7, raw(7, sku="MUG-2"))))
+
+        assert told(found) == [(Verdict.DIFFERS, NAME, 0)]
+
+    def test_a_leaf_of_an_output_that_the_plan_has_not_differs(self) -> None:
+        name = replace(leaf(7).record, output=5)
+
+        found = compared([leaf(7), leaf(7, record=name)], batch((7, raw(7))))
+
+        assert told(found) == [(Verdict.DIFFERS, NAME.replace("#0", "#5"), 1)]
+
+    def test_a_leaf_of_a_record_that_cannot_be_decided_differs(self) -> None:
+        found = compared([leaf(7)], batch((7, JUNK)))
+
+        assert told(found) == [(Verdict.DIFFERS, NAME, 0)]
+        assert found.counts == {Verdict.DIFFERS: 1}
+
+    def test_a_second_leaf_is_one_too_many_and_names_itself(self) -> None:
+        found = compared([leaf(7), leaf(7)], batch((7, raw(7))))
+
+        assert told(found) == [(Verdict.TWICE, NAME, 1)]
+        assert found.counts == {Verdict.SAME: 1, Verdict.TWICE: 1}
+
+    def test_a_second_leaf_that_commits_to_other_bytes_is_two_findings(self) -> None:
+        found = compared([leaf(7), leaf(7, commitment="0" * 64)], batch((7, raw(7))))
+
+        assert told(found) == [(Verdict.TWICE, NAME, 1), (Verdict.DIFFERS, NAME, 1)]
+
+    def test_a_leaf_without_a_raw_record_in_the_span_is_named(self) -> None:
+        found = compared([leaf(7), refusal(9)], batch((8, JUNK)))
+
+        assert told(found) == [(Verdict.RAW_MISSING, NAME, 0)]
+
+
+class TestNoLeaf:
+    """What a record may be instead of logged, and what is none of that."""
+
+    def test_it_is_not_logged(self) -> None:
+        found = compared([], batch((7, raw(7))))
+
+        assert told(found) == [(Verdict.NOT_LOGGED, NAME, -1)]
+
+    @pytest.mark.parametrize(
+        ("leaves", "value", "elsewhere", "verdict"),
+        [
+            ([], JUNK, Elsewhere(), Verdict.QUARANTINED),
+            ([], raw(7), Elsewhere(quarantined=frozenset({7})), Verdict.QUARANTINED),
+            ([], raw(7), Elsewhere({7: frozenset({0})}), Verdict.NOT_YET),
+            ([refusal(7)], raw(7), Elsewhere(), Verdict.REFUSED),
+        ],
+    )
+    def test_it_is_accounted_for_otherwise(
+        self, leaves: list[Leaf], value: bytes, elsewhere: Elsewhere, verdict: Verdict
+    ) -> None:
+        found = compared(leaves, batch((7, value)), elsewhere)
+
+        assert found.counts == {verdict: 1}
+        assert told(found) == []
+
+    @pytest.mark.parametrize(
+        "elsewhere",
+        [Elsewhere({8: frozenset({0})}, frozenset({8})), Elsewhere({7: frozenset({1})})],
+    )
+    def test_another_records_place_does_not_account_for_it(self, elsewhere: Elsewhere) -> None:
+        found = compared([refusal(8)], batch((7, raw(7))), elsewhere)
+
+        assert told(found) == [(Verdict.NOT_LOGGED, NAME, -1)]
+
+    def test_what_was_quarantined_and_sent_later_is_counted_once(self) -> None:
+        retried = Elsewhere(quarantined=frozenset({7}))
+
+        found = compared([leaf(7, resend=1)], batch((7, raw(7))), retried)
+
+        assert found.counts == {Verdict.SAME: 1}
+
+
+class TestClaims:
+    """Leaves, packed."""
+
+    def test_they_come_back_by_offset_output_resend_and_leaf(self) -> None:
+        book = TermsBook()
+        leaves = [leaf(9), leaf(7, resend=1), leaf(7), refusal(8)]
+
+        claims = Claims(b"".join(pack(n, one, book) for n, one in enumerate(leaves)))
+
+        assert [(c.offset, c.resend, c.leaf) for c in claims.between(7, 9)] == [
+            (7, 0, 2), (7, 1, 1), (8, 0, 3),
+        ]  # fmt: skip
+        assert [c.refused for c in claims.between(8, 10)] == [True, False]
+        assert len(claims) == len(leaves)
+        assert len(book.terms) == 1
+        assert ROW.itemsize == len(pack(0, leaves[0], book))
+
+    def test_none_are_none(self) -> None:
+        assert list(Claims(b"").between(0, 9)) == []
+
+
+class TestStoredPlans:
+    """The approved plans as values again."""
+
+    @pytest.mark.parametrize("region", ["eu", "uk", "us"])
+    def test_they_are_the_approved_ones_and_equal_to_what_is_compiled(self, region: str) -> None:
+        stored = load_stored(region)
+
+        assert stored.keys() == approved_digests(region)
+        compiled = {plan.digest: plan for plan in compile_all(region, datetime.now(UTC).date())}
+        assert {d: stored[d] for d in compiled} == compiled
+
+    @pytest.mark.parametrize("text", ["{}", "[", '{"region": "eu", "decisions": 1}'])
+    def test_a_file_that_is_none_is_named_by_its_folder(self, tmp_path: Any, text: str) -> None:
+        (tmp_path / "eu").mkdir()
+        (tmp_path / "eu" / "1.json").write_text(text)
+
+        with pytest.raises(SetupError, match=str(tmp_path)):
+            load_stored("eu", tmp_path)
+
+
+class TestReport:
+    """What is signed."""
+
+    def document(self, time: str = TIME) -> dict[str, Any]:
+        found = compared([leaf(7, keys=3)], batch((7, raw(7)), (8, JUNK)))
+        terms = TermsBook()
+        terms.number(leaf(7))
+        head = Checkpoint("ledger.eu.test/transfers", 1, bytes(32))
+        parts = [Part(PLACE, 7, 9, found)]
+        return report("eu", time, RELEASE, head, parts, Found(), terms.terms)
+
+    def test_it_opens_with_its_key_and_no_other(self) -> None:
+        signer = Signer(key_name("ledger.eu.test/transfers"), b"s" * 32)
+        note = sign(self.document(), signer)
+
+        assert open_report(note, signer.verifier) == self.document()
+        with pytest.raises(SignatureError):
+            open_report(note, Signer("ledger.eu.test/replay", b"t" * 32).verifier)
+        with pytest.raises(SignatureError):
+            open_report(note.replace(b'"raw":2', b'"raw":3'), signer.verifier)
+
+    def test_another_note_of_that_key_is_no_report(self) -> None:
+        signer = Signer("ledger.eu.test/replay", b"s" * 32)
+
+        for text in ("ledger\n", "{}\n"):
+            with pytest.raises(FormatError):
+                open_report(bytes(signer.sign(text)), signer.verifier)
+
+    def test_it_counts_lists_and_says_what_next(self) -> None:
+        document = self.document()
+
+        assert document["counts"] == {"quarantined": 1, "keys gone": 1}
+        assert not document["is_fine"]
+        assert document["findings_total"] == 1
+        assert document["findings"] == [{"verdict": "keys gone", "record": NAME, "leaf": 0}]
+        assert set(document["next_steps"]) == {"keys gone"}
+        assert (document["releases"], document["keys"]) == ([RELEASE], [2])
+        assert document["parts"][0]["counts"] == document["counts"]
+
+    def test_nothing_in_it_is_a_value(self) -> None:
+        assert "MUG" not in str(self.document())
+        assert "tok_" not in str(self.document())
+
+    def test_every_finding_has_a_next_step(self) -> None:
+        assert NEXT_STEP.keys() == set(Verdict) - FINE
+
+    def test_the_list_is_capped_and_in_the_order_of_the_records_whoever_found_them(self) -> None:
+        parts = [Found(), Found()]
+        for offset in range(MAX_FINDINGS + 5):
+            one = Finding(PLACE.topic, offset % 2, offset, f"r{offset}", -1, Verdict.NOT_LOGGED)
+            parts[offset % 2].note(one)
+
+        whole = total(parts)
+
+        assert whole.counts[Verdict.NOT_LOGGED] == MAX_FINDINGS + 5
+        assert len(whole.findings) == MAX_FINDINGS
+        assert whole.findings == total(reversed(parts)).findings == sorted(whole.findings)
+
+    def test_what_was_found_survives_a_file(self) -> None:
+        found = compared([leaf(7, keys=3)], batch((7, raw(7)), (8, JUNK)))
+
+        assert Found.from_json(found.to_json()) == found
+
+
+class TestEntries:
+    """What an entry of the ledger claims."""
+
+    def test_known_terms_are_packed_as_the_strict_reader_would(self) -> None:
+        book, fresh = TermsBook(), TermsBook()
+        entries = [leaf(7).to_bytes(), leaf(8, resend=2).to_bytes(), refusal(9).to_bytes()]
+
+        found = [claim_of(n, entry, book) for n, entry in enumerate(entries)]
+
+        strict = [parse_leaf(entry) for entry in entries]
+        assert found == [(one.record, pack(n, one, fresh)) for n, one in enumerate(strict)]
+        assert book.terms == fresh.terms
+        assert len(book.terms) == 1
+
+    def test_other_outcomes_and_kinds_claim_nothing(self) -> None:
+        accepted = replace(refusal(7), result="accepted", code=None, transfer=0)
+
+        assert claim_of(0, accepted.to_bytes(), TermsBook()) is None
+        assert claim_of(0, b'{"kind":"later"}', TermsBook()) is None
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            (b'"commitment":"', b'"commitment":"z'),
+            (b'"record":"', b'"record":"#'),
+            (b'"topic_id"', b'"topic"'),
+            (b'"basis":[', b'"basis":[[],'),
+            (b"{", b""),
+        ],
+    )
+    def test_an_entry_that_is_no_leaf_is_refused_also_with_known_terms(
+        self, change: tuple[bytes, bytes]
+    ) -> None:
+        book = TermsBook()
+        claim_of(0, leaf(7).to_bytes(), book)
+        entry = leaf(8).to_bytes()
+        assert change[0] in entry
+
+        with pytest.raises(FormatError):
+            claim_of(1, entry.replace(*change, 1), book)
