@@ -22,6 +22,7 @@ from residency.contracts.needs import BASE_VERSION, Needs
 from residency.contracts.read import EXTERNAL_ID
 from residency.expected import field_hmacs, from_org
 from residency.reconcile.judge import OrgRow
+from residency.regions import load_regions
 from schemas.errors import SetupError
 from schemas.events import LABEL_VERSION
 
@@ -63,7 +64,7 @@ class OrgReader:
 
         """
         self._client = client
-        self._region = region
+        self._others = load_regions().keys() - {region}
         self._needs = needs
         self._key = key
 
@@ -109,9 +110,12 @@ class OrgReader:
                 yield from self._rows(sobject, format_soql(f"{name} IN {{}}", list(chunk)))
 
     def is_ours(self, external_id: str | None) -> bool:
-        """Return whether a row is this region's to judge: not one with another region's token."""
+        """Return whether a row is this region's to judge: not one with another region's token.
+
+        A token of a region that there is not is everybody's: else nobody would name it.
+        """
         match = TOKEN.fullmatch(external_id or "")
-        return match is None or match[1] == self._region
+        return match is None or match[1] not in self._others
 
     def removed_since(self, sobject: str, since: datetime, now: datetime) -> bool:
         """Return whether rows may have left the recycle bin for good since: no feed names them."""
