@@ -175,16 +175,18 @@ class Reconciler:
 
     def _counted(self, sobject: str) -> list[Finding]:
         """Compare how many records the rows fold with how many the ledger accepted."""
-        difference = 0
-        for look in range(LOOKS):
-            if look:
-                self._parts.sleep(LOOK_S)
-            folded = self._parts.notes.folded(sobject)
-            self._parts.log.catch_up()
-            difference = self._parts.log.accepted(sobject, folded.indexed) - folded.records
+        difference = self._difference(sobject)
+        for _ in range(LOOKS - 1):
             if not difference:
                 return []
-        return [Finding(sobject, "count-differs", count=difference)]
+            self._parts.sleep(LOOK_S)
+            difference = self._difference(sobject)
+        return [Finding(sobject, "count-differs", count=difference)] if difference else []
+
+    def _difference(self, sobject: str) -> int:
+        folded = self._parts.notes.folded(sobject)
+        self._parts.log.catch_up()
+        return self._parts.log.accepted(sobject, folded.indexed) - folded.records
 
     def _cases(
         self,

@@ -245,7 +245,18 @@ def check(home: Path, taken: Sequence[tuple[Publication, str]], name: str) -> Co
     assert differences(kept_rows(home), hmacs) == {}, name
     report = verify(home / REGION / "ledger", None)
     assert report.verified, report.problems
-    return outcomes(home)
+    results = outcomes(home)
+    assert folded(home) == results["accepted"], name
+    return results
+
+
+def folded(home: Path) -> int:
+    """Return how many accepted records the expected rows say that they fold."""
+    settings = load_settings(home, REGION, "egress")
+    assert settings.postgres is not None
+    with psycopg.connect(settings.postgres.dsn) as connection:
+        row = connection.execute("SELECT sum(records) FROM expected_rows").fetchone()
+    return int(row[0]) if row is not None else 0
 
 
 @pytest.mark.timeout(4 * 3600)  # fifty runs; `settle` has a bound of its own

@@ -106,6 +106,10 @@ GONE = noted(
         ((noted(label_record=str(record(8)), label_version=row_version(1, 8)), [row()]),
          ["row-unbacked"]),
         ((noted(label_record=str(record(9)), label_version=row_version(1, 9)), [row()]), []),
+        ((noted(base_record=None, base_version=0, label_record=str(record(9)),
+          label_version=row_version(1, 9)), [row()]), []),  # labels came first
+        ((noted(), [row(base=row_version(1, 9), labels=row_version(1, 8), fields={})]),
+         ["row-lost"]),
         ((replace(GONE, is_deleted=False), []), ["row-unbacked", "missing"]),
         ((noted(is_deleted=True, fields={}), []), ["row-unbacked"]),
     ],
@@ -117,6 +121,22 @@ def test_a_row_that_disagrees_is_a_finding_of_its_own_kind(
 
     assert [one.kind for one in found] == kinds
     assert {one.row for one in found} <= {"d1"}
+
+
+def test_a_finding_names_the_records_that_made_the_row_and_the_orgs_ids(log: LedgerView) -> None:
+    both = noted(label_record=str(record(9)), label_version=row_version(1, 9))
+
+    (found,) = judge(Case(ORDER, "d1", both, [row(fields={}, id="a09")]), OURS, log)
+
+    assert found.records == (str(record(7)), str(record(9)))
+    assert found.org_ids == ("a09",)
+
+
+def test_neither_an_external_id_nor_a_value_is_in_a_repr() -> None:
+    text = repr(Case(ORDER, "d1", noted(), [row()]))
+
+    assert "tok_eu1_a" not in text
+    assert "Status__c" not in text
 
 
 def test_a_resend_of_an_accepted_record_counts_once(tmp_path: Path, log: LedgerView) -> None:

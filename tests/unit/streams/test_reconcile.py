@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -46,12 +46,14 @@ class World:
     folds: int = 0
     removed: bool = False
     then: list[Callable[["World"], None]] = field(default_factory=list)
-    waits: int = 0
+    slept: list[float] = field(default_factory=list)
+    span: tuple[Any, ...] = ()
     origin: str = "ledger.eu.test/transfers"
     size: int = 4
 
     # the org
-    def changed(self, _object: str, *_span: Any) -> Iterator[list[OrgRow]]:
+    def changed(self, _object: str, *span: Any) -> Iterator[list[OrgRow]]:
+        self.span = span
         yield list(self.org)
 
     def named(self, _object: str, tokens: Sequence[str], ids: Sequence[str]) -> Iterator[OrgRow]:
@@ -101,8 +103,12 @@ class World:
     def first_since(self, _moment: datetime) -> int:
         return 2
 
-    def sleep(self, _seconds: float) -> None:
-        self.waits += 1
+    @property
+    def waits(self) -> int:
+        return len(self.slept)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
         if self.then:
             self.then.pop(0)(self)
 
@@ -141,6 +147,18 @@ def test_what_agrees_is_not_waited_for() -> None:
     assert world.waits == 0
 
 
+def test_a_span_begins_a_little_early_and_ends_when_the_run_begins() -> None:
+    world = settled()
+
+    report = world.reconciler().run(NOW - timedelta(hours=1))
+
+    assert world.span == (NOW - timedelta(minutes=70), NOW)
+    assert (report.since, report.horizon) == (
+        "2026-11-23T15:40:00+00:00",
+        "2026-11-23T16:40:00+00:00",
+    )
+
+
 def test_a_row_whose_record_is_just_settled_is_no_finding() -> None:
     world = settled(org=[row(9, "bb")], sent=[sent(9)], then=[arrives])
 
@@ -159,7 +177,7 @@ def test_a_row_that_stays_on_its_way_is_counted_and_the_next_run_looks_again() -
     second = reconciler.run(NOW)
 
     assert (first.findings, first.looked[ORDER].in_flight) == ([], 1)
-    assert world.waits == LOOKS - 1
+    assert world.slept == [2.0, 2.0, 2.0]
     assert [one.kind for one in second.findings] == ["changed"]
 
 
