@@ -51,7 +51,7 @@ def field_hmacs(key: bytes, target: str, fields: Mapping[str, Any]) -> dict[str,
 
     Two spellings of one value (``1.50`` and ``1.5``, a time in two zones) give one HMAC, so
     that what the org answers can be compared with what was sent: Salesforce keeps times to
-    the second, and an empty text as null.
+    the second, an empty text as null, and knows no empty checkbox: never set and off are one.
 
     Args:
         key: 32 bytes, the region's own.
@@ -60,9 +60,52 @@ def field_hmacs(key: bytes, target: str, fields: Mapping[str, Any]) -> dict[str,
 
     """
     return {
-        name: None if value in (None, "") else _mac(key, f"{target}.{name}", canonical(value))
+        name: None if is_empty(value) else _mac(key, f"{target}.{name}", canonical(value))
         for name, value in fields.items()
     }
+
+
+def is_empty(value: object) -> bool:
+    """Return whether the org keeps *value* as nothing, or cannot tell it from nothing."""
+    return value is None or value == "" or value is False
+
+
+def row_digest(key: bytes, target: str, external_id: str) -> str:
+    """Return what names a row to people without its external id: 32 hex digits, keyed.
+
+    Keyed, because what somebody else wrote there may be anything, a name or a number.
+
+    Args:
+        key: 32 bytes, the region's own.
+        target: Salesforce object.
+        external_id: The row's.
+
+    """
+    return _mac(key, f"row\x1f{target}", external_id)[:32]
+
+
+def from_org(kind: str, value: Any) -> Any:  # noqa: ANN401, JSON
+    """Return a value of the org's JSON as the one that was sent: see `canonical`.
+
+    Args:
+        kind: The field's type, see `residency.contracts.needs.FieldNeed`.
+        value: Fractions as Decimal. A value that is not of *kind* comes back as it is: it
+            equals nothing that was sent.
+
+    """
+    if kind == "timestamp" and isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return value
+        return moment if moment.tzinfo is not None else value
+    return Decimal(str(value)) if isinstance(value, float) else value
+
+
+def differing(expected: Mapping[str, str | None], held: Mapping[str, str | None]) -> list[str]:
+    """Return the names of the fields whose HMACs differ, sorted; absent is empty."""
+    names = expected.keys() | held.keys()
+    return sorted(name for name in names if expected.get(name) != held.get(name))
 
 
 def canonical(value: Any) -> str:  # noqa: ANN401, any value of a CRM field

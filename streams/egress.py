@@ -22,7 +22,7 @@ from connectors.kafka.topology import check_topic_ids, load_topics
 from connectors.postgres.bulk_jobs import BulkJobs
 from connectors.postgres.egress_store import EgressStore
 from connectors.salesforce.access import Access
-from connectors.salesforce.budget import Budget
+from connectors.salesforce.budget import CALLS, Budget
 from connectors.salesforce.bulk.writer import BulkWriter
 from connectors.salesforce.client import OrgClient
 from connectors.salesforce.config import SalesforceConfig
@@ -125,8 +125,8 @@ class Egress:
 
     def _access(self, config: SalesforceConfig) -> Access:
         """Return the way into the org; its count of calls outlives this process."""
-        file = self._settings.folder / "salesforce-calls.json"
-        budget = Budget(config.api_share, file, config.limit_pause_s)
+        file, other = (self._settings.folder / name for name in CALLS)
+        budget = Budget(config.api_share, file, config.limit_pause_s, beside=[other])
         return Access(config, budget=budget, recorder=self._signals.recorder)
 
     def _preflight(self, client: OrgClient, halt: threading.Event) -> None:

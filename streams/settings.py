@@ -63,6 +63,40 @@ class Settings:
         return self.home / self.region
 
 
+@dataclass(frozen=True, config=_STRICT)
+class ReconcileSettings:
+    """What reconciliation may know: no address of Kafka, no key of tokens or commitments.
+
+    Attributes:
+        postgres: By a role that reads egress's tables.
+        salesforce: As a user that reads all rows and fields of our objects, and writes none.
+        sinks: Names of the users that the region writes as.
+
+    """
+
+    region: str
+    home: Path
+    postgres: PostgresConfig
+    salesforce: SalesforceConfig
+    sinks: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        """The region's folder in the home."""
+        return self.home / self.region
+
+
+def load_reconcile(home: Path, region: str, path: Path | None = None) -> ReconcileSettings:
+    """Return the settings of a region's reconciliation, from *path* if given.
+
+    Raises:
+        SetupError: The file is missing, readable by others, or has a key we do not know.
+
+    """
+    path = path or home / region / "services" / "reconcile.json"
+    return _checked(path, ReconcileSettings, lambda raw: raw, "see docs/reconcile.md")
+
+
 def load_settings(home: Path, region: str, service: str) -> Settings:
     """Return the settings of one service.
 

@@ -29,7 +29,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from connectors.embedded.files import exclusive, read_json, write_json, write_private
 from schemas.errors import SetupError
 
-PERMISSION_SET = "Region_Sink"  # connectors/sfdx deploys it
+# What an app's user may do (connectors/sfdx has the sets), its name, the file of its key.
+SINK = ("Region_Sink", "integration", "salesforce.pem")
+RECONCILE = ("Region_Reconcile", "reconcile", "salesforce-reconcile.pem")
 CA_LIFE = timedelta(days=3650)
 SERVER_LIFE = timedelta(days=397)  # the longest that common TLS clients accept
 APP_LIFE = timedelta(days=730)
@@ -87,13 +89,13 @@ def ensure_server_certificate(home: Path) -> tuple[Path, Path]:
     return cert_file, key_file
 
 
-def ensure_app(home: Path, region: str) -> App:
+def ensure_app(home: Path, region: str, kind: tuple[str, str, str] = SINK) -> App:
     """Return the region's app, making its RSA key, certificate and consumer key on first use.
 
-    The key lies at ``<home>/<region>/keys/salesforce.pem`` (0600). A certificate that expires
-    within 30 days is issued anew for the same key; register it with `write_apps`.
+    A certificate that expires within 30 days is issued anew for its key; see `write_apps`.
     """
-    key_file = home / region / "keys/salesforce.pem"
+    permission_set, user, file = kind
+    key_file = home / region / "keys" / file
     app_file = key_file.with_suffix(".json")
     with _locked(home):
         if not key_file.exists():
@@ -102,11 +104,11 @@ def ensure_app(home: Path, region: str) -> App:
         known = read_json(app_file)
         app = App(
             region=region,
-            name=f"Region_Sink_{region.upper()}",
+            name=f"{permission_set}_{region.upper()}",
             consumer_key=known.get("consumer_key") or f"3MVG9{secrets.token_urlsafe(60)}",
-            username=f"integration.{region}@homeport.example",
+            username=f"{user}.{region}@homeport.example",
             certificate=known.get("certificate", ""),
-            permission_set=PERMISSION_SET,
+            permission_set=permission_set,
             private_key_file=key_file,
         )
         if _is_current(app.certificate, key_file):

@@ -110,6 +110,35 @@ def write_services(
     return table
 
 
+def write_reconcile(
+    home: Path,
+    ports: Mapping[str, int],
+    sinks: Mapping[str, pki.App],
+    readers: Mapping[str, pki.App],
+    secrets: Mapping[str, Passwords],
+) -> None:
+    """Write what each region's reconciliation may know: no Kafka, an app that only reads.
+
+    Args:
+        home: The stack's folder, absolute.
+        ports: By name, as of `port_names`.
+        sinks: By region, the app that egress writes by.
+        readers: By region, the app that reads back.
+        secrets: By region; the tables are egress's, so is the role that reads them here.
+
+    """
+    for region, reader in readers.items():
+        role = dsn(ports[f"{region}-postgres"], "egress", secrets[region].postgres["egress"])
+        document = {
+            "region": region,
+            "home": str(home),
+            "postgres": {"dsn": role},
+            "salesforce": _salesforce(home, ports[ORG], reader),
+            "sinks": [sinks[region].username],
+        }
+        write_json(service_file(home, region, "reconcile"), document)
+
+
 def _salesforce(home: Path, port: int, app: pki.App) -> dict[str, str]:
     return {
         "instance_url": f"https://{HOST}:{port}",

@@ -17,7 +17,7 @@ from connectors.embedded.launch import Launch
 from connectors.embedded.ports import answers, choose
 from connectors.embedded.postgres import SUPERUSER, Server
 from connectors.embedded.processes import ProcessSpec
-from connectors.embedded.services import Passwords, port_names, write_services
+from connectors.embedded.services import Passwords, port_names, write_reconcile, write_services
 from connectors.embedded.state import ProcessStatus, Wanted
 from connectors.embedded.waiting import side_by_side, wait_until_ready
 from residency.topics import SERVICES
@@ -140,12 +140,16 @@ class Stack:
         wanted = states.read_wanted(self.home)
         ports = wanted.ports if is_running else self._ports(wanted.ports, progress)
         apps: Mapping[str, pki.App] = {}
+        readers: Mapping[str, pki.App] = {}
         if launch.org is not None:
             pki.ensure_ca(self.home)
             pki.ensure_server_certificate(self.home)
             apps = {region: pki.ensure_app(self.home, region) for region in self.regions}
-            pki.write_apps(self.home, list(apps.values()))
+            readers = {r: pki.ensure_app(self.home, r, pki.RECONCILE) for r in self.regions}
+            pki.write_apps(self.home, [*apps.values(), *readers.values()])
         secrets = write_services(self.home, self.regions, ports, apps)
+        if readers:
+            write_reconcile(self.home, ports, apps, readers, secrets)
         if is_running:
             base = [spec for spec in wanted.processes if spec.stage == 0]
             kept = [spec for spec in wanted.processes if spec.stage > 1]  # they go on meanwhile

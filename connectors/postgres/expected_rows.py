@@ -12,6 +12,8 @@ from schemas.events import VersionKind
 
 Key = tuple[str, str]  # object, external id
 
+# records: how many accepted ones the row folds; together as many as the ledger accepted, so that
+# a row that is lost shows even where the org has lost it, too.
 TABLE: Final = """
 CREATE TABLE IF NOT EXISTS expected_rows (
   object text NOT NULL,
@@ -22,6 +24,7 @@ CREATE TABLE IF NOT EXISTS expected_rows (
   base_record text,
   label_record text,
   deleted boolean NOT NULL,
+  records bigint NOT NULL DEFAULT 1,
   PRIMARY KEY (object, external_id)
 );
 """
@@ -89,7 +92,8 @@ ON CONFLICT (object, external_id) DO UPDATE SET
     ELSE e.fields || excluded.fields END,
   base_record = excluded.base_record,
   label_record = CASE WHEN excluded.deleted THEN NULL ELSE e.label_record END,
-  deleted = excluded.deleted
+  deleted = excluded.deleted,
+  records = e.records + 1
 WHERE e.base_version < excluded.base_version
 """
 
@@ -100,7 +104,8 @@ VALUES (%(object)s, %(external_id)s, 0, %(version)s, %(fields)s, %(record)s, fal
 ON CONFLICT (object, external_id) DO UPDATE SET
   label_version = excluded.label_version,
   fields = e.fields || excluded.fields,
-  label_record = excluded.label_record
+  label_record = excluded.label_record,
+  records = e.records + 1
 WHERE NOT e.deleted AND e.label_version < excluded.label_version
 """
 

@@ -10,7 +10,7 @@ Source: REST API guide, "Limits" and "Sforce-Limit-Info"; Salesforce Developer L
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ HOUR_S, HOURS = 3_600, 24
 PAUSE_S = 300.0
 LIMITS_EVERY_S = 300.0  # what /limits says is up to five minutes old
 SAVE_S = 1.0
+# In the region's folder: what egress has used, and what reconciliation has.
+CALLS = ("salesforce-calls.json", "salesforce-calls-reconcile.json")
 _USAGE = re.compile(r"(?:^|;\s*)api-usage=(\d{1,12})/(\d{1,12})")
 _OURS = re.compile(r"(?:^|;\s*)per-app-api-usage=(\d{1,12})/(\d{1,12})")
 
@@ -49,6 +51,8 @@ class Budget:
         file: Path | None = None,
         pause_s: float = PAUSE_S,
         now: Callable[[], float] = time.time,
+        *,
+        beside: Sequence[Path] = (),
     ) -> None:
         """Take the share, from 0 to 1, and where the count is kept over restarts.
 
@@ -57,8 +61,11 @@ class Budget:
             file: Small, JSON, ours alone; None: the count starts at zero.
             pause_s: One call in so long while none are left, in seconds: only the org knows.
             now: Unix seconds.
+            beside: Such files of the region's other processes: the share is theirs, too.
 
         """
+        self._beside = beside
+        self._others = sum(_count(path, now()) for path in beside)
         self._pause_s = pause_s
         self._share = share
         self._file = file
@@ -166,10 +173,11 @@ class Budget:
         allowed = int(org.allowed * self._share)
         if self._app is not None:
             return Usage(self._app.used, min(allowed, self._app.allowed))
-        return Usage(sum(self._hours.values()), allowed)
+        return Usage(sum(self._hours.values()) + self._others, allowed)
 
     def _save(self) -> None:
         self._saved = self._now()
+        self._others = sum(_count(path, self._saved) for path in self._beside)
         if self._file is None:
             return
         fresh = self._file.with_suffix(".new")
@@ -181,6 +189,12 @@ class Budget:
 def _usage(pattern: re.Pattern[str], header: str | None) -> Usage | None:
     found = pattern.search(header or "")
     return Usage(int(found[1]), int(found[2])) if found else None
+
+
+def _count(file: Path, now: float) -> int:
+    """Return how many calls another process wrote down for the last 24 hours."""
+    oldest = int(now) // HOUR_S - HOURS
+    return sum(n for hour, n in _read(file).items() if hour > oldest)
 
 
 def _read(file: Path | None) -> dict[int, int]:

@@ -95,7 +95,8 @@ def view_of(sobject: SObject, prefix: str, permissions: PermissionSet | None) ->
         visible = sobject.fields
         writable = visible
     else:
-        visible = tuple(f for f in sobject.fields if allowed(f, permissions.readable))
+        sees_all = access.view_all_fields
+        visible = tuple(f for f in sobject.fields if sees_all or allowed(f, permissions.readable))
         writable = tuple(f for f in visible if allowed(f, permissions.editable))
     return View(
         sobject=sobject,

@@ -1,4 +1,4 @@
-"""The two permission sets: what a region's integration user may do, and who may erase."""
+"""The permission sets: what a region's integration user may do, who may erase, who reads back."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ from connectors.sfdx.fields import is_required
 from connectors.sfdx.xmlfile import Node
 from residency.contracts.needs import ObjectNeed
 
-SINK, ERASURE = "Region_Sink", "Region_Erasure"
+SINK, ERASURE, RECONCILE = "Region_Sink", "Region_Erasure", "Region_Reconcile"
 
 
 def sink_node(needs: Sequence[ObjectNeed]) -> Mapping[str, Node]:
@@ -38,6 +38,33 @@ def erasure_node(needs: Sequence[ObjectNeed]) -> Mapping[str, Node]:
         "hasActivationRequired": False,
         "userPermissions": [_user("ApiEnabled"), _user("BulkApiHardDelete")],
         "objectPermissions": [_object(need.name, creates=False, deletes=True) for need in needs],
+    }
+
+
+def reconcile_node(needs: Sequence[ObjectNeed]) -> Mapping[str, Node]:
+    """Return the set of who reads back: every row and every field of our objects, nothing else.
+
+    Every field, also one that somebody adds later: what is outside the contract must show.
+    Source: Metadata API, PermissionSet, "viewAllFields" (API version 63).
+    """
+    return {
+        "label": "Region Reconcile",
+        "description": "Reads our objects back, all rows and all fields, and writes nothing.",
+        "hasActivationRequired": False,
+        "userPermissions": [_user("ApiEnabled")],
+        "objectPermissions": [
+            {
+                "allowCreate": False,
+                "allowDelete": False,
+                "allowEdit": False,
+                "allowRead": True,
+                "modifyAllRecords": False,
+                "viewAllFields": True,
+                "viewAllRecords": True,
+                "object": need.name,
+            }
+            for need in needs
+        ],
     }
 
 

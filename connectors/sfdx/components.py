@@ -4,7 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from connectors.sfdx.access import ERASURE, SINK, erasure_node, sink_node
+from connectors.sfdx.access import (
+    ERASURE,
+    RECONCILE,
+    SINK,
+    erasure_node,
+    reconcile_node,
+    sink_node,
+)
 from connectors.sfdx.classes import categories_of, load_classes
 from connectors.sfdx.fields import field_node, label_of
 from connectors.sfdx.xmlfile import Node
@@ -82,6 +89,7 @@ def components(choices: Choices = Choices()) -> tuple[Component, ...]:
     found += [
         Component("PermissionSet", SINK, sink_node(needs)),
         Component("PermissionSet", ERASURE, erasure_node(needs)),
+        Component("PermissionSet", RECONCILE, reconcile_node(needs)),
     ]
     for region in load_regions():
         found += [replace(part, region=region) for part in _app(region, choices)]

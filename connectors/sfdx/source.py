@@ -11,7 +11,7 @@ from connectors.sfdx.components import Component
 from connectors.sfdx.places import PARTS, PLACES, source_path
 from connectors.sfdx.xmlfile import Node, to_xml
 
-API_VERSION = "62.0"
+API_VERSION = "63.0"  # the first with "viewAllFields"
 FOLDER = Path(__file__).parent
 SOURCE, PROJECT = "force-app/main/default", "sfdx-project.json"
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the format's first: the same metadata is the same zip

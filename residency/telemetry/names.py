@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from residency.reconcile.findings import SEVERITIES
 from residency.topics import DOMAINS, SERVICES
 from schemas.errors import Reason
 
+TOOLS = ("reconcile",)  # run by people or a timer, and measured like a service
 MAX_PARTITIONS = 1_000  # of a raw topic; those above are not measured one by one
 
 CounterName = Literal[
@@ -45,6 +47,10 @@ GaugeName = Literal[
     "homeport.parked",
     # How long the oldest of them has waited. Unit: s.
     "homeport.parked.age",
+    # What the last reconciliation found, by kind. Unit: {finding}. Labels: finding.
+    "homeport.reconcile.findings",
+    # Rows that were on their way during it. Unit: {row}.
+    "homeport.reconcile.in_flight",
 ]
 HistogramName = Literal[
     # From the first record polled to the batch's commit. Unit: s. Labels: stage.
@@ -52,7 +58,17 @@ HistogramName = Literal[
     # Records in a batch. Unit: {record}. Labels: stage.
     "homeport.batch.records",
 ]
-LabelName = Literal["stage", "outcome", "reason", "domain", "end", "kind", "direction", "partition"]
+LabelName = Literal[
+    "stage",
+    "outcome",
+    "reason",
+    "domain",
+    "end",
+    "kind",
+    "direction",
+    "partition",
+    "finding",
+]
 SpanName = Literal[
     "gateway.publish",  # one event, from request to acknowledged record
     "border.batch",  # one transaction; starts a new trace
@@ -96,6 +112,10 @@ GAUGES: Mapping[GaugeName, Metric] = {
     "homeport.salesforce.rested": Metric("1", "The org is left alone: it does not answer."),
     "homeport.parked": Metric("{record}", "Records that the org could not take yet."),
     "homeport.parked.age": Metric("s", "How long the oldest parked record has waited."),
+    "homeport.reconcile.findings": Metric(
+        "{finding}", "What the last reconciliation found.", ("finding",)
+    ),
+    "homeport.reconcile.in_flight": Metric("{row}", "Rows on their way during it."),
 }
 HISTOGRAMS: Mapping[HistogramName, Metric] = {
     "homeport.batch.duration": Metric("s", "First record polled to commit.", ("stage",)),
@@ -112,8 +132,11 @@ LABELS: Mapping[LabelName, frozenset[str]] = {
     "reason": frozenset(Reason),
     "domain": frozenset(DOMAINS),
     "end": frozenset({"committed", "aborted"}),
-    "kind": frozenset({"wrong-region", "quarantine-limit", "parked-too-long", "in-doubt"}),
+    "kind": frozenset(
+        {"wrong-region", "quarantine-limit", "parked-too-long", "in-doubt", "unreconciled"}
+    ),
     "direction": frozenset({"received", "sent"}),
+    "finding": frozenset(SEVERITIES),
     "partition": frozenset(str(number) for number in range(MAX_PARTITIONS)),
 }
 

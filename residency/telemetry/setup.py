@@ -17,6 +17,7 @@ from residency.telemetry.names import (
     GAUGES,
     HISTOGRAMS,
     SPANS,
+    TOOLS,
     CounterName,
     GaugeName,
     HistogramName,
@@ -150,7 +151,7 @@ def telemetry(
     """Return the telemetry of one *service* of one *region*.
 
     Args:
-        service: One of `residency.topics.SERVICES`.
+        service: One of `residency.topics.SERVICES`, or of `names.TOOLS`.
         region: Region id.
         folder: Where ``<service>-spans.jsonl`` and ``<service>-metrics.jsonl`` go, or None
             for no files.
@@ -161,8 +162,8 @@ def telemetry(
         ValueError: No such service.
 
     """
-    if service not in SERVICES:
-        msg = f"telemetry is for the services {', '.join(SERVICES)}"
+    if service not in (*SERVICES, *TOOLS):
+        msg = f"telemetry is for the services {', '.join((*SERVICES, *TOOLS))}"
         raise ValueError(msg)
     from opentelemetry.sdk.metrics import (  # noqa: PLC0415 - slow; see TYPE_CHECKING above
         AlwaysOffExemplarFilter,

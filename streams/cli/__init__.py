@@ -31,6 +31,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "ledger": ("streams.cli.ledger", "ledger", "Verify a ledger, show entries, prove one."),
     "replay": ("streams.cli.replay", "replay", "Hold the ledger against the raw records."),
+    "reconcile": (
+        "streams.cli.reconcile",
+        "reconcile",
+        "Compare org, expected rows and ledger.",
+    ),
     "quarantine": ("streams.cli.quarantine", "quarantine", "Show what could not go on; retry it."),
     "rejects": ("streams.cli.rejects", "rejects", "Show what the org refused; send it again."),
     "salesforce": ("streams.cli.salesforce", "salesforce", "Check the org; deploy what it needs."),

@@ -24,7 +24,7 @@ from oracle import comparable, expected_rows, kill, org_rows
 from connectors.embedded.stack import Stack
 from connectors.sandbox.faults.remote import Control, control
 from residency import topics
-from residency.expected import field_hmacs
+from residency.expected import differing, field_hmacs
 from residency.keys import secret
 from residency.ledger.leaves import TransferLeaf, parse_leaf
 from residency.ledger.outcomes import OutcomeLeaf
@@ -212,38 +212,25 @@ def outcomes(home: Path) -> Counter[str]:
     return results
 
 
-def kept_rows(home: Path) -> dict[tuple[str, str], dict[str, str]]:
-    """Return the HMACs of the fields that egress expects the org to hold, less what is false.
-
-    An org has no empty checkbox: one that was never set and one that is off look alike.
-    """
-    key = secret(home / REGION / "keys", "expected")
+def kept_rows(home: Path) -> dict[tuple[str, str], dict[str, str | None]]:
+    """Return the HMACs of the fields that egress expects the org to hold."""
     settings = load_settings(home, REGION, "egress")
     assert settings.postgres is not None
     with psycopg.connect(settings.postgres.dsn) as connection:
         rows = connection.execute(
             "SELECT object, external_id, fields FROM expected_rows WHERE NOT deleted"
         ).fetchall()
-    kept: dict[tuple[str, str], dict[str, str]] = {}
-    for sobject, external_id, fields in rows:
-        empty = field_hmacs(key, sobject, dict.fromkeys(fields, "false"))
-        kept[sobject, external_id] = {
-            name: mac for name, mac in fields.items() if mac not in (None, empty[name])
-        }
-    return kept
+    return {(sobject, external_id): fields for sobject, external_id, fields in rows}
 
 
 def differences(
-    one: Mapping[Any, Mapping[str, str]], other: Mapping[Any, Mapping[str, str]]
+    one: Mapping[Any, Mapping[str, str | None]], other: Mapping[Any, Mapping[str, str | None]]
 ) -> dict[Any, list[str]]:
     """Return the rows that differ, each with the names of the fields that do."""
-    found: dict[Any, list[str]] = {}
-    for key in one.keys() | other.keys():
-        mine, theirs = one.get(key, {}), other.get(key, {})
-        names = [n for n in mine.keys() | theirs.keys() if mine.get(n) != theirs.get(n)]
-        if names:
-            found[key] = sorted(names)
-    return found
+    found = {
+        key: differing(one.get(key, {}), other.get(key, {})) for key in one.keys() | other.keys()
+    }
+    return {key: names for key, names in found.items() if names}
 
 
 def check(home: Path, taken: Sequence[tuple[Publication, str]], name: str) -> Counter[str]:
@@ -258,7 +245,18 @@ def check(home: Path, taken: Sequence[tuple[Publication, str]], name: str) -> Co
     assert differences(kept_rows(home), hmacs) == {}, name
     report = verify(home / REGION / "ledger", None)
     assert report.verified, report.problems
-    return outcomes(home)
+    results = outcomes(home)
+    assert folded(home) == results["accepted"], name
+    return results
+
+
+def folded(home: Path) -> int:
+    """Return how many accepted records the expected rows say that they fold."""
+    settings = load_settings(home, REGION, "egress")
+    assert settings.postgres is not None
+    with psycopg.connect(settings.postgres.dsn) as connection:
+        row = connection.execute("SELECT sum(records) FROM expected_rows").fetchone()
+    return int(row[0]) if row is not None else 0
 
 
 @pytest.mark.timeout(4 * 3600)  # fifty runs; `settle` has a bound of its own

@@ -5,14 +5,13 @@ import re
 import signal
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from connectors.embedded.stack import Stack
 from connectors.kafka.topology import load_topics
 from connectors.sandbox.running import issue_token
-from residency.expected import canonical
+from residency.expected import canonical, from_org, is_empty
 from residency.gate.check import Gate
 from residency.keys import token_keys
 from residency.plan.approved import APPROVED_FILE
@@ -28,6 +27,7 @@ from streams.settings import load_settings
 
 SYSTEM = {"Id", "Name", "IsDeleted", "OwnerId", "SystemModstamp", "Label_Version__c", "attributes"}
 AUDIT = re.compile(r"(Created|LastModified|LastViewed|LastReferenced)(Date|ById)")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+\+0000")
 AT = re.compile(r"(.+)\[(\d+)\]@(\d+)")
 
 Rows = dict[tuple[str, str], dict[str, Any]]
@@ -84,21 +84,10 @@ def org_rows(home: Path, region: str) -> list[dict[str, Any]]:
 def comparable(row: Mapping[str, Any]) -> dict[str, str]:
     """Return the row's own fields as canonical text; empty ones left out."""
     return {
-        name: _text(value)
+        name: canonical(from_org("timestamp" if TIME.fullmatch(str(value)) else "", value))
         for name, value in row.items()
-        if value not in (None, "")
-        and value is not False
-        and name not in SYSTEM
-        and not AUDIT.fullmatch(name)
+        if not is_empty(value) and name not in SYSTEM and not AUDIT.fullmatch(name)
     }
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return canonical(Decimal(str(value)))
-    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+\+0000", value):
-        return canonical(datetime.fromisoformat(value))
-    return canonical(value)
 
 
 def kill(home: Path, name: str) -> None:

@@ -159,13 +159,20 @@ class SObject:
 
 @dataclass(frozen=True, slots=True)
 class ObjectAccess:
-    """What a permission set allows on one object."""
+    """What a permission set allows on one object.
+
+    Attributes:
+        view_all: Read every row, whoever owns it.
+        view_all_fields: Read every field, those deployed later too.
+
+    """
 
     read: bool
     create: bool
     edit: bool
     delete: bool
     view_all: bool
+    view_all_fields: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,7 @@ def permission_set(root: ET.Element, name: str) -> PermissionSet:
                 edit=flag(o, "allowEdit"),
                 delete=flag(o, "allowDelete"),
                 view_all=flag(o, "viewAllRecords"),
+                view_all_fields=flag(o, "viewAllFields"),
             )
             for o in root.findall("{*}objectPermissions")
         },

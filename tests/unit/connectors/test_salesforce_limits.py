@@ -219,3 +219,22 @@ def test_a_call_that_is_kept_back_says_when_to_come_back() -> None:
 
     assert caught.value.again_in_s == 300
     assert not caught.value.fate_unknown
+
+
+def test_what_other_processes_of_the_region_have_used_counts_too(tmp_path: Path) -> None:
+    clock = Clock()
+    mine, theirs = tmp_path / "mine.json", tmp_path / "theirs.json"
+    hour = int(clock.at) // 3_600
+    theirs.write_text(f'{{"{hour}": 70, "{hour - 24}": 1000}}')
+    budget = Budget(0.1, mine, now=clock, beside=[theirs])
+
+    for _ in range(5):
+        budget.note("api-usage=75/1000")
+    before = budget.is_tight
+    theirs.write_text(f'{{"{hour}": 76}}')
+    clock.at += 2
+    budget.note("api-usage=81/1000")
+
+    assert not before
+    assert budget.is_tight
+    assert budget.left == pytest.approx(0.18)
