@@ -31,7 +31,7 @@ def call(tmp_path: Path) -> Iterator[Call]:
     )
     asked = Inner({"sobject": ORDER}, {"start": start, "end": end}, {}, None, store)
     session = Session(ADMIN, "cli", b"")
-    yield Call(org, session, "62.0", cast("Any", None), asked, {})
+    yield Call(org, session, "62.0", cast("Any", None), org.edition, asked, {})
     store.close()
     org.close()
 
