@@ -2,8 +2,15 @@
 
 from residency.release import PACKAGES, ROOT, SUFFIXES
 
-# What people review, run as the test org or start brokers with: nothing of it makes a record.
-BESIDE = ("residency/approved_plans/", "residency/ledger/schemas/", "connectors/")
+# What people review or take away, run as the test org or start brokers with: nothing of it makes a
+# record.
+BESIDE = (
+    "residency/approved_plans/",
+    "residency/ledger/schemas/",
+    "connectors/",
+    "streams/replay/report.html",
+    "streams/takeaway/",
+)
 
 
 def test_every_data_file_of_the_core_counts_into_the_release() -> None:
