@@ -68,8 +68,9 @@ class Page:
 
     async def open(self, url: str) -> None:
         """Go to *url* and wait until it is there."""
+        await self.ask("window.isOld = true")  # the page before may be shown as loaded still
         await self.call("Page.navigate", url=url)
-        await self.settle()
+        await self.settle("!window.isOld")
 
     async def click(self, selector: str) -> None:
         """Click what *selector* finds first, and wait for the page that follows."""
