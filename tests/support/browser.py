@@ -27,6 +27,10 @@ _FLAGS = (
 )  # fmt: skip
 
 
+class MovedError(Exception):
+    """The page went away while it was asked."""
+
+
 class Page:
     """One tab."""
 
@@ -47,6 +51,8 @@ class Page:
             ):
                 self.refused.append(told["params"]["entry"]["text"])
             if told.get("id") == self._number:
+                if "navigated" in told.get("error", {}).get("message", ""):
+                    raise MovedError
                 assert "error" not in told, told
                 result: dict[str, Any] = told["result"]
                 return result
@@ -75,15 +81,22 @@ class Page:
     async def click(self, selector: str) -> None:
         """Click what *selector* finds first, and wait for the page that follows."""
         await self.ask("window.isOld = true")
-        await self.ask(f"document.querySelector({selector!r}).click()")
+        with contextlib.suppress(MovedError):
+            await self.ask(f"document.querySelector({selector!r}).click()")
         await self.settle("!window.isOld")
 
     async def settle(self, also: str = "true") -> None:
         """Wait until the page is loaded and *also* holds."""
         deadline = time.monotonic() + WAIT_S
-        while not await self.ask(f"document.readyState === 'complete' && ({also})"):
+        while not await self._holds(f"document.readyState === 'complete' && ({also})"):
             assert time.monotonic() < deadline, await self.ask("location.href")
             await asyncio.sleep(0.05)
+
+    async def _holds(self, expression: str) -> bool:
+        try:
+            return bool(await self.ask(expression))
+        except MovedError:
+            return False
 
     async def screenshot(self) -> bytes:
         """Return what is seen, as PNG."""
