@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
-from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
@@ -14,8 +13,6 @@ from residency.ledger.errors import FormatError
 from residency.ledger.leaves import TransferLeaf, commitment, month_key, parse_leaf
 from residency.ledger.note import Checkpoint, SignatureError, Signer
 from residency.ledger.outcomes import OutcomeLeaf
-from residency.plan.approved import approved_digests
-from residency.plan.book import compile_all
 from residency.plan.processors import NO_PROCESSORS
 from residency.plan.stored import load_stored
 from residency.replay.claims import ROW, Claims, TermsBook, claim_of, pack
@@ -23,7 +20,6 @@ from residency.replay.compare import Books, Comparer, Elsewhere, Place
 from residency.replay.found import FINE, MAX_FINDINGS, NEXT_STEP, Finding, Found, Verdict, total
 from residency.replay.report import Part, key_name, open_report, report, sign
 from schemas.codec import encode
-from schemas.errors import SetupError
 from schemas.events import Coordinates, RawBatch, RawEvent, RecordId
 from schemas.plainjson import from_plain
 from schemas.registry import load_registry
@@ -252,26 +248,6 @@ class TestClaims:
 
     def test_none_are_none(self) -> None:
         assert list(Claims(b"").between(0, 9)) == []
-
-
-class TestStoredPlans:
-    """The approved plans as values again."""
-
-    @pytest.mark.parametrize("region", ["eu", "uk", "us"])
-    def test_they_are_the_approved_ones_and_equal_to_what_is_compiled(self, region: str) -> None:
-        stored = load_stored(region)
-
-        assert stored.keys() == approved_digests(region)
-        compiled = {plan.digest: plan for plan in compile_all(region, datetime.now(UTC).date())}
-        assert {d: stored[d] for d in compiled} == compiled
-
-    @pytest.mark.parametrize("text", ["{}", "[", '{"region": "eu", "decisions": 1}'])
-    def test_a_file_that_is_none_is_named_by_its_folder(self, tmp_path: Any, text: str) -> None:
-        (tmp_path / "eu").mkdir()
-        (tmp_path / "eu" / "1.json").write_text(text)
-
-        with pytest.raises(SetupError, match=str(tmp_path)):
-            load_stored("eu", tmp_path)
 
 
 class TestReport:
