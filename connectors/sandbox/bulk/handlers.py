@@ -133,6 +133,11 @@ async def remove(call: Call, kind: Kind) -> Answer:
     return Answer(status=204)
 
 
+def not_available(job: Job) -> ApiError:
+    """Return the refusal of results that the job has not got, in the state it is in."""
+    return wrong_state(f"Results of a Job that is {job.state} are not available")
+
+
 def invalid_value(value: object, name: str) -> ApiError:
     """Return the refusal of a member that takes other values."""
     return refuse(400, "API_ERROR", f"Invalid value: '{value}' supplied for property: '{name}'")

@@ -15,10 +15,11 @@ from connectors.sandbox.bulk.handlers import (
     check_since,
     find,
     invalid_value,
+    not_available,
     remove,
 )
 from connectors.sandbox.bulk.jobs import QUERIES, Job, Kind, Operation, Order, State
-from connectors.sandbox.bulk.kept import DAILY_QUERIES, add_job, used_queries, wrong_state
+from connectors.sandbox.bulk.kept import DAILY_QUERIES, add_job, used_queries
 from connectors.sandbox.bulk.orders import one_of, parse_layout
 from connectors.sandbox.bulk.pages import LAST, PAGE, find_page, locator_of, page_pieces
 from connectors.sandbox.bulk.runner import RUNNER
@@ -117,8 +118,7 @@ async def _complete(call: Call) -> Job:
         text = f"The job was created with API version {job.order.version}"
         raise refuse(409, "API_ERROR", text)
     if job.state is not State.JOB_COMPLETE:
-        text = f"Results of a Job that is {job.state} are not available"
-        raise wrong_state(text)
+        raise not_available(job)
     return job
 
 

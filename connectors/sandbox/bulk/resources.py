@@ -12,10 +12,11 @@ from connectors.sandbox.bulk.handlers import (
     find,
     invalid_value,
     moved,
+    not_available,
     remove,
 )
 from connectors.sandbox.bulk.jobs import ENDED, Job, Kind, State
-from connectors.sandbox.bulk.kept import add_job, wrong_state
+from connectors.sandbox.bulk.kept import add_job
 from connectors.sandbox.bulk.orders import parse_order
 from connectors.sandbox.bulk.results import outcome_lines, unprocessed_lines
 from connectors.sandbox.bulk.runner import RUNNER
@@ -88,8 +89,7 @@ async def get_results(call: Call) -> Answer:
         raise not_found()
     job = await find(call, Kind.INGEST)
     if job.state not in ENDED:
-        text = f"Results of a Job that is {job.state} are not available"
-        raise wrong_state(text)
+        raise not_available(job)
     if kind == "unprocessedrecords":
         return Answer(lines=unprocessed_lines(call.org, job))
     view = call.org.views.get(call.user, job.order.sobject)
