@@ -115,8 +115,10 @@ class Hop:
                 consumer.close()
 
     # Kafka calls these two inside consume(), and no transaction is open there: a batch that
-    # was begun is committed before partitions go.
+    # was begun is committed before partitions go. What a client raises inside a callback must be
+    # named there, see `named`.
 
+    @named("hop, taking partitions")
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for found in consumer.committed(partitions, API_TIMEOUT_S):
             self._places[found.topic, found.partition] = Place(
@@ -132,6 +134,7 @@ class Hop:
         LOG.info("assigned %d partitions", len(partitions))
         self._duties.assigned(len(self._places))
 
+    @named("hop, giving partitions back")
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for gone in partitions:
             self._places.pop((gone.topic, gone.partition), None)

@@ -44,6 +44,10 @@ def name_of(exc: KafkaException) -> str:
 def named(doing: str, then: str = "the worker starts afresh") -> Iterator[None]:
     """Turn a `KafkaException` of the block into a `RetriableError` that names it.
 
+    A callback that calls a client needs one of its own: what the client raises in there leaves
+    the callback as a bare `KafkaError` (confluent-kafka 2.16.1), which is no exception and which
+    no ``except``, not even of `BaseException`, ever sees.
+
     Args:
         doing: What was being done.
         then: What comes next. A worker that meets one goes on from what is committed.

@@ -1,7 +1,7 @@
 """What may be said of Kafka's errors, and which of them end a worker."""
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connectors.kafka.errors import FatalWatch, cause_of, named
 from schemas.errors import RetriableError
@@ -16,6 +16,17 @@ def test_an_error_is_told_by_its_name_and_never_by_its_text() -> None:
 
     assert str(caught.value) == "border: Kafka _TRANSPORT; the worker starts afresh"
     assert caught.value.__cause__ is None
+
+
+def test_what_a_client_raises_in_a_callback_is_caught_by_its_name() -> None:
+    @named("in a callback")
+    def ask(_error: KafkaError) -> None:
+        producer.begin_transaction()  # it has no transactional id
+
+    producer = Producer({"bootstrap.servers": "127.0.0.1:1", "error_cb": ask, "log_level": 0})
+
+    with pytest.raises(RetriableError, match="in a callback: Kafka _NOT_CONFIGURED"):
+        producer.poll(10)
 
 
 def test_a_client_that_only_stumbled_goes_on() -> None:
