@@ -10,9 +10,11 @@ import orjson
 from streams.cli import EXIT_INTERRUPTED, EXIT_WRONG
 from streams.cli.options import home_option, json_option, region_option
 from streams.cli.quarantined import parse_since
+from streams.cli.resend import chosen, resend_options, send_again
 
 if TYPE_CHECKING:
-    from streams.replay.run import Asked, How
+    from streams.replay.run import How
+    from streams.replay.stock import Asked
 
 SHOWN = 20  # findings on the screen; the report has the rest
 
@@ -34,7 +36,8 @@ SHOWN = 20  # findings on the screen; the report has the rest
 @click.option(
     "--rate", type=click.FloatRange(0, min_open=True), help="Raw records a second, at most."
 )
-@click.option("--resume", is_flag=True, help="Go on with the replay that was left.")
+@click.option("--resume", is_flag=True, help="Go on with the replay, or the resend, that was left.")
+@resend_options
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -43,6 +46,7 @@ SHOWN = 20  # findings on the screen; the report has the rest
 @click.pass_context
 def replay(  # noqa: PLR0913, one argument per option
     ctx: click.Context,
+    /,
     *,
     region: str,
     home: Path,
@@ -54,6 +58,7 @@ def replay(  # noqa: PLR0913, one argument per option
     rate: float | None,
     resume: bool,
     out: Path | None,
+    **resend: Any,  # noqa: ANN401, what `resend_options` adds
 ) -> None:
     """Read the raw topics again and hold what comes out against the ledger.
 
@@ -69,10 +74,21 @@ def replay(  # noqa: PLR0913, one argument per option
     same topics and times. The report is a signed note, JSON and a page, and the ledger gets a
     leaf that names it: docs/replay.md.
 
-    Exit codes: 0 all is as logged, 1 findings, 3 no stack, ledger or keys here, 130 stopped.
+    With --resend it sends again what is not logged, or what --record and --accepted say, and why
+    you want it: under the old name with the next resend number, through gate, ledger and sink
+    like anything else. A row that has gone on is not set back. --dry-run shows it first:
+
+    \b
+      homeport replay --region eu --from 1d --resend --dry-run
+      homeport replay --region eu --from 1d --resend --reason 'offsets were moved, CHG-17'
+      homeport replay --region eu --resend --record 'eu.commerce.orders.v1[0]@7#1' --reason ...
+
+    Exit codes: 0 all is as logged, or was sent again; 1 findings, or some is not sent; 3 no
+    stack, ledger or keys here; 130 stopped.
     """
     from residency import topics  # noqa: PLC0415 - heavy, as those below
-    from streams.replay.run import Asked, How  # noqa: PLC0415
+    from streams.replay.run import How  # noqa: PLC0415
+    from streams.replay.stock import Asked  # noqa: PLC0415
 
     known = topics.raw_topics(region)
     unknown = sorted(set(names) - set(known))
@@ -83,6 +99,9 @@ def replay(  # noqa: PLR0913, one argument per option
         msg = "--resume goes on with the topics and times that were asked for first"
         raise click.UsageError(msg)
     asked = None if resume else Asked(tuple(sorted(set(names) or known)), since, until)
+    choice = chosen(resend, is_resumed=resume)
+    if choice is not None:
+        ctx.exit(send_again(home, region, asked, choice, out, as_json=as_json))
     folder = out or home / region / "replay" / "report"
     document = _replay(home, region, asked, How(workers, rate), folder)
     if document is None:

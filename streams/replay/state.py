@@ -16,8 +16,9 @@ from typing import Any, Self
 import orjson
 
 from residency.ledger.note import Checkpoint, decode_base64, encode_base64
+from residency.replay.books import Place
 from residency.replay.claims import Terms
-from residency.replay.compare import Elsewhere, Place
+from residency.replay.compare import Elsewhere
 from residency.replay.found import Found
 from schemas.errors import SetupError
 from streams.replay.topics import Span

@@ -6,7 +6,7 @@ may look at, because librdkafka asks for one.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,8 @@ from connectors.kafka.errors import named
 from connectors.kafka.record import check, headers_of
 from connectors.kafka.topology import TopicInfo
 from residency import topics
-from residency.replay.compare import Elsewhere, Place
+from residency.replay.books import Place
+from residency.replay.compare import Elsewhere
 from schemas.errors import HaltError, RetriableError, SetupError
 from schemas.events import RecordId
 from streams.settings import ReplaySettings
@@ -135,15 +136,9 @@ def pending(settings: ReplaySettings, partitions: int, positions: Sequence[int])
 
     """
     topic = topics.minimal(settings.region)
-    found: Names = {}
     starts = dict(zip(range(partitions), positions, strict=True))
-    for message in _all(settings, topic, starts):
-        told = headers.texts(headers_of(message))
-        record = _record(told)
-        if record is not None:
-            where = found.setdefault((record.topic_id, record.at.partition), {})
-            where.setdefault(record.at.offset, set()).add(record.output)
-    return found
+    found = (_record(headers.texts(headers_of(m))) for m in _all(settings, topic, starts))
+    return _by_place(record for record in found if record is not None)
 
 
 def egress_positions(settings: ReplaySettings, partitions: int) -> list[int]:
@@ -163,27 +158,53 @@ def egress_positions(settings: ReplaySettings, partitions: int) -> list[int]:
     return found
 
 
-def quarantined(settings: ReplaySettings, partitions: int) -> dict[tuple[str, int], set[int]]:
-    """Return the offsets of raw records in quarantine, by topic id and partition."""
+def quarantined(
+    settings: ReplaySettings, partitions: int
+) -> tuple[dict[tuple[str, int], set[int]], Names]:
+    """Return what lies in quarantine: raw records' offsets, and minimal records.
+
+    Of raw ones all that ever lay there; of minimal ones those that no retry has settled.
+    """
     topic = topics.quarantine(settings.region)
     with closing(reader(settings, "border")) as consumer, named("replay", AGAIN):
         starts = {n: marks(consumer, topic, n)[0] for n in range(partitions)}
     found: dict[tuple[str, int], set[int]] = {}
+    refused: dict[RecordId, None] = {}
     for message in _all(settings, topic, starts):
         told = headers.texts(headers_of(message))
-        if headers.SETTLED not in told and "#" not in told.get(headers.RECORD, "#"):
-            record = _record({**told, headers.RECORD: f"{told[headers.RECORD]}#0"})
-            if record is not None:
-                where = found.setdefault((record.topic_id, record.at.partition), set())
-                where.add(record.at.offset)
+        is_settled, name = headers.SETTLED in told, told.get(headers.RECORD, "")
+        record = _record(told if "#" in name else {**told, headers.RECORD: f"{name}#0"})
+        if record is None:
+            continue
+        if "#" not in name and not is_settled:
+            where = found.setdefault((record.topic_id, record.at.partition), set())
+            where.add(record.at.offset)
+        elif is_settled:
+            refused.pop(record, None)
+        else:
+            refused[record] = None
+    return found, _by_place(refused)
+
+
+def _by_place(records: Iterable[RecordId]) -> Names:
+    """Return the outputs of minimal records by where their raw ones lie."""
+    found: Names = {}
+    for record in records:
+        where = found.setdefault((record.topic_id, record.at.partition), {})
+        where.setdefault(record.at.offset, set()).add(record.output)
     return found
 
 
 def elsewhere(place: Place, waits: Names, kept: Mapping[tuple[str, int], set[int]]) -> Elsewhere:
     """Return where else records of one partition may be."""
     where = (place.topic_id, place.partition)
-    outputs = {offset: frozenset(found) for offset, found in waits.get(where, {}).items()}
-    return Elsewhere(outputs, frozenset(kept.get(where, ())))
+    return Elsewhere(outputs_at(place, waits), frozenset(kept.get(where, ())))
+
+
+def outputs_at(place: Place, names: Names) -> dict[int, frozenset[int]]:
+    """Return the outputs by offset that *names* has of one partition."""
+    found = names.get((place.topic_id, place.partition), {})
+    return {offset: frozenset(outputs) for offset, outputs in found.items()}
 
 
 def _record(told: Mapping[str, str]) -> RecordId | None:

@@ -15,8 +15,9 @@ from confluent_kafka import Message
 from connectors.kafka.errors import named
 from residency.keys import COMMITMENTS, TOKENS_FILE, secret, token_keys
 from residency.plan.stored import load_stored
+from residency.replay.books import Books
 from residency.replay.claims import Claims
-from residency.replay.compare import Books, Comparer
+from residency.replay.compare import Comparer
 from residency.replay.found import Found, Verdict
 from schemas.errors import SetupError
 from schemas.events import RawBatch
@@ -95,7 +96,7 @@ class Worker:
             at = self._begin(task, claims, comparer)
         saved, started, done = time.monotonic(), time.monotonic(), 0
         for messages, after in batches(self._settings, replace(span, start=at)):
-            comparer.batch(_raw(place.topic, messages), claims.between(at, after))
+            comparer.batch(raw_batch(place.topic, messages), claims.between(at, after))
             at, done = after, done + len(messages)
             if time.monotonic() - saved > SAVE_S:
                 self._state.save(place, at, found)
@@ -123,7 +124,8 @@ class Worker:
         return start
 
 
-def _raw(topic: str, messages: Sequence[Message]) -> RawBatch:
+def raw_batch(topic: str, messages: Sequence[Message]) -> RawBatch:
+    """Return records of one partition as a batch, in their order."""
     values, keys = [], []
     for message in messages:
         value, key = message.value(), message.key()

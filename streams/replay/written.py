@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from residency.keys import secret
+from residency.ledger.leaves import quantise
 from residency.ledger.note import Signer
+from residency.ledger.replays import ReplayLeaf
 from residency.replay.report import PURPOSE, key_name, leaf_of, sign
 from schemas.errors import SetupError
 from streams.leaf_requests import append_leaf, new_request
 from streams.replay.page import page
 from streams.replay.state import Job
+from streams.replay.wanted import Wanted
 from streams.settings import ReplaySettings
 
 
@@ -28,21 +31,50 @@ def write(settings: ReplaySettings, out: Path, job: Job, document: Mapping[str, 
         SetupError: The folder cannot be written.
 
     """
+    digest, vkey = _signed(settings, out, "replay", document)
+    leaf = append_leaf(
+        settings.folder, leaf_of(document, digest, new_request(), job.since, job.until)
+    )
+    _put(out, {"replay.html": page(document, vkey, digest, leaf).encode()})
+    return leaf
+
+
+def write_resend(
+    settings: ReplaySettings, out: Path, wanted: Wanted, document: Mapping[str, Any]
+) -> int | None:
+    """Write the report of a resend, and have its leaf appended; as `write`."""
+    digest, _ = _signed(settings, out, "resend", document)
+    since, until = (None if at is None else quantise(at) for at in wanted.times)
+    leaf = ReplayLeaf(
+        time=document["time"],
+        request=new_request(),
+        report=digest,
+        size=document["ledger"]["size"],
+        release=document["release"],
+        topics=tuple(sorted(wanted.asked.names)),
+        since=since,
+        until=until,
+        raw=document["raw"],
+        counts={},
+        resent=document["sent_total"] + document["already"],
+    )
+    return append_leaf(settings.folder, leaf)
+
+
+def _signed(
+    settings: ReplaySettings, out: Path, name: str, document: Mapping[str, Any]
+) -> tuple[str, str]:
+    """Write a report, signed and plain, and the key; return its digest and the key."""
     seed = secret(settings.folder / "keys", PURPOSE)
     signer = Signer(key_name(document["ledger"]["origin"]), seed)
     note = sign(document, signer)
     files = {
-        "replay.note": note,
-        "replay.json": note.partition(b"\n")[0] + b"\n",
+        f"{name}.note": note,
+        f"{name}.json": note.partition(b"\n")[0] + b"\n",
         "vkey": f"{signer.verifier}\n".encode(),
     }
     _put(out, files)
-    digest = sha256(note).hexdigest()
-    leaf = append_leaf(
-        settings.folder, leaf_of(document, digest, new_request(), job.since, job.until)
-    )
-    _put(out, {"replay.html": page(document, str(signer.verifier), digest, leaf).encode()})
-    return leaf
+    return sha256(note).hexdigest(), str(signer.verifier)
 
 
 def _put(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -26,14 +26,15 @@ from residency.ledger.files import Ledger
 from residency.ledger.leaves import quantise
 from residency.ledger.log import Draft, log_outcomes, log_transfers
 from residency.ledger.outcomes import OutcomeLeaf
-from residency.replay.compare import Place
+from residency.replay.books import Place
 from schemas.errors import HomeportError
 from schemas.events import RecordId
 from streams.arrivals import arrival_of
 from streams.carrier import GROUP
 from streams.hop import BATCH
-from streams.replay.run import Asked, finish, prepare
+from streams.replay.run import finish, prepare
 from streams.replay.state import State
+from streams.replay.stock import Asked
 from streams.replay.topics import Span, records
 from streams.replay.worker import Worker
 from streams.settings import load_replay, load_settings
