@@ -34,6 +34,7 @@ from residency.contracts.read import load_contract
 from residency.gate.check import Gate
 from residency.keys import ledger_keys, secret
 from residency.ledger.files import Ledger
+from residency.ledger.requests import FOLDER, Requests
 from residency.plan.approved import APPROVED_FILE
 from residency.seal import EGRESS, Seal
 from residency.telemetry.setup import Telemetry, telemetry
@@ -43,7 +44,8 @@ from schemas.registry import load_registry
 from streams.arrivals import arrival_of, name_of
 from streams.backlog import collect, waiting
 from streams.carrier import Carrier
-from streams.crossing import Parts
+from streams.crossing import Arrival, Parts
+from streams.leaf_requests import UNFETCHED_S
 from streams.parkwatch import LOOK_S, ParkWatch
 from streams.patience import retrying, sleep
 from streams.quarantining import Quarantine
@@ -70,6 +72,7 @@ class Egress:
         self._is_ready = False
         self._positions: dict[tuple[str, int], int] = {}  # topic, partition -> next offset
         self._commit_again_at = self._look_at = 0.0
+        self._requests = Requests(settings.folder / FOLDER)
         self._parked = ParkWatch(signals.recorder, settings.parked_alarm_s)
 
     def health(self) -> Mapping[str, Any]:
@@ -152,6 +155,7 @@ class Egress:
         )
         try:
             carrier.catch_up()
+            self._requests.forget_older(time.time() - UNFETCHED_S)
             start = self._committed(consumer, partitions)
             consumer.assign(start)
             self._positions = {(p.topic, p.partition): p.offset for p in start}
@@ -163,6 +167,8 @@ class Egress:
                 messages = collect(consumer, self._settings.egress_batch, lag)
                 self._watch.check()
                 self._carry(carrier, consumer, messages, halt)
+                if not messages:
+                    retrying(halt)(self._take, carrier)
                 if not messages and time.monotonic() > self._commit_again_at:
                     self._commit(consumer)
                 self._retry(carrier, halt)
@@ -227,10 +233,23 @@ class Egress:
         sources = {dict(r.headers).get(headers.TRACEPARENT): r for r in records}
         found = [link_from(record.headers) for record in list(sources.values())[:MAX_LINKS]]
         with self._signals.span("egress.batch", [link for link in found if link]):
-            results = retrying(halt)(carrier.carry, arrivals)
+            results = retrying(halt)(self._try, carrier, arrivals)
         self._positions |= {(r.at.topic, r.at.partition): r.at.offset + 1 for r in records}
         self._commit(consumer)
         self._measure(results, len(messages), time.monotonic() - started)
+
+    def _try(self, carrier: Carrier, arrivals: Sequence[Arrival]) -> Mapping[str, int]:
+        """Try to settle a batch, the leaves that others wait for first: the org may be away."""
+        self._take(carrier)
+        return carrier.carry(arrivals)
+
+    def _take(self, carrier: Carrier) -> None:
+        """Append the leaves that others ask for."""
+        served = carrier.take(self._requests)
+        for refused in served.refused:
+            LOG.warning("a leaf that somebody asked for is refused: %s", refused)
+        if served.appended:
+            LOG.info("appended %d leaves that others asked for", served.appended)
 
     def _commit(self, consumer: Consumer) -> None:
         """Commit every partition's position, moved or not.

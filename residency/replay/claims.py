@@ -13,18 +13,25 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import orjson
 
-from residency.ledger.leaves import TransferLeaf, month_of, parse_leaf
+from residency.ledger.leaves import RecordLeaf, TransferLeaf, month_of, parse_leaf
 from residency.ledger.outcomes import OutcomeLeaf
 from schemas.events import RecordId
 
-PACKED: Final = Struct("<qqiii?32s")
+PACKED: Final = Struct("<qqiiib32s")
 ROW: Final = np.dtype(
     [
         ("offset", "<i8"), ("leaf", "<i8"), ("output", "<i4"), ("resend", "<i4"),
-        ("terms", "<i4"), ("refused", "?"), ("commitment", "V32"),
+        ("terms", "<i4"), ("what", "i1"), ("commitment", "V32"),
     ]
 )  # fmt: skip
 REFUSED: Final = "gate-refused"  # the one outcome that stands for a transfer
+TRANSFER, REFUSAL, ACCEPTED, SUPERSEDED, REJECTED = range(5)  # what a leaf says of a record
+_OUTCOMES: Final[Mapping[str, int]] = {
+    REFUSED: REFUSAL,
+    "accepted": ACCEPTED,
+    "superseded": SUPERSEDED,
+    "rejected": REJECTED,
+}
 _NO_TERMS, _NOTHING = -1, bytes(32)
 
 
@@ -36,8 +43,8 @@ class Claim(NamedTuple):
         leaf: Its index in the ledger.
         output: Which of the plan's outputs.
         resend: See `RecordId`.
-        terms: Number of its terms; -1 where the gate refused the record.
-        refused: It is the gate's refusal, not a transfer.
+        terms: Number of its terms; -1 unless it is a transfer.
+        what: `TRANSFER`, or an outcome: `REFUSAL`, and if they were asked for the others.
         commitment: 32 bytes.
 
     """
@@ -47,8 +54,13 @@ class Claim(NamedTuple):
     output: int
     resend: int
     terms: int
-    refused: bool
+    what: int
     commitment: bytes
+
+    @property
+    def refused(self) -> bool:
+        """Whether it is the gate's refusal."""
+        return self.what == REFUSAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +131,21 @@ class TermsBook:
         return self._known.get(terms)
 
 
-def pack(index: int, leaf: TransferLeaf | OutcomeLeaf, book: TermsBook) -> bytes:
-    """Return the claim that *leaf* makes: a transfer, or the gate's refusal."""
+def pack(index: int, leaf: RecordLeaf, book: TermsBook) -> bytes:
+    """Return the claim that *leaf* makes: a transfer, or what became of one."""
     record = leaf.record
     name = (record.at.offset, index, record.output, record.resend)
     if isinstance(leaf, OutcomeLeaf):
-        return PACKED.pack(*name, _NO_TERMS, True, _NOTHING)  # noqa: FBT003, a field of a row
-    return PACKED.pack(*name, book.number(leaf), False, bytes.fromhex(leaf.commitment))  # noqa: FBT003, as above
+        return PACKED.pack(*name, _NO_TERMS, _OUTCOMES[leaf.result], _NOTHING)
+    return PACKED.pack(*name, book.number(leaf), TRANSFER, bytes.fromhex(leaf.commitment))
 
 
-def claim_of(index: int, entry: bytes, book: TermsBook) -> tuple[RecordId, bytes] | None:
+def claim_of(
+    index: int, entry: bytes, book: TermsBook, *, with_outcomes: bool = False
+) -> tuple[RecordId, bytes] | None:
     """Return the record that an entry makes a claim on, and the claim packed; None if it is none.
+
+    A transfer makes one, and the gate's refusal; *with_outcomes*, every outcome.
 
     Terms that are known were read strictly once. The strict form of every leaf is `verify`'s to
     check; here it would be most of the work.
@@ -141,17 +157,20 @@ def claim_of(index: int, entry: bytes, book: TermsBook) -> tuple[RecordId, bytes
     try:
         row = orjson.loads(entry)
         is_transfer = row["kind"] == "transfer"
-        if not is_transfer and row.get("result") != REFUSED:
+        is_asked = is_transfer or row.get("result") == REFUSED
+        if not is_asked and not (with_outcomes and row["kind"] == "outcome"):
             return None
         terms = book.find(row) if is_transfer else None
         if terms is not None:
             record = RecordId.parse(row["record"], row["topic_id"])
             bound = bytes.fromhex(row["commitment"])
             name = (record.at.offset, index, record.output, record.resend)
-            return record, PACKED.pack(*name, terms, False, bound)  # noqa: FBT003, a field of a row
+            return record, PACKED.pack(*name, terms, TRANSFER, bound)
     except (AttributeError, KeyError, TypeError, ValueError, StructError):
         pass  # the strict reader says what is wrong with it
     leaf = parse_leaf(entry)
+    if not isinstance(leaf, RecordLeaf):
+        return None
     return leaf.record, pack(index, leaf, book)
 
 

@@ -7,47 +7,14 @@ basis, whether it deletes) is the plan's to say, and is compared too.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
-from residency.keys import TokenKeys
 from residency.ledger.leaves import commit, month_key
-from residency.plan.book import Crossed, PlanBook
 from residency.plan.model import Plan
-from residency.plan.processors import Processors
+from residency.replay.books import Books, Made, MadeBy, Place, by_offset, make
 from residency.replay.claims import Claim, Terms
 from residency.replay.found import Finding, Found, Verdict
 from schemas.errors import QuarantineError
 from schemas.events import RawBatch
-from schemas.registry import load_registry
-
-Made: TypeAlias = Crossed | QuarantineError
-MadeBy: TypeAlias = Mapping[int, Sequence[Made] | Mapping[int, Made]]
-"""By key version, then by the record's number in its batch; the current version has them all."""
-
-
-class Books:
-    """The plans of a region, to be carried out with any version of its token keys."""
-
-    def __init__(
-        self, region: str, plans: Mapping[str, Plan], keys: TokenKeys, processors: Processors
-    ) -> None:
-        """Take the approved plans by digest, and all versions of the keys."""
-        self.plans = plans
-        self.current = keys.attribute_version
-        self.versions = {key.version: key for key in keys.versions}
-        self._region = region
-        self._keys = keys
-        self._processors = processors
-        self._made: dict[int, PlanBook] = {}
-
-    def of(self, version: int) -> PlanBook:
-        """Return the plan book with one version of the keys; it must be one of `versions`."""
-        if version not in self._made:
-            by_schema = {plan.schema_id: plan for plan in self.plans.values()}
-            keys = self._keys.at(self.versions[version])
-            book = PlanBook(self._region, by_schema, keys, load_registry(), self._processors)
-            self._made[version] = book
-        return self._made[version]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +29,6 @@ class Elsewhere:
 
     pending: Mapping[int, frozenset[int]] = field(default_factory=dict)
     quarantined: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A partition of a raw topic, as it was made."""
-
-    topic: str
-    partition: int
-    topic_id: str
-    generation: int
 
 
 class Comparer:
@@ -101,13 +58,11 @@ class Comparer:
 
     def batch(self, raw: RawBatch, claims: Iterable[Claim]) -> None:
         """Compare the next records with all claims on the offsets that they span."""
-        by_offset: dict[int, list[Claim]] = {}
-        for claim in claims:
-            by_offset.setdefault(claim.offset, []).append(claim)
-        made = self._made(raw, by_offset)
+        claimed_at = by_offset(claims)
+        made = make(self._books, self._place, raw, claimed_at, self._terms)
         current = self._books.current
         for n, offset in enumerate(raw.offsets):
-            claimed = by_offset.pop(offset, ())
+            claimed = claimed_at.pop(offset, ())
             logged, refused = set[int](), set[int]()
             seen: set[tuple[int, int]] = set()
             for claim in claimed:
@@ -119,7 +74,7 @@ class Comparer:
                 logged.add(claim.output)
             self._rest(offset, made[current][n], logged, refused)
         self.found.raw += len(raw)
-        for left in by_offset.values():
+        for left in claimed_at.values():
             self.without_raw(left, Verdict.RAW_MISSING)
 
     def without_raw(self, claims: Iterable[Claim], verdict: Verdict) -> None:
@@ -127,27 +82,6 @@ class Comparer:
         for claim in claims:
             if not claim.refused:
                 self._note(claim, verdict)
-
-    def _made(self, raw: RawBatch, by_offset: Mapping[int, Sequence[Claim]]) -> MadeBy:
-        """Return what each record gives under the current key version, and under those named."""
-        current, versions = self._books.current, self._books.versions
-        older: dict[int, list[int]] = {}
-        for n, offset in enumerate(raw.offsets):
-            for claim in by_offset.get(offset, ()):
-                version = current if claim.refused else self._terms[claim.terms].keys
-                if version != current and version in versions:
-                    older.setdefault(version, []).append(n)
-        made: dict[int, Sequence[Made] | Mapping[int, Made]] = {
-            current: self._books.of(current).minimise_batch(raw, self._generation)
-        }
-        for version, numbers in older.items():
-            some = self._books.of(version).minimise_batch(_part(raw, numbers), self._generation)
-            made[version] = dict(zip(numbers, some, strict=True))
-        return made
-
-    def _generation(self, topic: str) -> int:
-        del topic  # a batch is of one
-        return self._place.generation
 
     def _transfer(self, claim: Claim, made: MadeBy, n: int, *, is_second: bool) -> None:
         terms = self._terms[claim.terms]
@@ -219,14 +153,3 @@ class Comparer:
         """Return the record's name, as `RecordId` writes it."""
         again = f"+{resend}" if resend else ""
         return f"{self._at}{offset}#{output}{again}"
-
-
-def _part(raw: RawBatch, numbers: Sequence[int]) -> RawBatch:
-    """Return the records of these numbers."""
-    return RawBatch(
-        [raw.topics[n] for n in numbers],
-        [raw.partitions[n] for n in numbers],
-        [raw.offsets[n] for n in numbers],
-        [raw.values[n] for n in numbers],
-        [raw.keys[n] for n in numbers],
-    )

@@ -13,11 +13,14 @@ import rfc8785
 
 from residency.ledger.errors import FormatError
 from residency.ledger.note import Checkpoint, Signer, Verifier, encode_base64, open_note
+from residency.ledger.replays import ReplayLeaf
+from residency.replay.books import Place
 from residency.replay.claims import Terms
-from residency.replay.compare import Place
-from residency.replay.found import FINE, NEXT_STEP, Found, Verdict, total
+from residency.replay.found import FINE, MAX_FINDINGS, NEXT_STEP, Found, Verdict, total, word
+from residency.replay.resend import Stays
 
 FORMAT = 1
+KINDS = ("homeport-replay", "homeport-resend")
 PURPOSE = "replay"  # of the key, see `residency.keys`
 
 
@@ -78,11 +81,7 @@ def report(  # noqa: PLR0913, PLR0917, one argument per thing that a report name
         "region": region,
         "time": time,
         "release": release,
-        "ledger": {
-            "origin": head.origin,
-            "size": head.size,
-            "root": encode_base64(head.root),
-        },
+        "ledger": _ledger(head),
         "is_fine": not found,
         "raw": whole.raw,
         "counts": _counts(whole),
@@ -96,8 +95,82 @@ def report(  # noqa: PLR0913, PLR0917, one argument per thing that a report name
     }
 
 
+def resend_report(  # noqa: PLR0913, one argument per thing that a report names
+    *,
+    region: str,
+    time: str,
+    release: str,
+    head: Checkpoint,
+    wanted: Mapping[str, Any],
+    raw: int,
+    sent: Sequence[str],
+    already: int,
+    stays: Sequence[Stays],
+) -> dict[str, Any]:
+    """Return the report of a resend.
+
+    Args:
+        region: Whose.
+        time: When, as of `residency.ledger.leaves.quantise`.
+        release: Digest of the code that sent them again.
+        head: The ledger's, by which was chosen.
+        wanted: What the operator asked for, and why.
+        raw: Raw records read.
+        sent: Names of the records, with their new resend numbers.
+        already: How many an earlier run of this resend had sent.
+        stays: What was wanted and is not sent.
+
+    """
+    return {
+        "kind": "homeport-resend",
+        "format": FORMAT,
+        "region": region,
+        "time": time,
+        "release": release,
+        "ledger": _ledger(head),
+        **wanted,
+        "raw": raw,
+        "already": already,
+        "sent_total": len(sent),
+        "sent": list(sent[:MAX_FINDINGS]),
+        "stays_total": len(stays),
+        "stays": [{"record": one.record, "why": one.why} for one in stays[:MAX_FINDINGS]],
+    }
+
+
+def _ledger(head: Checkpoint) -> dict[str, Any]:
+    return {"origin": head.origin, "size": head.size, "root": encode_base64(head.root)}
+
+
 def _counts(found: Found) -> dict[str, int]:
     return {verdict.value: found.counts[verdict] for verdict in Verdict if found.counts[verdict]}
+
+
+def leaf_of(
+    document: Mapping[str, Any], digest: str, request: str, since: str | None, until: str | None
+) -> ReplayLeaf:
+    """Return the leaf that says that a report was made.
+
+    Args:
+        document: The report.
+        digest: SHA-256 of it, signed, hex.
+        request: See `residency.ledger.notices`.
+        since: What was asked for, see `ReplayLeaf`.
+        until: Likewise.
+
+    """
+    return ReplayLeaf(
+        time=document["time"],
+        request=request,
+        report=digest,
+        size=document["ledger"]["size"],
+        release=document["release"],
+        topics=tuple(sorted({part["topic"] for part in document["parts"]})),
+        since=since,
+        until=until,
+        raw=document["raw"],
+        counts={word(Verdict(name)): n for name, n in document["counts"].items()},
+    )
 
 
 def key_name(origin: str) -> str:
@@ -111,7 +184,9 @@ def sign(document: Mapping[str, Any], signer: Signer) -> bytes:
 
 
 def open_report(note: bytes, verifier: Verifier) -> dict[str, Any]:
-    """Return the report in *note*, signed by that key; the inverse of `sign`.
+    """Return the report in *note*, of a replay or a resend, signed by that key.
+
+    The inverse of `sign`.
 
     Raises:
         FormatError: It is no signed note, or not a report.
@@ -123,7 +198,7 @@ def open_report(note: bytes, verifier: Verifier) -> dict[str, Any]:
         document = json.loads(text)
     except ValueError:
         document = None
-    if not isinstance(document, dict) or document.get("kind") != "homeport-replay":
+    if not isinstance(document, dict) or document.get("kind") not in KINDS:
         msg = "the note is not a replay's report"
         raise FormatError(msg)
     return document

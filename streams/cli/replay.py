@@ -1,6 +1,5 @@
 """``homeport replay``: hold the ledger against the raw records, as an auditor does."""
 
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from schemas.errors import SetupError
 from streams.cli import EXIT_INTERRUPTED, EXIT_WRONG
 from streams.cli.options import home_option, json_option, region_option
 from streams.cli.quarantined import parse_since
+from streams.cli.resend import chosen, resend_options, send_again
 
 if TYPE_CHECKING:
-    from streams.replay.run import Asked, How
+    from streams.replay.run import How
+    from streams.replay.stock import Asked
 
 SHOWN = 20  # findings on the screen; the report has the rest
 
@@ -36,7 +36,8 @@ SHOWN = 20  # findings on the screen; the report has the rest
 @click.option(
     "--rate", type=click.FloatRange(0, min_open=True), help="Raw records a second, at most."
 )
-@click.option("--resume", is_flag=True, help="Go on with the replay that was left.")
+@click.option("--resume", is_flag=True, help="Go on with the replay, or the resend, that was left.")
+@resend_options
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -45,6 +46,7 @@ SHOWN = 20  # findings on the screen; the report has the rest
 @click.pass_context
 def replay(  # noqa: PLR0913, one argument per option
     ctx: click.Context,
+    /,
     *,
     region: str,
     home: Path,
@@ -56,6 +58,7 @@ def replay(  # noqa: PLR0913, one argument per option
     rate: float | None,
     resume: bool,
     out: Path | None,
+    **resend: Any,  # noqa: ANN401, what `resend_options` adds
 ) -> None:
     """Read the raw topics again and hold what comes out against the ledger.
 
@@ -68,12 +71,24 @@ def replay(  # noqa: PLR0913, one argument per option
     Each raw record is made into minimal records once more, under the plan and the key version
     that its leaf names, and their commitment compared with the leaf's. Runs beside production,
     writes to no topic and to no org. Ctrl-C leaves it where it is; --resume goes on with the
-    same topics and times. The report is a signed note, JSON and a page: docs/replay.md.
+    same topics and times. The report is a signed note, JSON and a page, and the ledger gets a
+    leaf that names it: docs/replay.md.
 
-    Exit codes: 0 all is as logged, 1 findings, 3 no stack, ledger or keys here, 130 stopped.
+    With --resend it sends again what is not logged, or what --record and --accepted say, and why
+    you want it: under the old name with the next resend number, through gate, ledger and sink
+    like anything else. A row that has gone on is not set back. --dry-run shows it first:
+
+    \b
+      homeport replay --region eu --from 1d --resend --dry-run
+      homeport replay --region eu --from 1d --resend --reason 'offsets were moved, CHG-17'
+      homeport replay --region eu --resend --record 'eu.commerce.orders.v1[0]@7#1' --reason ...
+
+    Exit codes: 0 all is as logged, or was sent again; 1 findings, or some is not sent; 3 no
+    stack, ledger or keys here; 130 stopped.
     """
     from residency import topics  # noqa: PLC0415 - heavy, as those below
-    from streams.replay.run import Asked, How  # noqa: PLC0415
+    from streams.replay.run import How  # noqa: PLC0415
+    from streams.replay.stock import Asked  # noqa: PLC0415
 
     known = topics.raw_topics(region)
     unknown = sorted(set(names) - set(known))
@@ -84,6 +99,9 @@ def replay(  # noqa: PLR0913, one argument per option
         msg = "--resume goes on with the topics and times that were asked for first"
         raise click.UsageError(msg)
     asked = None if resume else Asked(tuple(sorted(set(names) or known)), since, until)
+    choice = chosen(resend, is_resumed=resume)
+    if choice is not None:
+        ctx.exit(send_again(home, region, asked, choice, out, as_json=as_json))
     folder = out or home / region / "replay" / "report"
     document = _replay(home, region, asked, How(workers, rate), folder)
     if document is None:
@@ -100,20 +118,20 @@ def replay(  # noqa: PLR0913, one argument per option
 def _replay(
     home: Path, region: str, asked: "Asked | None", how: "How", out: Path
 ) -> dict[str, Any] | None:
-    """Return the report, written to *out*, or None if somebody stopped the replay.
+    """Return the report, written to *out*, with its leaf; None if somebody stopped the replay.
 
     Without *asked*, go on with the one that was left.
     """
     from connectors.embedded.files import exclusive  # noqa: PLC0415
     from residency.ledger.leaves import quantise  # noqa: PLC0415
-    from streams.replay import run  # noqa: PLC0415
+    from streams.replay import run, written  # noqa: PLC0415
     from streams.replay.state import State  # noqa: PLC0415
-    from streams.settings import load_settings  # noqa: PLC0415
+    from streams.settings import load_replay  # noqa: PLC0415
 
     def say(text: str) -> None:
         click.echo(text, err=True)
 
-    settings = load_settings(home, region, "replay")
+    settings = load_replay(home, region)
     folder = home / region / "replay"
     folder.mkdir(mode=0o700, exist_ok=True)
     state = State(folder / "state")
@@ -122,36 +140,9 @@ def _replay(
         if not run.work(settings, state, job, how, say):
             return None
         document = run.finish(state, job, region, quantise(datetime.now(UTC)))
-        _write(home, region, out, document)
+        document["leaf"] = written.write(settings, out, job, document)
         state.clear()
     return document
-
-
-def _write(home: Path, region: str, folder: Path, document: dict[str, Any]) -> None:
-    """Write the report in its three forms, and the key that signed it."""
-    from residency.keys import secret  # noqa: PLC0415
-    from residency.ledger.note import Signer  # noqa: PLC0415
-    from residency.replay.report import PURPOSE, key_name, sign  # noqa: PLC0415
-    from streams.replay.page import page  # noqa: PLC0415
-
-    seed = secret(home / region / "keys", PURPOSE)
-    signer = Signer(key_name(document["ledger"]["origin"]), seed)
-    note = sign(document, signer)
-    files = {
-        "replay.note": note,
-        "replay.json": note.partition(b"\n")[0] + b"\n",
-        "replay.html": page(document, str(signer.verifier)).encode(),
-        "vkey": f"{signer.verifier}\n".encode(),
-    }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            with suppress(FileNotFoundError):
-                (folder / name).unlink()
-            (folder / name).write_bytes(data)
-    except OSError as exc:
-        msg = f"{folder}: cannot be written ({type(exc).__name__}); choose another --out"
-        raise SetupError(msg) from exc
 
 
 def _print(document: dict[str, Any], folder: Path) -> None:
@@ -171,3 +162,8 @@ def _print(document: dict[str, Any], folder: Path) -> None:
     for verdict, step in document["next_steps"].items():
         click.echo(f"{verdict}: {step}")
     click.echo(f"report: {folder / 'replay.html'}, signed: {folder / 'replay.note'}")
+    click.echo(
+        "egress will append the ledger's leaf for it"
+        if document["leaf"] is None
+        else f"leaf {document['leaf']} of the ledger names it"
+    )

@@ -1,9 +1,4 @@
-"""One replay from end to end: take stock, let the workers work, write the report.
-
-The order of taking stock is what makes a finding one: how far border and egress are comes first,
-then what lies on the minimal topic behind egress, then the quarantine, and the ledger last. A
-record that is in none of them by then is missing.
-"""
+"""One replay from end to end: take stock, let the workers work, write the report."""
 
 import multiprocessing
 import signal
@@ -11,48 +6,27 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from connectors.kafka.topology import check_topic_ids, load_topics
-from residency import topics
-from residency.keys import TOKENS_FILE, ledger_keys
-from residency.ledger.note import Checkpoint, Signer
-from residency.ledger.reader import Reader
+from residency.ledger.leaves import quantise
 from residency.release import release_digest
 from residency.replay.report import Part, report
 from schemas.errors import HaltError, HomeportError, RetriableError, SetupError
 from streams.replay import topics as kafka
 from streams.replay.spool import Spool
 from streams.replay.state import Job, State, Task
-from streams.replay.worker import Worker, must_exist
-from streams.settings import Settings, load_settings
+from streams.replay.stock import Asked, Say, take
+from streams.replay.worker import Worker
+from streams.settings import ReplaySettings, load_replay
 
 LOOK_S = 0.5
 SAY_S = 5.0
-Say = Callable[[str], None]
 _ENDS: Mapping[int, type[HomeportError]] = {3: SetupError, 4: HaltError, 5: RetriableError}
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What to replay.
-
-    Attributes:
-        names: Raw topics.
-        since: Records published from then on; None: all that there are.
-        until: Records published before; None: all that the border has decided.
-
-    """
-
-    names: tuple[str, ...]
-    since: datetime | None
-    until: datetime | None
-
-
-def prepare(settings: Settings, asked: Asked, state: State, say: Say) -> Job:
+def prepare(settings: ReplaySettings, asked: Asked, state: State, say: Say) -> Job:
     """Return the job of a new replay, its state written.
 
     Raises:
@@ -61,40 +35,18 @@ def prepare(settings: Settings, asked: Asked, state: State, say: Say) -> Job:
         RetriableError: Kafka does not answer.
 
     """
-    known = load_topics(settings.home, settings.region)
-    raw = {name: known[name] for name in topics.raw_topics(settings.region)}
-    ledger = Reader(settings.folder / "ledger")
-    ledger.require()
-    keys = ledger_keys(must_exist(settings.folder / "keys" / "ledger.json"), settings.region)
-    must_exist(settings.folder / "keys" / TOKENS_FILE)
-    state.clear()
-    check_topic_ids(settings.kafka.librdkafka(log_level=0), raw)
-    times = [
-        None if at is None else int(at.timestamp() * 1_000) for at in (asked.since, asked.until)
-    ]
-    say("reading how far border and egress are ...")
-    chosen = {name: raw[name] for name in asked.names}
-    minimal = known[topics.minimal(settings.region)].partitions
-    positions = kafka.egress_positions(settings, minimal)
-    spans = kafka.spans(settings, chosen, *times)
-    waits = kafka.pending(settings, minimal, positions)
-    quarantine = known[topics.quarantine(settings.region)].partitions
-    kept = kafka.quarantined(settings, quarantine)
-    say("reading the ledger ...")
-    where = {name: (info.id, info.partitions) for name, info in raw.items()}
-    spooled = Spool(state.folder).fill(
-        ledger,
-        Signer(keys.origin, keys.seed).verifier,
-        where,
-        asked.names,
-        with_strays=asked.since is None,
-    )
+    stock = take(settings, asked, Spool(state.folder), say)
+    since, until = (None if at is None else quantise(at) for at in (asked.since, asked.until))
+    spooled = stock.spooled
     job = Job(
         release_digest(),
         spooled.head,
-        asked.until is None,
+        since,
+        until,
         spooled.terms.terms,
-        tuple(Task(span, kafka.elsewhere(span.place, waits, kept)) for span in spans),
+        tuple(
+            Task(span, kafka.elsewhere(span.place, stock.waits, stock.kept)) for span in stock.spans
+        ),
         spooled.strays,
     )
     state.save_job(job)
@@ -118,7 +70,7 @@ def resume(state: State) -> Job:
     return job
 
 
-def work(settings: Settings, state: State, job: Job, how: "How", say: Say) -> bool:
+def work(settings: ReplaySettings, state: State, job: Job, how: "How", say: Say) -> bool:
     """Let the workers replay all of *job*; return whether they finished.
 
     Raises:
@@ -201,7 +153,7 @@ def _worker(  # noqa: PLR0913, PLR0917, what a new process must be told
             msg = f"{folder}: the job is gone; start again without --resume"
             raise SetupError(msg)
         by_place = {(t.span.place.topic, t.span.place.partition): t for t in job.tasks}
-        worker = Worker(load_settings(home, region, "replay"), state, job, rate)
+        worker = Worker(load_replay(home, region), state, job, rate)
         worker.run(
             [by_place[where] for where in share],
             lambda: halt.is_set() or not (parent is None or parent.is_alive()),
@@ -221,5 +173,4 @@ def finish(state: State, job: Job, region: str, time: str) -> dict[str, Any]:
             msg = f"{state.folder}: a partition is missing; run it again with --resume"
             raise SetupError(msg)
         parts.append(Part(task.span.place, task.span.start, task.span.stop, progress[1]))
-    head: Checkpoint = job.head
-    return report(region, time, job.release, head, parts, job.strays, job.terms)
+    return report(region, time, job.release, job.head, parts, job.strays, job.terms)

@@ -1,5 +1,6 @@
 """Stream the ledger once: each partition's claims go to a file, so that memory stays flat."""
 
+import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from residency.ledger.note import Checkpoint, Verifier
 from residency.ledger.reader import Reader, open_head
 from residency.ledger.tiles import TILE_WIDTH
 from residency.ledger.tree import Frontier, leaf_hash
-from residency.replay.claims import PACKED, Claim, TermsBook, claim_of
+from residency.replay.claims import PACKED, TRANSFER, Claim, TermsBook, claim_of
 from residency.replay.found import Finding, Found, Verdict
 from schemas.events import RecordId
 
@@ -41,7 +42,11 @@ class Spool:
         """Take the folder; `fill` makes its files."""
         self._folder = folder
 
-    def fill(
+    def clear(self) -> None:
+        """Forget all of the folder."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def fill(  # noqa: PLR0913, one argument per thing that is asked
         self,
         reader: Reader,
         log: Verifier,
@@ -49,6 +54,7 @@ class Spool:
         asked: Collection[str],
         *,
         with_strays: bool,
+        with_outcomes: bool = False,
     ) -> Spooled:
         """Write what the ledger says of the *asked* topics, and return the rest of it.
 
@@ -58,6 +64,7 @@ class Spool:
             known: The region's raw topics: id and number of partitions.
             asked: The topics that are replayed.
             with_strays: Note also what leaves say of topics and partitions that are none now.
+            with_outcomes: Write every outcome, not the gate's refusals alone.
 
         Raises:
             LedgerError: The leaves are not what the checkpoint commits to, or one is malformed.
@@ -68,13 +75,13 @@ class Spool:
         terms, strays = TermsBook(), Found()
         with ExitStack() as stack:
             files: dict[Where, BinaryIO] = {}
-            for index, record, packed in _claims(reader, head, terms):
+            for index, record, packed in _claims(reader, head, terms, with_outcomes=with_outcomes):
                 topic, partition = where = record.at.topic, record.at.partition
                 topic_id, partitions = known.get(topic, ("", 0))
                 if topic in known and topic not in asked:
                     continue
                 if record.topic_id != topic_id or partition >= partitions:
-                    if with_strays and not Claim(*PACKED.unpack(packed)).refused:
+                    if with_strays and Claim(*PACKED.unpack(packed)).what == TRANSFER:
                         is_old = topic in known and record.topic_id != topic_id
                         _stray(strays, index, record, is_old=is_old)
                     continue
@@ -94,7 +101,7 @@ class Spool:
 
 
 def _claims(
-    reader: Reader, head: Checkpoint, book: TermsBook
+    reader: Reader, head: Checkpoint, book: TermsBook, *, with_outcomes: bool
 ) -> Iterator[tuple[int, RecordId, bytes]]:
     """Yield index, record and packed claim of each leaf that makes one.
 
@@ -106,7 +113,7 @@ def _claims(
         frontier, _ = frontier.extend(map(leaf_hash, entries))
         for index, entry in enumerate(entries, first):
             try:
-                claim = claim_of(index, entry, book)
+                claim = claim_of(index, entry, book, with_outcomes=with_outcomes)
             except FormatError as error:
                 msg = f"leaf {index}: {error}"
                 raise LedgerError(msg) from None

@@ -6,7 +6,7 @@ may look at, because librdkafka asks for one.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +18,11 @@ from connectors.kafka.errors import named
 from connectors.kafka.record import check, headers_of
 from connectors.kafka.topology import TopicInfo
 from residency import topics
-from residency.replay.compare import Elsewhere, Place
+from residency.replay.books import Place
+from residency.replay.compare import Elsewhere
 from schemas.errors import HaltError, RetriableError, SetupError
 from schemas.events import RecordId
-from streams.settings import Settings
+from streams.settings import ReplaySettings
 
 API_TIMEOUT_S = 30.0
 QUIET_S = 20.0  # without a record where there must be one
@@ -51,7 +52,7 @@ class Span:
     is_whole: bool
 
 
-def reader(settings: Settings, group: str, **extra: Any) -> Consumer:  # noqa: ANN401, librdkafka's own
+def reader(settings: ReplaySettings, group: str, **extra: Any) -> Consumer:  # noqa: ANN401, librdkafka's own
     """Return a consumer that joins no group and commits nothing."""
     given = {"isolation_level": "read_committed", **extra}
     return Consumer(
@@ -67,7 +68,7 @@ def reader(settings: Settings, group: str, **extra: Any) -> Consumer:  # noqa: A
 
 
 def spans(
-    settings: Settings,
+    settings: ReplaySettings,
     known: Mapping[str, TopicInfo],
     since_ms: int | None,
     until_ms: int | None,
@@ -124,7 +125,7 @@ def marks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
     return found
 
 
-def pending(settings: Settings, partitions: int, positions: Sequence[int]) -> Names:
+def pending(settings: ReplaySettings, partitions: int, positions: Sequence[int]) -> Names:
     """Return the minimal records that egress has not settled: from its *positions* to the end.
 
     Args:
@@ -135,18 +136,12 @@ def pending(settings: Settings, partitions: int, positions: Sequence[int]) -> Na
 
     """
     topic = topics.minimal(settings.region)
-    found: Names = {}
     starts = dict(zip(range(partitions), positions, strict=True))
-    for message in _all(settings, topic, starts):
-        told = headers.texts(headers_of(message))
-        record = _record(told)
-        if record is not None:
-            where = found.setdefault((record.topic_id, record.at.partition), {})
-            where.setdefault(record.at.offset, set()).add(record.output)
-    return found
+    found = (_record(headers.texts(headers_of(m))) for m in _all(settings, topic, starts))
+    return _by_place(record for record in found if record is not None)
 
 
-def egress_positions(settings: Settings, partitions: int) -> list[int]:
+def egress_positions(settings: ReplaySettings, partitions: int) -> list[int]:
     """Return egress's committed offset of each partition of the minimal topic.
 
     Raises:
@@ -163,27 +158,53 @@ def egress_positions(settings: Settings, partitions: int) -> list[int]:
     return found
 
 
-def quarantined(settings: Settings, partitions: int) -> dict[tuple[str, int], set[int]]:
-    """Return the offsets of raw records in quarantine, by topic id and partition."""
+def quarantined(
+    settings: ReplaySettings, partitions: int
+) -> tuple[dict[tuple[str, int], set[int]], Names]:
+    """Return what lies in quarantine: raw records' offsets, and minimal records.
+
+    Of raw ones all that ever lay there; of minimal ones those that no retry has settled.
+    """
     topic = topics.quarantine(settings.region)
     with closing(reader(settings, "border")) as consumer, named("replay", AGAIN):
         starts = {n: marks(consumer, topic, n)[0] for n in range(partitions)}
     found: dict[tuple[str, int], set[int]] = {}
+    refused: dict[RecordId, None] = {}
     for message in _all(settings, topic, starts):
         told = headers.texts(headers_of(message))
-        if headers.SETTLED not in told and "#" not in told.get(headers.RECORD, "#"):
-            record = _record({**told, headers.RECORD: f"{told[headers.RECORD]}#0"})
-            if record is not None:
-                where = found.setdefault((record.topic_id, record.at.partition), set())
-                where.add(record.at.offset)
+        is_settled, name = headers.SETTLED in told, told.get(headers.RECORD, "")
+        record = _record(told if "#" in name else {**told, headers.RECORD: f"{name}#0"})
+        if record is None:
+            continue
+        if "#" not in name and not is_settled:
+            where = found.setdefault((record.topic_id, record.at.partition), set())
+            where.add(record.at.offset)
+        elif is_settled:
+            refused.pop(record, None)
+        else:
+            refused[record] = None
+    return found, _by_place(refused)
+
+
+def _by_place(records: Iterable[RecordId]) -> Names:
+    """Return the outputs of minimal records by where their raw ones lie."""
+    found: Names = {}
+    for record in records:
+        where = found.setdefault((record.topic_id, record.at.partition), {})
+        where.setdefault(record.at.offset, set()).add(record.output)
     return found
 
 
 def elsewhere(place: Place, waits: Names, kept: Mapping[tuple[str, int], set[int]]) -> Elsewhere:
     """Return where else records of one partition may be."""
     where = (place.topic_id, place.partition)
-    outputs = {offset: frozenset(found) for offset, found in waits.get(where, {}).items()}
-    return Elsewhere(outputs, frozenset(kept.get(where, ())))
+    return Elsewhere(outputs_at(place, waits), frozenset(kept.get(where, ())))
+
+
+def outputs_at(place: Place, names: Names) -> dict[int, frozenset[int]]:
+    """Return the outputs by offset that *names* has of one partition."""
+    found = names.get((place.topic_id, place.partition), {})
+    return {offset: frozenset(outputs) for offset, outputs in found.items()}
 
 
 def _record(told: Mapping[str, str]) -> RecordId | None:
@@ -193,7 +214,7 @@ def _record(told: Mapping[str, str]) -> RecordId | None:
         return None  # not written by a worker of ours: it accounts for nothing
 
 
-def _all(settings: Settings, topic: str, starts: Mapping[int, int]) -> Iterator[Message]:
+def _all(settings: ReplaySettings, topic: str, starts: Mapping[int, int]) -> Iterator[Message]:
     """Yield what is on *topic* from *starts* to its end now, transactions under way included.
 
     The end is that of all that was written, and only what is committed is read: a transaction
@@ -207,13 +228,13 @@ def _all(settings: Settings, topic: str, starts: Mapping[int, int]) -> Iterator[
         )
 
 
-def records(settings: Settings, span: Span) -> Iterator[Message]:
+def records(settings: ReplaySettings, span: Span) -> Iterator[Message]:
     """Yield the records of *span*, one by one."""
     for messages, _ in batches(settings, span):
         yield from messages
 
 
-def batches(settings: Settings, span: Span) -> Iterator[tuple[list[Message], int]]:
+def batches(settings: ReplaySettings, span: Span) -> Iterator[tuple[list[Message], int]]:
     """Yield the records of *span* in batches, each with the offset after what it covers.
 
     The last covers all of the span, whether records lie there or a transaction's marks.

@@ -26,17 +26,18 @@ from residency.ledger.files import Ledger
 from residency.ledger.leaves import quantise
 from residency.ledger.log import Draft, log_outcomes, log_transfers
 from residency.ledger.outcomes import OutcomeLeaf
-from residency.replay.compare import Place
+from residency.replay.books import Place
 from schemas.errors import HomeportError
 from schemas.events import RecordId
 from streams.arrivals import arrival_of
 from streams.carrier import GROUP
 from streams.hop import BATCH
-from streams.replay.run import Asked, finish, prepare
+from streams.replay.run import finish, prepare
 from streams.replay.state import State
+from streams.replay.stock import Asked
 from streams.replay.topics import Span, records
 from streams.replay.worker import Worker
-from streams.settings import load_settings
+from streams.settings import load_replay, load_settings
 
 
 def settle(home: Path) -> None:
@@ -53,7 +54,7 @@ def settle(home: Path) -> None:
             offsets=[TopicPartition(topic, n, end) for n, end in enumerate(ends)],
             asynchronous=False,
         )
-    reader = load_settings(home, REGION, "replay")
+    reader = load_replay(home, REGION)
     drafts = dict[RecordId, Draft]()  # several borders carried the same records
     for n, end in enumerate(ends):
         span = Span(Place(topic, n, "", 0), 0, end, 0, is_whole=True)
@@ -79,7 +80,7 @@ def replayed(home: Path, wanted: int) -> dict[str, float]:
         HomeportError: The replay did not find every record the same.
 
     """
-    settings = load_settings(home, REGION, "replay")
+    settings = load_replay(home, REGION)
     state = State(home / REGION / "replay" / "state")
     started, cpu = time.monotonic(), time.process_time()
     asked = Asked((topics.raw(REGION, "orders"),), None, None)

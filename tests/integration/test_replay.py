@@ -12,9 +12,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,31 +25,48 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from connectors.embedded.launch import Launch
 from connectors.embedded.stack import Stack
+from connectors.kafka import headers
+from connectors.kafka.record import headers_of
 from connectors.kafka.topology import load_topics
 from residency import topics
 from residency.keys import ledger_keys
 from residency.ledger.files import Ledger
-from residency.ledger.leaves import TransferLeaf, parse_leaf
+from residency.ledger.leaves import Leaf, TransferLeaf, parse_leaf
 from residency.ledger.note import Verifier
+from residency.ledger.outcomes import OutcomeLeaf
+from residency.ledger.reader import Reader, open_head
+from residency.ledger.replays import ReplayLeaf
+from residency.ledger.requests import FOLDER
+from residency.ledger.verify import verify
+from residency.replay.books import Place
 from residency.replay.report import open_report
+from residency.replay.resend import Again
 from streams.demo.generate import Shop
 from streams.demo.observe import Observer
 from streams.demo.publish import publish
 from streams.launch import launch
-from streams.settings import load_settings
+from streams.replay import resend
+from streams.replay.run import finish, prepare
+from streams.replay.state import State
+from streams.replay.stock import Asked
+from streams.replay.topics import Span, marks, reader, records
+from streams.replay.wanted import Wanted
+from streams.replay.worker import Worker
+from streams.settings import load_replay, load_settings
 
 REGION = "eu"
 EVENTS = 200
-WAIT_S = 180
+LOST = 3
+WAIT_S = 120
 TOP = Path(__file__).parents[2]
 FINE, WRONG, ENVIRONMENT, INTERRUPTED = 0, 1, 3, 130
 Entries = list[bytes]
 
 
 @pytest.fixture(scope="module")
-def home(new_home: Callable[[], Path]) -> Iterator[Path]:
-    """Yield a region whose line carried some hundred events; only its broker runs now."""
-    place = new_home()
+def homes(new_home: Callable[[], Path]) -> Iterator[tuple[Path, Path]]:
+    """Yield a region whose line carried some hundred events, only its broker runs now; a copy."""
+    place, copy = new_home(), new_home()
     stack = Stack(place, (REGION,))
     stack.up(launch(place))
     gateways = load_settings(place, REGION, "gateway").gateways or {}
@@ -58,10 +77,24 @@ def home(new_home: Callable[[], Path]) -> Iterator[Path]:
         assert time.monotonic() < deadline, counts
         time.sleep(0.5)
     stack.down()
+    left = shutil.ignore_patterns("stack.json", "wanted.json", "*.lock", "logs", "postgres")
+    shutil.copytree(place, copy, ignore=left, dirs_exist_ok=True)
     stack = Stack(place, (REGION,))
     stack.up(Launch())
-    yield place
+    yield place, copy
     stack.down()
+
+
+@pytest.fixture(scope="module")
+def home(homes: tuple[Path, Path]) -> Path:
+    return homes[0]
+
+
+@pytest.fixture(scope="module")
+def whole(home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """Return what the command says of all that the line carried, and where it wrote its report."""
+    out = tmp_path_factory.mktemp("report")
+    return replayed(home, "--out", out), out
 
 
 def command(home: Path, *more: str | Path) -> list[str]:
@@ -85,6 +118,20 @@ def replayed(home: Path, *more: str | Path) -> Any:
     document = json.loads(done.stdout)
     assert done.returncode == (FINE if document["is_fine"] else WRONG)
     return document
+
+
+def found_in(home: Path, *names: str, until: datetime | None = None) -> Any:
+    """Return the report of a replay in this process, which need not start a new one."""
+    settings, state = load_replay(home, REGION), State(home / REGION / "replay" / "state")
+    asked = Asked(names or topics.raw_topics(REGION), None, until)
+    job = prepare(settings, asked, state, lambda _: None)
+    Worker(settings, state, job, None).run(job.tasks, lambda: False)
+    return finish(state, job, REGION, "2026-11-23T16:40Z")
+
+
+def bare(document: Any) -> Any:
+    """Return a report without what differs from run to run, and from command to process."""
+    return {name: value for name, value in document.items() if name not in {"time", "leaf"}}
 
 
 def told(document: Any) -> list[tuple[str, str]]:
@@ -119,10 +166,12 @@ def transfers(entries: Entries) -> list[tuple[int, TransferLeaf]]:
 class TestAllIsWell:
     """A line that nobody touched."""
 
-    def test_every_record_is_accounted_for_and_nothing_is_found(self, home: Path) -> None:
+    def test_every_record_is_accounted_for_and_nothing_is_found(
+        self, home: Path, whole: tuple[Any, Path]
+    ) -> None:
         counts = Observer(home, REGION).counts()
 
-        document = replayed(home)
+        document, _ = whole
 
         assert document["is_fine"]
         assert document["raw"] == counts.raw
@@ -134,30 +183,39 @@ class TestAllIsWell:
         }
         assert document["counts"]["same"] == len(transfers(leaves_of(home)))
 
-    def test_workers_order_and_another_day_change_nothing_but_time(
-        self, home: Path, tmp_path: Path
-    ) -> None:
-        first = replayed(home, "--out", tmp_path / "a")
-        second = replayed(home, "--out", tmp_path / "b", "--workers", "2")
-
-        assert {**first, "time": None} == {**second, "time": None}
-
     def test_the_report_is_signed_and_its_three_forms_say_the_same(
-        self, home: Path, tmp_path: Path
+        self, home: Path, whole: tuple[Any, Path]
     ) -> None:
-        document = replayed(home, "--out", tmp_path)
+        document, out = whole
 
-        verifier = Verifier.parse((tmp_path / "vkey").read_text().removesuffix("\n"))
-        assert open_report((tmp_path / "replay.note").read_bytes(), verifier) == document
-        assert json.loads((tmp_path / "replay.json").read_bytes()) == document
-        page = (tmp_path / "replay.html").read_text()
+        note, verifier = out / "replay.note", Verifier.parse((out / "vkey").read_text()[:-1])
+        plain = {name: value for name, value in document.items() if name != "leaf"}
+        assert open_report(note.read_bytes(), verifier) == plain
+        assert json.loads((out / "replay.json").read_bytes()) == plain
+        page = (out / "replay.html").read_text()
         assert "Nothing found" in page
+        assert sha256(note.read_bytes()).hexdigest() in page
         assert document["ledger"]["size"] == len(leaves_of(home))
         assert "<script" not in page
 
+    def test_while_egress_is_down_the_leaf_that_binds_the_report_waits_for_it(
+        self, home: Path, whole: tuple[Any, Path]
+    ) -> None:
+        document, out = whole
+
+        waiting = [parse_leaf(p.read_bytes()) for p in (home / REGION / FOLDER).glob("*.asked")]
+
+        digest = sha256((out / "replay.note").read_bytes()).hexdigest()
+        (leaf,) = (one for one in waiting if isinstance(one, ReplayLeaf) and one.report == digest)
+        assert document["leaf"] is None
+        assert (leaf.size, leaf.raw) == (document["ledger"]["size"], document["raw"])
+        assert leaf.counts["same"] == document["counts"]["same"]
+        assert leaf.topics == tuple(sorted(topics.raw_topics(REGION)))
+        assert (leaf.since, leaf.until, leaf.resent) == (None, None, 0)
+
     def test_a_topic_alone_and_a_time_alone_narrow_it(self, home: Path) -> None:
-        one = replayed(home, "--topic", topics.raw(REGION, "customers"))
-        none = replayed(home, "--to", "2020-01-01")
+        one = found_in(home, topics.raw(REGION, "customers"))
+        none = found_in(home, until=datetime(2020, 1, 1, tzinfo=UTC))
 
         assert {part["topic"] for part in one["parts"]} == {topics.raw(REGION, "customers")}
         assert one["is_fine"]
@@ -166,91 +224,58 @@ class TestAllIsWell:
 
 
 class TestWhatWasDone:
-    """One thing is done, and exactly that is named."""
+    """Things are done to a ledger, and exactly those are named."""
 
-    def test_a_leaf_that_commits_to_other_bytes(self, home: Path) -> None:
+    def test_each_thing_that_is_done_to_a_record_is_named_and_nothing_else(
+        self, home: Path
+    ) -> None:
         entries = leaves_of(home)
-        n, leaf = transfers(entries)[5]
-        entries[n] = replace(leaf, commitment="0" * 64).to_bytes()
-
-        with instead(home, entries):
-            found = replayed(home)
-
-        assert told(found) == [("differs", str(leaf.record))]
-        assert found["findings"][0]["leaf"] == n
-
-    def test_each_other_thing_that_a_leaf_says(self, home: Path) -> None:
-        """Five records at once: object and basis, code, plan, keys."""
-        entries = leaves_of(home)
-        chosen = transfers(entries)[:5]
+        chosen = transfers(entries)[:9]
         changes: list[tuple[str, dict[str, Any]]] = [
+            ("differs", {"commitment": "0" * 64}),
             ("differs", {"object": "Commerce_Other__c"}),
             ("differs", {"basis": ("dpv:Consent",)}),
             ("differs (other code)", {"release": "0" * 64, "commitment": "0" * 64}),
             ("plan gone", {"plan": "0" * 64}),
             ("keys gone", {"keys": 77}),
+            ("", {"release": "1" * 64}),  # the same bytes, whoever made them
         ]
-        for (n, leaf), (_, change) in zip(chosen, changes, strict=True):
+        for (n, leaf), (_, change) in zip(chosen, changes, strict=False):
             entries[n] = replace(leaf, **change).to_bytes()
+        (twice, double), (less, gone) = chosen[-2:]
+        record, at = double.record, double.record.at
+        strangers = [
+            replace(record, at=replace(at, offset=10**9)),  # past the topic's end
+            replace(record, topic_id="b3RoZXI"),  # of another incarnation of the topic
+            replace(record, at=replace(at, partition=99)),
+        ]
+        entries += [replace(double, record=one).to_bytes() for one in strangers]
+        entries.append(entries[twice])
+        del entries[less]
 
         with instead(home, entries):
-            found = replayed(home)
+            found = found_in(home)
+            before = found_in(home, until=datetime(2020, 1, 1, tzinfo=UTC))
 
         wanted = [
             (verdict, str(leaf.record))
-            for (_, leaf), (verdict, _) in zip(chosen, changes, strict=True)
+            for (_, leaf), (verdict, _) in zip(chosen, changes, strict=False)
+            if verdict
         ]
-        assert sorted(told(found)) == sorted(wanted)
-        assert set(found["next_steps"]) == {verdict for verdict, _ in changes}
-
-    def test_a_leaf_of_another_release_is_the_same_if_its_bytes_are(self, home: Path) -> None:
-        entries = leaves_of(home)
-        n, leaf = transfers(entries)[3]
-        entries[n] = replace(leaf, release="0" * 64).to_bytes()
-
-        with instead(home, entries):
-            found = replayed(home)
-
-        assert found["is_fine"]
-        assert "0" * 64 in found["releases"]
-
-    def test_a_leaf_less_and_a_leaf_twice(self, home: Path) -> None:
-        entries = leaves_of(home)
-        (less, gone), (twice, double) = transfers(entries)[7], transfers(entries)[9]
-        changed = [*entries[:less], *entries[less + 1 :], entries[twice]]
-
-        with instead(home, changed):
-            found = replayed(home)
-
-        assert sorted(told(found)) == [
+        wanted += [
             ("logged twice", str(double.record)),
             ("not logged", str(gone.record)),
+            ("no raw record: missing", str(strangers[0])),
+            ("no raw record: before the topic's start", str(strangers[1])),
+            ("no raw record: missing", str(strangers[2])),
         ]
-
-    def test_leaves_without_a_raw_record(self, home: Path) -> None:
-        """Past the topic's end, of another incarnation of the topic, on a partition too many."""
-        entries = leaves_of(home)
-        _, leaf = transfers(entries)[0]
-        record, at = leaf.record, leaf.record.at
-        strangers = [
-            replace(record, at=replace(at, offset=10**9)),
-            replace(record, topic_id="b3RoZXI"),
-            replace(record, at=replace(at, partition=99)),
-        ]
-        entries += [replace(leaf, record=one).to_bytes() for one in strangers]
-
-        with instead(home, entries):
-            found = replayed(home)
-            since = replayed(home, "--from", "2020-01-01", "--to", "2020-01-02")
-
-        assert sorted(told(found)) == sorted(
-            [
-                ("no raw record: missing", str(strangers[0])),
-                ("no raw record: before the topic's start", str(strangers[1])),
-                ("no raw record: missing", str(strangers[2])),
-            ]
-        )
-        assert since["is_fine"]  # what was not asked for is not missed
+        assert sorted(told(found)) == sorted(wanted)
+        assert set(found["next_steps"]) == {verdict for verdict, _ in wanted}
+        leaf_of = {one["record"]: one["leaf"] for one in found["findings"]}
+        assert leaf_of[str(chosen[0][1].record)] == chosen[0][0]
+        assert "1" * 64 in found["releases"]
+        # what was not asked for is not missed
+        assert {record for _, record in told(before)} <= {str(one) for one in strangers}
 
     def test_entries_that_are_not_what_the_checkpoint_signs_are_no_evidence(
         self, home: Path
@@ -273,8 +298,9 @@ class TestWhatWasDone:
         assert b"ledger verify" in done.stderr
 
 
-def test_ctrl_c_leaves_it_resumable_and_the_report_is_the_same(home: Path, tmp_path: Path) -> None:
-    whole = replayed(home)
+def test_ctrl_c_leaves_it_resumable_and_stops_workers_and_time_change_nothing(
+    home: Path, whole: tuple[Any, Path], tmp_path: Path
+) -> None:
     process = subprocess.Popen(
         command(home, "--rate", "10", "--workers", "2"), cwd=TOP, env=ENV, stderr=subprocess.PIPE
     )
@@ -285,16 +311,16 @@ def test_ctrl_c_leaves_it_resumable_and_the_report_is_the_same(home: Path, tmp_p
     process.send_signal(signal.SIGINT)
     _, words = process.communicate(timeout=WAIT_S)
 
-    resumed = replayed(home, "--resume", "--out", tmp_path)
+    resumed = replayed(home, "--resume", "--workers", "2", "--out", tmp_path)
 
     assert process.returncode == INTERRUPTED, words
     assert b"--resume" in words
-    assert {**resumed, "time": None} == {**whole, "time": None}
+    assert bare(resumed) == bare(whole[0])
     assert replay(home, "--resume").returncode == ENVIRONMENT  # nothing is left to go on with
 
 
 def test_the_principal_reads_and_can_neither_write_nor_commit(home: Path) -> None:
-    config = load_settings(home, REGION, "replay").kafka.librdkafka(log_level=0)
+    config = load_replay(home, REGION).kafka.librdkafka(log_level=0)
     raw, answers = topics.raw(REGION, "orders"), list[str]()
 
     for topic in topics.all_topics(REGION):
@@ -310,8 +336,6 @@ def test_the_principal_reads_and_can_neither_write_nor_commit(home: Path) -> Non
 
     assert set(answers) == {"TOPIC_AUTHORIZATION_FAILED"}
     assert refused.value.args[0].name() == "GROUP_AUTHORIZATION_FAILED"
-    settings = load_settings(home, REGION, "replay")
-    assert (settings.salesforce, settings.postgres, settings.gateways) == (None, None, None)
 
 
 def test_a_home_without_a_ledger_or_keys_says_what_to_do(home: Path, tmp_path: Path) -> None:
@@ -329,29 +353,23 @@ def test_a_home_without_a_ledger_or_keys_says_what_to_do(home: Path, tmp_path: P
 
 
 def test_a_copy_of_the_data_in_another_folder_gives_the_same_report(
-    home: Path, new_home: Callable[[], Path]
+    homes: tuple[Path, Path], whole: tuple[Any, Path]
 ) -> None:
-    first = replayed(home)
-    Stack(home).down()
-    copy = new_home()
-    left = shutil.ignore_patterns("stack.json", "wanted.json", "*.lock", "logs", "postgres")
-    shutil.copytree(home, copy, ignore=left, dirs_exist_ok=True)
-    other = Stack(copy, (REGION,))
+    other = Stack(homes[1], (REGION,))
     try:
         other.up(Launch())
-        second = replayed(copy)
+        second = found_in(homes[1])
     finally:
         other.down()
-        Stack(home, (REGION,)).up(Launch())
 
-    assert {**second, "time": None} == {**first, "time": None}
+    assert bare(second) == bare(whole[0])
 
 
 def test_a_raw_record_that_is_another_now_is_named_and_one_that_nobody_decided_is_not_yet(
     home: Path,
 ) -> None:
-    """The last test of this file: it changes the raw topic."""
-    topic, before = topics.raw(REGION, "orders"), replayed(home)
+    """From here on the tests of this file change the raw topic."""
+    topic, before = topics.raw(REGION, "orders"), found_in(home)
     info = load_topics(home, REGION)[topic]
     part = next(p for p in before["parts"] if p["topic"] == topic and p["raw"])
     producer = Producer(load_settings(home, REGION, "gateway").kafka.librdkafka())
@@ -364,10 +382,10 @@ def test_a_raw_record_that_is_another_now_is_named_and_one_that_nobody_decided_i
     at = replace(leaf.record.at, topic=topic, offset=part["stop"])
     moved = replace(leaf.record, at=at, topic_id=info.id)
 
-    undecided = replayed(home)
+    undecided = found_in(home)
     _commit(home, topic, part["partition"], part["stop"] + 1)
     with instead(home, [*entries, replace(leaf, record=moved).to_bytes()]):
-        decided = replayed(home)
+        decided = found_in(home)
 
     assert undecided["is_fine"]
     assert undecided["counts"]["not yet"] == 1
@@ -377,6 +395,151 @@ def test_a_raw_record_that_is_another_now_is_named_and_one_that_nobody_decided_i
 def _commit(home: Path, topic: str, partition: int, offset: int) -> None:
     """Say, as the border, that it has decided what lies before *offset*."""
     config = load_settings(home, REGION, "border").kafka.librdkafka()
+    deadline = time.monotonic() + WAIT_S
     consumer = Consumer({**config, "group.id": topics.group("border")})
-    consumer.commit(offsets=[TopicPartition(topic, partition, offset)], asynchronous=False)
+    while True:
+        try:
+            consumer.commit(offsets=[TopicPartition(topic, partition, offset)], asynchronous=False)
+        except KafkaException:  # until the broker has given the border up
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+        else:
+            break
     consumer.close()
+
+
+@pytest.fixture(scope="module")
+def lost(home: Path) -> list[str]:
+    """Let the border pass over orders that it never read; return their minimal records."""
+    topic, config = topics.raw(REGION, "orders"), load_replay(home, REGION).kafka
+    _, leaf = next(one for one in transfers(leaves_of(home)) if one[1].record.at.topic == topic)
+    at = leaf.record.at
+    with closing(Consumer(config.librdkafka(group_id=topics.group("border")))) as consumer:
+        consumer.assign([TopicPartition(topic, at.partition, at.offset)])
+        (raw,) = consumer.consume(1, WAIT_S)
+        end = consumer.get_watermark_offsets(TopicPartition(topic, at.partition))[1]
+    producer = Producer(load_settings(home, REGION, "gateway").kafka.librdkafka())
+    for _ in range(LOST):
+        producer.produce(topic, raw.value(), raw.key(), partition=at.partition)
+    producer.flush(WAIT_S)
+    _commit(home, topic, at.partition, end + LOST)
+    found = found_in(home, topic)
+    assert {verdict for verdict, _ in told(found)} == {"not logged"}
+    return [record for _, record in told(found)]
+
+
+class TestResend:
+    """The last tests of this file: they lose records, and bring the whole line back."""
+
+    def test_a_dry_run_tells_what_is_missing_and_sends_nothing(
+        self, home: Path, lost: list[str]
+    ) -> None:
+        before = self.minimal(home)
+
+        document = self.resent(home, "--dry-run")
+
+        assert len(lost) >= LOST
+        assert document["sent"] == [f"{name}+1" for name in lost]
+        assert document["dry_run"]
+        assert self.minimal(home) == before
+
+    def test_killed_in_the_middle_it_goes_on_and_sends_nothing_twice(
+        self, home: Path, lost: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It dies after one transaction of one record."""
+        before, send = self.minimal(home), resend.Sender.send
+
+        def die(sender: resend.Sender, batch: Sequence[Again]) -> None:
+            send(sender, batch)
+            raise Killed
+
+        monkeypatch.setattr(resend, "BATCH", 1)
+        monkeypatch.setattr(resend.Sender, "send", die)
+        wanted = Wanted(Asked(topics.raw_topics(REGION), None, None), (), False, "CHG-17")  # noqa: FBT003
+        state = home / REGION / "replay" / "resend"
+        settings = load_replay(home, REGION, "resend")
+        with pytest.raises(Killed):
+            resend.resend(settings, wanted, state, lambda _: None, is_dry_run=False)
+        assert self.minimal(home) == [*before, f"{lost[0]}+1"]
+
+        document = self.resent(home, "--resume")
+        again = self.resent(home, "--reason", "once more")
+
+        assert document["sent"] == [f"{name}+1" for name in lost[1:]]
+        assert document["reason"] == "CHG-17"
+        assert again["sent"] == []
+        assert self.minimal(home) == [*before, *(f"{name}+1" for name in lost)]
+        assert found_in(home)["counts"]["not yet"] == len(lost)
+
+    def test_egress_takes_it_through_gate_ledger_and_sink_and_all_is_accounted_for(
+        self, home: Path, lost: list[str]
+    ) -> None:
+        stack = Stack(home, (REGION,))
+        stack.up(launch(home))
+        self.wait_for(home, {f"{name}+1": "accepted" for name in lost})
+
+        document = found_in(home)
+        named = self.resent(
+            home, "--record", lost[0], "--record", lost[-1], "--reason", "the row was lost"
+        )
+        # all are of one order, so the first has been superseded by the last
+        self.wait_for(home, {f"{lost[0]}+2": "superseded", f"{lost[-1]}+2": "accepted"})
+        missing = self.resent(home, "--reason", "is there more?")
+        reconciled = self.run("reconcile", home, "--json")
+
+        assert document["is_fine"]
+        assert named["sent"] == [f"{lost[0]}+2", f"{lost[-1]}+2"]
+        assert missing["sent"] == []
+        assert found_in(home)["is_fine"]
+        assert reconciled.returncode == FINE, reconciled.stdout
+        replays = [leaf for leaf in self.leaves(home) if isinstance(leaf, ReplayLeaf)]
+        assert sorted(leaf.resent for leaf in replays if leaf.resent) == sorted([2, len(lost) - 1])
+        assert named["leaf"] is not None
+        assert verify(home / REGION / "ledger", None).problems == ()
+
+    def run(self, name: str, home: Path, *more: str) -> "subprocess.CompletedProcess[bytes]":
+        words = [sys.executable, "-P", "-m", "streams.cli", name, "--region", REGION]
+        return subprocess.run(
+            [*words, "--home", str(home), *more],
+            cwd=TOP, env=ENV, capture_output=True, check=False, timeout=WAIT_S,
+        )  # fmt: skip
+
+    def resent(self, home: Path, *more: str) -> Any:
+        done = self.run("replay", home, "--resend", "--json", *more)
+        assert done.returncode == FINE, done.stderr + done.stdout
+        return json.loads(done.stdout)
+
+    def leaves(self, home: Path) -> list[Leaf]:
+        ledger = Reader(home / REGION / "ledger")
+        size = open_head(ledger).size
+        return [parse_leaf(entry) for entry in ledger.entries(0, size, size)]
+
+    def minimal(self, home: Path) -> list[str]:
+        """Return the names of the minimal records that were sent again, oldest first."""
+        topic = topics.minimal(REGION)
+        found = []
+        for number in range(load_topics(home, REGION)[topic].partitions):
+            with closing(reader(load_replay(home, REGION), "border")) as consumer:
+                end = marks(consumer, topic, number)[1]
+            span = Span(Place(topic, number, "", 0), 0, end, 0, is_whole=True)
+            found += list(records(load_replay(home, REGION), span))
+        found.sort(key=lambda message: message.timestamp()[1])
+        names = [headers.texts(headers_of(message))[headers.RECORD] for message in found]
+        return [name for name in names if "+" in name]
+
+    def wait_for(self, home: Path, wanted: Mapping[str, str]) -> None:
+        """Wait until these records have an outcome, which must be the one wanted."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            ended = [leaf for leaf in self.leaves(home) if isinstance(leaf, OutcomeLeaf)]
+            found = {str(leaf.record): leaf.result for leaf in ended if str(leaf.record) in wanted}
+            if found.keys() == wanted.keys():
+                assert found == wanted
+                return
+            assert time.monotonic() < deadline, found
+            time.sleep(0.5)
+
+
+class Killed(BaseException):
+    """The process died here."""
