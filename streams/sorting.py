@@ -8,7 +8,7 @@ from typing import Final
 from connectors.postgres.egress_store import Entry
 from residency.gate.check import Gate
 from residency.ledger.log import Draft
-from schemas.errors import HaltError, QuarantineError
+from schemas.errors import BreachError, Cause, QuarantineError
 from schemas.events import RecordId
 from streams.crossing import Arrival, Refused
 
@@ -55,7 +55,7 @@ def sort(
         there: Which records are parked.
 
     Raises:
-        HaltError: The gate refuses what was announced, or a record came with other bytes.
+        BreachError: The gate refuses what was announced, or a record came with other bytes.
 
     """
     found = Sorted()
@@ -65,7 +65,7 @@ def sort(
         if record.id in seen:
             if seen[record.id] != record.value:
                 msg = f"{record.id}: twice on the minimal topic, with other bytes"
-                raise HaltError(msg)
+                raise BreachError(msg, Cause.GATE, (str(record.id),))
             continue
         seen[record.id] = record.value
         entry = known.get(record.id)
@@ -89,7 +89,7 @@ def _passed(gate: Gate, arrival: Arrival, entry: Entry | None, found: Sorted) ->
     """Return what the gate lets pass; None, and noted in *found*, where it refuses.
 
     Raises:
-        HaltError: It refuses what was announced already.
+        BreachError: It refuses what was announced already.
 
     """
     try:
@@ -102,6 +102,6 @@ def _passed(gate: Gate, arrival: Arrival, entry: Entry | None, found: Sorted) ->
                 f"{entry.id}: leaf {entry.transfer} announced it, and now the gate refuses"
                 " it: ask the org whether it has the row, then settle it by hand"
             )
-            raise HaltError(msg) from None
+            raise BreachError(msg, Cause.GATE, (str(entry.id),)) from None
         return None
     return Draft(arrival.record, fields, arrival.basis, arrival.release)
