@@ -1,6 +1,8 @@
 """Egress: the last worker in the region. It owns its partitions and holds the ledger's lock.
 
 ``assign()``, not ``subscribe()``: a ledger has one writer, so its partitions are fixed.
+A broken promise (`BreachError`) lets go of all that, halts the region's egress durably and leaves
+this process waiting until a person resumes it; then it starts as a new process would.
 """
 
 import logging
@@ -38,8 +40,9 @@ from residency.plan.approved import APPROVED_FILE
 from residency.seal import EGRESS, Seal
 from residency.telemetry.setup import Telemetry, telemetry
 from residency.telemetry.trace import link_from
-from schemas.errors import HaltError, RetriableError
+from schemas.errors import BreachError, HaltError, RetriableError
 from schemas.registry import load_registry
+from streams.alarm import Alarm
 from streams.arrivals import arrival_of, name_of
 from streams.backlog import collect, waiting
 from streams.carrier import Carrier
@@ -47,7 +50,9 @@ from streams.crossing import Parts
 from streams.parkwatch import LOOK_S, ParkWatch
 from streams.patience import retrying, sleep
 from streams.quarantining import Quarantine
+from streams.sending import Licence, LicensedSink
 from streams.settings import Settings
+from streams.switch import Switch
 
 LOG = logging.getLogger("homeport.egress")
 API_TIMEOUT_S = 30.0
@@ -71,18 +76,30 @@ class Egress:
         self._positions: dict[tuple[str, int], int] = {}  # topic, partition -> next offset
         self._commit_again_at = self._look_at = 0.0
         self._parked = ParkWatch(signals.recorder, settings.parked_alarm_s)
+        self._switch = Switch(settings.folder)
+        self._licence = Licence(self._switch)
+        self._alarm = Alarm(self._switch, settings.region, settings.webhook, signals.recorder)
 
     def health(self) -> Mapping[str, Any]:
-        """Return the results since start, and what is parked now."""
-        return {"ready": self._is_ready, **self._counts, **self._parked.health()}
+        """Return the results since start, what is parked now, and whether it is halted."""
+        halt = self._switch.halted()
+        told = {} if halt is None else {"halted": halt.cause.value}
+        return {"ready": self._is_ready, **told, **self._counts, **self._parked.health()}
 
     def run(self, halt: threading.Event) -> None:
-        """Carry records out until *halt*."""
+        """Carry records out until *halt*, except while the region's egress is halted."""
         try:
-            with named("egress"):
-                self._run(halt)
+            while not halt.is_set():
+                self._alarm.wait(halt)
+                try:
+                    with named("egress"):
+                        self._run(halt)
+                except BreachError as error:
+                    LOG.critical("stopped: %s", error)
+                    self._switch.halt(error, "egress")
+                finally:
+                    self._is_ready = False
         finally:
-            self._is_ready = False
             self._signals.shutdown()
 
     def _run(self, halt: threading.Event) -> None:
@@ -90,6 +107,8 @@ class Egress:
         if settings.postgres is None or settings.salesforce is None:
             msg = "egress's settings name no database or no org; run `homeport up` again"
             raise HaltError(msg)
+        self._watch, switch = FatalWatch(), Switch(settings.folder)
+        self._licence = licence = Licence(switch)
         known = load_topics(settings.home, settings.region)
         check_topic_ids(settings.kafka.librdkafka(), {self._topic: known[self._topic]})
         access = self._access(settings.salesforce)
@@ -105,18 +124,22 @@ class Egress:
             closing(BulkJobs(settings.postgres.dsn)) as jobs,
             Ledger.open(folder, keys.origin, keys.seed, at_least=store.indexed) as ledger,
         ):
+            if ledger.size == 0:
+                switch.first_use()
+            switch.permitted()
+            sink = SalesforceSink(
+                client,
+                bulk=BulkWriter(client, jobs, options.bulk, clock),
+                options=options,
+                clock=clock,
+                is_tight=lambda: access.budget.is_tight,
+                settled=ledger.size == 0,  # there was no earlier run
+            )
             parts = Parts(
                 gate=Gate.load(settings.region, APPROVED_FILE),
                 ledger=ledger,
                 store=store,
-                sink=SalesforceSink(
-                    client,
-                    bulk=BulkWriter(client, jobs, options.bulk, clock),
-                    options=options,
-                    clock=clock,
-                    is_tight=lambda: access.budget.is_tight,
-                    settled=ledger.size == 0,  # there was no earlier run
-                ),
+                sink=LicensedSink(sink, ledger, keys.root, licence),
                 keys=keys,
                 expected_key=secret(settings.folder / "keys", "expected"),
                 quarantine=Quarantine(producer, seal, settings.region).put,
@@ -127,7 +150,8 @@ class Egress:
         """Return the way into the org; its count of calls outlives this process."""
         file, other = (self._settings.folder / name for name in CALLS)
         budget = Budget(config.api_share, file, config.limit_pause_s, beside=[other])
-        return Access(config, budget=budget, recorder=self._signals.recorder)
+        recorder, licence = self._signals.recorder, self._licence.check
+        return Access(config, budget=budget, recorder=recorder, licence=licence)
 
     def _preflight(self, client: OrgClient, halt: threading.Event) -> None:
         """Compare the org with what we write, before the first record is read."""
@@ -159,6 +183,7 @@ class Egress:
             self._is_ready = True
             self._carry(carrier, consumer, self._doubtful(carrier, consumer, halt), halt)
             while not halt.is_set():
+                self._licence.check("GET")  # also with nothing to send
                 lag = waiting(consumer, self._positions)
                 messages = collect(consumer, self._settings.egress_batch, lag)
                 self._watch.check()
