@@ -50,6 +50,7 @@ from streams.crossing import Parts
 from streams.parkwatch import LOOK_S, ParkWatch
 from streams.patience import retrying, sleep
 from streams.quarantining import Quarantine
+from streams.resuming import require_permit
 from streams.sending import Licence, LicensedSink
 from streams.settings import Settings
 from streams.switch import Switch
@@ -124,9 +125,7 @@ class Egress:
             closing(BulkJobs(settings.postgres.dsn)) as jobs,
             Ledger.open(folder, keys.origin, keys.seed, at_least=store.indexed) as ledger,
         ):
-            if ledger.size == 0:
-                switch.first_use()
-            switch.permitted()
+            require_permit(switch, ledger)
             sink = SalesforceSink(
                 client,
                 bulk=BulkWriter(client, jobs, options.bulk, clock),
