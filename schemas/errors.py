@@ -68,6 +68,7 @@ class Reason(StrEnum):
     OVERSIZE = "oversize"
     SCANNER = "scanner"  # the gate found personal data in a grammatical value
     REJECTED = "rejected"  # the org refused the row's data
+    GATE = "gate"  # it breaks the gate's rules, and a person said that it stays
 
 
 class QuarantineError(HomeportError):

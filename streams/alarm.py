@@ -20,7 +20,8 @@ from residency.telemetry.setup import Recorder
 from residency.topics import raw_topics
 from schemas.errors import Cause, RetriableError
 from schemas.events import RecordId
-from streams.switch import Halt, Switch
+from streams.halts import Halt
+from streams.switch import Switch
 
 LOG = logging.getLogger("homeport.egress")
 ALERT: Final = "alert.json"

@@ -178,7 +178,7 @@ class Carrier:
 
     def _sort(self, batch: Sequence[Arrival], there: Collection[RecordId]) -> Sorted:
         known = self._parts.store.look_up([arrival.record.id for arrival in batch])
-        found = sort(self._parts.gate, batch, known, there)
+        found = sort(self._parts.gate, batch, known, there, self._parts.stays)
         for draft, entry in found.parked:
             self._resumed(draft, entry)  # halts if these are other bytes
         return found

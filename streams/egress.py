@@ -142,6 +142,7 @@ class Egress:
                 keys=keys,
                 expected_key=secret(settings.folder / "keys", "expected"),
                 quarantine=Quarantine(producer, seal, settings.region).put,
+                stays=switch.stays(),
             )
             self._consume(Carrier(parts), known[self._topic].partitions, halt)
 

@@ -1,6 +1,7 @@
 """Let a halted egress run again: a leaf that says so, then the permit."""
 
 import secrets
+from collections.abc import Collection
 from contextlib import closing
 from datetime import datetime
 
@@ -10,11 +11,12 @@ from residency.ledger.files import Ledger
 from residency.ledger.leaves import commit, month_key, month_of, parse_leaf, quantise
 from residency.ledger.resumes import ResumeLeaf
 from schemas.errors import BreachError, Cause, SetupError
+from streams.halts import Halt
 from streams.settings import Settings
-from streams.switch import Halt, Resuming, Switch
+from streams.switch import Resuming, Switch
 
 
-def resume(settings: Settings, reason: str, now: datetime) -> Resuming:
+def resume(settings: Settings, reason: str, now: datetime, stays: Collection[str] = ()) -> Resuming:
     """Return the halt that ended, and the index of the leaf that says so.
 
     Takes the ledger's lock, so egress has let go of it, and of the org, before anything happens.
@@ -23,6 +25,7 @@ def resume(settings: Settings, reason: str, now: datetime) -> Resuming:
         settings: Egress's own.
         reason: Why it may go on: any text; it stays in the region.
         now: The time, with a time zone.
+        stays: Names of records that are to stay if the gate halts at them.
 
     Raises:
         LockedError: Egress has not stopped yet; try again.
@@ -35,7 +38,8 @@ def resume(settings: Settings, reason: str, now: datetime) -> Resuming:
         msg = f"the settings of egress in {settings.region} name no postgres"
         raise SetupError(msg)
     keys = ledger_keys(settings.folder / "keys", settings.region)
-    with Switch(settings.folder).resuming(reason, now) as resuming:
+    switch = Switch(settings.folder)
+    with switch.resuming(reason, now) as resuming:
         leaf = resume_leaf(resuming.halt, reason, now, keys.root)
         with (
             closing(EgressStore(settings.postgres.dsn)) as store,
@@ -44,6 +48,8 @@ def resume(settings: Settings, reason: str, now: datetime) -> Resuming:
             ) as ledger,
         ):
             (index,) = ledger.append([leaf.to_bytes()])
+        if stays:
+            switch.keep(stays)
         resuming.logged(index)
     return resuming
 

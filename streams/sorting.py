@@ -6,9 +6,9 @@ from itertools import chain
 from typing import Final
 
 from connectors.postgres.egress_store import Entry
-from residency.gate.check import Gate
+from residency.gate.check import Gate, GateHalt
 from residency.ledger.log import Draft
-from schemas.errors import BreachError, Cause, QuarantineError
+from schemas.errors import BreachError, Cause, QuarantineError, Reason
 from schemas.events import RecordId
 from streams.crossing import Arrival, Refused
 
@@ -45,6 +45,7 @@ def sort(
     batch: Sequence[Arrival],
     known: Mapping[RecordId, Entry],
     there: Collection[RecordId],
+    stays: Collection[str] = frozenset(),
 ) -> Sorted:
     """Return *batch*, sorted; a record that comes twice counts once.
 
@@ -53,6 +54,7 @@ def sort(
         batch: In order.
         known: What the ledger says of them.
         there: Which records are parked.
+        stays: Names of records of which a person said that they stay if the gate halts at them.
 
     Raises:
         BreachError: The gate refuses what was announced, or a record came with other bytes.
@@ -71,7 +73,7 @@ def sort(
         entry = known.get(record.id)
         if entry is not None and entry.result == GATE_REFUSED:
             continue
-        draft = _passed(gate, arrival, entry, found)
+        draft = _passed(gate, arrival, entry, found, stays)
         if draft is None:
             continue
         if entry is None:
@@ -85,15 +87,22 @@ def sort(
     return found
 
 
-def _passed(gate: Gate, arrival: Arrival, entry: Entry | None, found: Sorted) -> Draft | None:
+def _passed(
+    gate: Gate, arrival: Arrival, entry: Entry | None, found: Sorted, stays: Collection[str]
+) -> Draft | None:
     """Return what the gate lets pass; None, and noted in *found*, where it refuses.
 
     Raises:
-        BreachError: It refuses what was announced already.
+        BreachError: It refuses what was announced already, or halts.
 
     """
     try:
         fields = gate.check(arrival.record)
+    except GateHalt as error:
+        if entry is not None or str(arrival.record.id) not in stays:
+            raise
+        found.refused.append(Refused(arrival.record, Reason.GATE, error.field))
+        return None
     except QuarantineError as error:
         if entry is None:
             found.refused.append(Refused(arrival.record, error.reason, error.path))

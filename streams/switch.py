@@ -4,105 +4,33 @@
 the second is not. So halting is making one file or removing the other, and works on a full disk
 too. The first halt stands: it is put in place by a link, which fails where there is one. A file
 that is missing, cannot be read or is not what we wrote means halted. Whoever watches the region
-(reconciliation, a verification) may halt it; only `Switch.resume` ends that.
+(reconciliation, a verification) may halt it; only `Switch.resuming` ends that.
+What is found while a halt stands, or is being resumed, is not remembered: who found it must look
+again.
 
     <home>/<region>/egress/permit.json       {"leaf": of the `resume` leaf, null at first use}
     <home>/<region>/egress/halt.json         a `Halt`
+    <home>/<region>/egress/stays.json        names of records that stay: a person said so
     <home>/<region>/egress/resumed/<id>.json that halt, with why and when it ended
 """
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Literal, Self, get_args
+from typing import Any, Final
 
 import orjson
 
 from residency.ledger.disk import POSIX, make_durably, replace_durably, write_durably
 from schemas.errors import BreachError, Cause, HaltError
+from streams.halts import ID_DIGITS, By, Halt, HaltedError, damaged
 
-By = Literal["egress", "verify", "fsck", "reconcile"]
-HALT, PERMIT, RESUMED = "halt.json", "permit.json", "resumed"
-MAX_RECORDS: Final = 20  # named in a halt; `more` counts the rest
-ID_DIGITS = 32
-_STEP = "look at `homeport egress status`, then `homeport egress resume`"
-
-
-@dataclass(frozen=True, slots=True)
-class Halt:
-    """Why, and since when, a region's egress is halted.
-
-    Attributes:
-        id: 32 hex digits; two halts never share one.
-        cause: Of the closed list.
-        since: UTC, to the millisecond.
-        by: What halted it.
-        text: In words; names no value.
-        records: Names of the records that show it, at most `MAX_RECORDS`.
-        more: How many records beyond those.
-        leaf: The first leaf of the ledger that is wrong, if it is one.
-
-    """
-
-    id: str
-    cause: Cause
-    since: datetime
-    by: By
-    text: str
-    records: tuple[str, ...] = ()
-    more: int = 0
-    leaf: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON holds it; the inverse of `from_json`."""
-        return {
-            "id": self.id,
-            "cause": self.cause.value,
-            "since": self.since.isoformat(timespec="milliseconds"),
-            "by": self.by,
-            "text": self.text,
-            "records": list(self.records),
-            "more": self.more,
-            "leaf": self.leaf,
-        }
-
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Self:
-        """Return the halt that *row* tells.
-
-        Raises:
-            ValueError: It tells none.
-            KeyError, TypeError: Likewise.
-
-        """
-        by, since = row["by"], datetime.fromisoformat(row["since"])
-        if len(row["id"]) != ID_DIGITS or by not in get_args(By) or since.tzinfo is None:
-            msg = "not a halt"
-            raise ValueError(msg)
-        return cls(
-            bytes.fromhex(row["id"]).hex(),
-            Cause(row["cause"]),
-            since,
-            by,
-            str(row["text"]),
-            tuple(map(str, row["records"])),
-            int(row["more"]),
-            None if row["leaf"] is None else int(row["leaf"]),
-        )
-
-
-class HaltedError(BreachError):
-    """The region's egress is halted already."""
-
-    def __init__(self, halt: Halt) -> None:
-        """Take the halt that stands."""
-        text = f"halted by {halt.by} ({halt.cause}): {halt.text}"
-        super().__init__(text, halt.cause, halt.records)
+HALT, PERMIT, STAYS, RESUMED = "halt.json", "permit.json", "stays.json", "resumed"
+_STEP: Final = "look at `homeport egress status`, then `homeport egress resume`"
 
 
 class Switch:
@@ -121,12 +49,12 @@ class Switch:
         except FileNotFoundError:
             return None
         except OSError:
-            return _damaged(b"", f"{path} cannot be read; {_STEP}", datetime.now(UTC))
+            return damaged(b"", f"{path} cannot be read; {_STEP}", datetime.now(UTC))
         try:
             return Halt.from_json(orjson.loads(data))
         except (ValueError, KeyError, TypeError):
             since = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            return _damaged(data, f"{path} is not what a halt wrote; {_STEP}", since)
+            return damaged(data, f"{path} is not what a halt wrote; {_STEP}", since)
 
     def permitted(self) -> int | None:
         """Return the `resume` leaf by which egress may run; None: it may since its first use.
@@ -161,8 +89,29 @@ class Switch:
         try:
             self.permitted()
         except BreachError as error:
-            return _damaged(b"permit", str(error), now or datetime.now(UTC))
+            return damaged(b"permit", str(error), now or datetime.now(UTC))
         return None
+
+    def stays(self) -> frozenset[str]:
+        """Return the names of the records that stay if the gate halts at them.
+
+        Raises:
+            BreachError: The list is damaged.
+
+        """
+        path = self.folder / STAYS
+        try:
+            return frozenset(map(str, orjson.loads(path.read_bytes())))
+        except FileNotFoundError:
+            return frozenset()
+        except (OSError, ValueError, TypeError):
+            msg = f"{path} is no list of records that stay; restore or remove it"
+            raise BreachError(msg, Cause.SWITCH) from None
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Add to the names of the records that stay; call it while `resuming`."""
+        everything = sorted(self.stays() | set(names))
+        replace_durably(POSIX, self.folder / STAYS, orjson.dumps(everything))
 
     def first_use(self) -> None:
         """Permit egress to run: its ledger is empty, so nothing was ever sent or halted."""
@@ -196,15 +145,8 @@ class Switch:
         standing = self.halted()
         if standing is not None:
             return standing
-        fresh = Halt(
-            secrets.token_hex(ID_DIGITS // 2),
-            error.cause,
-            now or datetime.now(UTC),
-            by,
-            str(error),
-            error.records[:MAX_RECORDS],
-            max(0, len(error.records) - MAX_RECORDS),
-            leaf,
+        fresh = Halt.of(
+            error, by, secrets.token_hex(ID_DIGITS // 2), now or datetime.now(UTC), leaf
         )
         try:
             self._put(fresh)
@@ -243,7 +185,7 @@ class Switch:
             yield found
             told["leaf"] = found.leaf
             replace_durably(POSIX, path, orjson.dumps(told, option=orjson.OPT_INDENT_2))
-            self._write_permit(found.leaf)
+            self._write_permit(found.leaf)  # first: egress asks for it as soon as the halt is gone
             (self.folder / HALT).unlink(missing_ok=True)
             write_durably(POSIX, [], [self.folder])
         except OSError as exc:
@@ -297,9 +239,3 @@ class Resuming:
     def logged(self, leaf: int) -> None:
         """Take the index of the `resume` leaf, now durable."""
         self.leaf = leaf
-
-
-def _damaged(data: bytes, text: str, since: datetime) -> Halt:
-    """Return the halt that a damaged file is; the same file is the same halt."""
-    digest = sha256(data).hexdigest()[:ID_DIGITS]
-    return Halt(digest, Cause.SWITCH, since, "egress", text)

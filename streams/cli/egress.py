@@ -10,6 +10,7 @@ import orjson
 
 from residency.ledger.errors import LockedError
 from schemas.errors import SetupError
+from schemas.events import RecordId
 from streams.cli import EXIT_WRONG
 from streams.cli.options import home_option, json_option, region_option
 from streams.cli.salesforce import asked
@@ -108,23 +109,54 @@ def parse_reason(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return reason
 
 
+def parse_records(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the names of records.
+
+    Raises:
+        click.BadParameter: One is none.
+
+    """
+    del ctx
+    for name in value:
+        try:
+            RecordId.parse(name)
+        except ValueError as exc:
+            raise click.BadParameter(str(exc), param=param) from None
+    return value
+
+
 @egress.command("resume")
 @region_option
 @home_option
 @click.option(
     "--reason", required=True, callback=parse_reason, help="Why it may go on; kept in the region."
 )
+@click.option(
+    "--refuse",
+    "stays",
+    multiple=True,
+    metavar="RECORD",
+    callback=parse_records,
+    help="A record that is to stay if the gate halts at it again; repeat.",
+)
 @json_option
-def resume_command(region: str, home: Path, reason: str, *, as_json: bool) -> None:
+def resume_command(
+    region: str, home: Path, reason: str, stays: tuple[str, ...], *, as_json: bool
+) -> None:
     """Let a halted egress run again, and say so in the ledger.
 
     \b
     Example:
       homeport egress resume --region eu --reason 'row edited by hand, put back: case 4711'
+      homeport egress resume --region eu --reason 'made by a test' \\
+          --refuse 'eu.commerce.orders.v1[0]@7#0'
 
     Look first: docs/halt.md says at what, cause by cause. What is announced and has no outcome
     is sent again, what waits in Kafka follows; nothing is lost and nothing doubled. The leaf holds
-    the cause and a commitment to the reason, not its text.
+    the cause and a commitment to the reason, not its text. A record of --refuse ends as
+    gate-refused and goes to quarantine, if the gate still halts at it.
 
     Exit codes: 0 it may run, 1 it was not halted, or the ledger does not hold, 3 the database
     does not answer, or no such region in this home.
@@ -132,7 +164,7 @@ def resume_command(region: str, home: Path, reason: str, *, as_json: bool) -> No
     from streams.settings import load_settings  # noqa: PLC0415 -- late, for --help
 
     with asked():
-        done = _resume(load_settings(home, region, "egress"), reason)
+        done = _resume(load_settings(home, region, "egress"), reason, stays)
     if as_json:
         told = {"region": region, "halt": done.halt.to_json(), "leaf": done.leaf}
         click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2))
@@ -140,14 +172,14 @@ def resume_command(region: str, home: Path, reason: str, *, as_json: bool) -> No
     click.echo(f"{region}: egress may run again, by leaf {done.leaf} ({done.halt.cause})")
 
 
-def _resume(settings: "Settings", reason: str) -> "Resuming":
+def _resume(settings: "Settings", reason: str, stays: tuple[str, ...]) -> "Resuming":
     """Resume, once egress has let go of the ledger."""
     from streams.resuming import resume  # noqa: PLC0415 -- late, for --help
 
     deadline = time.monotonic() + STOPPING_S
     while True:
         try:
-            return resume(settings, reason, datetime.now(UTC))
+            return resume(settings, reason, datetime.now(UTC), stays)
         except LockedError:
             if time.monotonic() > deadline:
                 raise

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from schemas.errors import BreachError, HaltError
-from streams.switch import By, Switch
+from streams.halts import By
+from streams.switch import Switch
 
 
 def halt_egress(

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,15 +21,19 @@ from connectors.embedded.stack import Stack
 from connectors.kafka.record import Record, read
 from connectors.webhook import WebhookConfig
 from residency import topics
+from residency.ledger import disk
+from residency.ledger.errors import LockedError
+from residency.ledger.files import LOCK
 from residency.telemetry.setup import telemetry
 from streams.arrivals import arrival_of
 from streams.cli import cli
 from streams.demo.generate import Publication, Shop
 from streams.demo.observe import Observer
 from streams.egress import Egress
+from streams.halts import Halt
 from streams.launch import launch
 from streams.settings import Settings, load_settings
-from streams.switch import Halt, Switch
+from streams.switch import Switch
 from tests.fault.test_sink_chaos import publish
 
 REGION = "eu"
@@ -54,7 +58,7 @@ class Bell:
         bell = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # noqa: N802, the library's name
+            def do_POST(self) -> None:
                 data = self.rfile.read(int(self.headers["Content-Length"]))
                 is_refused = bell.refused < refusals
                 self.send_response(503 if is_refused else 204)
@@ -123,32 +127,36 @@ class HaltedLine:
         assert halt.cause == cause, halt.text
         return halt
 
-    def minimal(self) -> list[Record]:
-        """Return what lies on the minimal topic."""
+    def minimal(self) -> Record:
+        """Return some record of the minimal topic."""
         consumer = Consumer(
             self.settings.kafka.librdkafka(
-                group_id=topics.group("egress"),
-                enable_auto_commit=False,
-                isolation_level="read_committed",
+                group_id=topics.group("egress"), enable_auto_commit=False
             )
         )
-        found: list[Record] = []
-        for number in range(topics.PARTITIONS):
-            place = TopicPartition(topics.minimal(REGION), number, 0)
-            end = consumer.get_watermark_offsets(place, WAIT_S)[1]
-            consumer.assign([place])
-            while consumer.position([place])[0].offset < end:
-                found += [read(one) for one in consumer.consume(500, 1.0)]
+        topic = topics.minimal(REGION)
+        consumer.assign([TopicPartition(topic, n, 0) for n in range(topics.PARTITIONS)])
+        (found,) = consumer.consume(1, WAIT_S)
         consumer.close()
-        return found
+        return read(found)
 
-    def forge(self, change: Callable[[Mapping[str, bytes], bytes], tuple[Any, bytes]]) -> str:
+    def is_unlocked(self) -> bool:
+        """Return whether egress has let go of its ledger, as the last thing it does."""
+        try:
+            disk.unlock(disk.lock(self.home / REGION / "ledger" / LOCK))
+        except LockedError:
+            return False
+        return True
+
+    def forge(self, change: Callable[[dict[str, bytes]], dict[str, bytes]]) -> str:
         """Write a copy of a minimal record, changed, as nobody but the border may; name it."""
-        record = self.minimal()[0]
-        given, value = change(dict(record.headers), record.value)
+        record = self.minimal()
+        given = change(dict(record.headers))
         login = load_settings(self.home, REGION, "admin").kafka
         producer = Producer(login.librdkafka())
-        producer.produce(topics.minimal(REGION), value, record.key, headers=list(given.items()))
+        producer.produce(
+            topics.minimal(REGION), record.value, record.key, headers=list(given.items())
+        )
         assert producer.flush(WAIT_S) == 0
         return str(arrival_of(replace(record, headers=tuple(given.items()))).record.id)
 
