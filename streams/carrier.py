@@ -28,6 +28,7 @@ from residency.ledger.leaves import quantise
 from residency.ledger.log import Draft, log_outcomes, log_transfers, resume
 from residency.ledger.outcomes import MAX_FIELDS, OutcomeLeaf, SentWith
 from residency.ledger.outcomes import Result as LeafResult
+from residency.ledger.requests import Requests, Served
 from schemas.errors import BreachError, Cause, HaltError, Reason
 from schemas.events import LoggedRecord, RecordId
 from streams.crossing import Arrival, Parts, Refused, key_of
@@ -101,6 +102,20 @@ class Carrier:
         free = [one for one in logged if key_of(one.record) not in queues]
         outcomes = [Outcome(one, Result.PARKED, BEHIND, created=False) for one in behind]
         return self._settle(found, [*self._write(free), *outcomes], {})
+
+    def take(self, requests: Requests) -> Served:
+        """Append the leaves that others ask for, and index them; return what was done.
+
+        Raises:
+            LedgerError: The disk failed.
+            RetriableError: The database does not answer; the leaves are in, and indexed with
+                the next batch.
+
+        """
+        served = requests.serve(self._parts.ledger)
+        if served.appended:
+            self._index()
+        return served
 
     def retry(self) -> Mapping[str, int]:
         """Try parked records again that are due; return how many had each result.

@@ -1,6 +1,5 @@
 """Let a halted egress run again: a leaf that says so, then the permit."""
 
-import secrets
 from collections.abc import Collection
 from contextlib import closing
 from datetime import datetime
@@ -12,6 +11,7 @@ from residency.ledger.leaves import commit, month_key, month_of, parse_leaf, qua
 from residency.ledger.resumes import ResumeLeaf
 from schemas.errors import BreachError, Cause, SetupError
 from streams.halts import Halt
+from streams.leaf_requests import new_request, writer
 from streams.settings import Settings
 from streams.switch import Resuming, Switch
 
@@ -43,9 +43,7 @@ def resume(settings: Settings, reason: str, now: datetime, stays: Collection[str
         leaf = resume_leaf(resuming.halt, reason, now, keys.root)
         with (
             closing(EgressStore(settings.postgres.dsn)) as store,
-            Ledger.open(
-                settings.folder / "ledger", keys.origin, keys.seed, at_least=store.indexed
-            ) as ledger,
+            writer(settings.folder, keys, store.indexed)() as ledger,
         ):
             (index,) = ledger.append([leaf.to_bytes()])
         if stays:
@@ -77,4 +75,4 @@ def resume_leaf(halt: Halt, reason: str, now: datetime, root: bytes) -> ResumeLe
     time = quantise(now)
     key = month_key(root, month_of(time))
     bound = commit(key, f"resume/{halt.id}".encode(), reason.encode()).hex()
-    return ResumeLeaf(time, secrets.token_hex(16), halt.id, halt.cause, quantise(halt.since), bound)
+    return ResumeLeaf(time, new_request(), halt.id, halt.cause, quantise(halt.since), bound)

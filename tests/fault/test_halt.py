@@ -27,7 +27,7 @@ from residency.ledger.reader import Reader, open_head
 from residency.ledger.resumes import ResumeLeaf
 from schemas.errors import BreachError, Cause
 from schemas.events import LoggedRecord
-from streams import carrier, egress
+from streams import carrier, outfit
 from streams.launch import launch
 from streams.sending import LicensedSink
 from streams.switch import HALT, PERMIT
@@ -58,15 +58,15 @@ def bell() -> Iterator[Bell]:
 
 
 def without_approvals(_line: HaltedLine, patch: Patch) -> None:
-    gate = Gate.load(REGION, egress.APPROVED_FILE)
+    gate = Gate.load(REGION, outfit.APPROVED_FILE)
     patch.setattr(gate, "_approved", {})
-    patch.setattr(egress.Gate, "load", lambda *_: gate)
+    patch.setattr(outfit.Gate, "load", lambda *_: gate)
 
 
 def without_grammar(_line: HaltedLine, patch: Patch) -> None:
-    gate = Gate.load(REGION, egress.APPROVED_FILE)
+    gate = Gate.load(REGION, outfit.APPROVED_FILE)
     patch.setattr(gate, "_grammar", {})
-    patch.setattr(egress.Gate, "load", lambda *_: gate)
+    patch.setattr(outfit.Gate, "load", lambda *_: gate)
 
 
 def beyond_the_head(_line: HaltedLine, patch: Patch) -> None:
@@ -242,7 +242,7 @@ def test_a_halt_between_two_requests_lets_none_of_the_rest_out(
                 requests_made.append(response.url)
                 line.switch.halt(BreachError("found by hand", Cause.RECONCILE), "reconcile")
 
-    monkeypatch.setattr(egress, "Access", Watched)
+    monkeypatch.setattr(outfit, "Access", Watched)
     line.publish(60)
     config = line.settings.salesforce
     assert config is not None
