@@ -74,6 +74,8 @@ class Egress:
         try:
             while not halt.is_set():
                 self._alarm.wait(halt, last)
+                if halt.is_set():
+                    return
                 try:
                     with named("egress"):
                         self._run(halt)
