@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Protocol, Self
 
 from residency.ledger.replays import ReplayLeaf
+from residency.ledger.resumes import ResumeLeaf
 
 
 class Notice(Protocol):
@@ -45,4 +46,7 @@ class Notice(Protocol):
         ...
 
 
-NOTICES: Final[Mapping[str, type[Notice]]] = {ReplayLeaf.kind: ReplayLeaf}
+NOTICES: Final[Mapping[str, type[Notice]]] = {
+    ReplayLeaf.kind: ReplayLeaf,
+    ResumeLeaf.kind: ResumeLeaf,
+}
