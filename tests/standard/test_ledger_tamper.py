@@ -237,6 +237,7 @@ def harm(folder: Path, path: Path, rng: random.Random) -> None:
             shutil.copy(rng.choice(twins), path)
 
 
+@pytest.mark.timeout(1_800)  # the long form: a second per round
 def test_any_harm_to_a_file_of_a_large_ledger_is_seen(tmp_path: Path, long_run: bool) -> None:
     size, rounds = (70_000, 400) if long_run else (3_000, 150)
     folder, rng = make(tmp_path / "large", size), random.Random(20261125)
