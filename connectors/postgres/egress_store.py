@@ -17,6 +17,9 @@ from connectors.postgres.parked import ParkChange, Parked, Waiting
 from residency.expected import Held
 from schemas.events import RecordId
 
+# object, external_id: the row that an accepted record is part of, so that a reconciliation can say
+# of which row a record is, once the expected row is lost. The ledger does not know it: an index
+# that was built anew from it has none.
 # The row without a name holds how many leaves are indexed. It lies in the index itself, so
 # that whoever loses or restores the one loses or restores the other.
 _TABLES = """
@@ -28,6 +31,8 @@ CREATE TABLE IF NOT EXISTS ledger_index (
   month text,
   outcome bigint,
   result text,
+  object text,
+  external_id text,
   PRIMARY KEY (topic_id, record)
 );
 CREATE INDEX IF NOT EXISTS ledger_open ON ledger_index (topic_id, record) WHERE outcome IS NULL;
@@ -147,6 +152,7 @@ class EgressStore:
             connection.cursor() as cursor,
         ):
             cursor.executemany(_INDEX, [_index_row(entry) for entry in entries])
+            cursor.executemany(_PLACE, [_place(row) for row in changes.rows])
             expected_rows.apply(cursor, changes.rows)
             parked.change(cursor, changes.parked)
             cursor.execute(
@@ -195,6 +201,14 @@ ON CONFLICT (topic_id, record) DO UPDATE SET
   outcome = coalesce(excluded.outcome, ledger_index.outcome),
   result = coalesce(excluded.result, ledger_index.result)
 """
+
+_PLACE = """
+UPDATE ledger_index SET object = %s, external_id = %s WHERE topic_id = %s AND record = %s
+"""
+
+
+def _place(row: ExpectedRow) -> tuple[str, str, str, str]:
+    return row.object, row.external_id, row.topic_id, row.record
 
 
 def _index_row(entry: Entry) -> tuple[Any, ...]:
