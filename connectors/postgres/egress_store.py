@@ -152,7 +152,7 @@ class EgressStore:
             connection.cursor() as cursor,
         ):
             cursor.executemany(_INDEX, [_index_row(entry) for entry in entries])
-            cursor.executemany(_PLACE, [_place(row) for row in changes.rows])
+            cursor.execute(_PLACE, _places(changes.rows))
             expected_rows.apply(cursor, changes.rows)
             parked.change(cursor, changes.parked)
             cursor.execute(
@@ -202,13 +202,18 @@ ON CONFLICT (topic_id, record) DO UPDATE SET
   result = coalesce(excluded.result, ledger_index.result)
 """
 
-_PLACE = """
-UPDATE ledger_index SET object = %s, external_id = %s WHERE topic_id = %s AND record = %s
+_PLACE: LiteralString = """
+UPDATE ledger_index i SET object = w.object, external_id = w.external_id
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[])
+  AS w(object, external_id, topic_id, record)
+WHERE i.topic_id = w.topic_id AND i.record = w.record
 """
 
 
-def _place(row: ExpectedRow) -> tuple[str, str, str, str]:
-    return row.object, row.external_id, row.topic_id, row.record
+def _places(rows: Sequence[ExpectedRow]) -> tuple[list[str], ...]:
+    """Return the columns of `_PLACE`."""
+    found = [(row.object, row.external_id, row.topic_id, row.record) for row in rows]
+    return tuple([row[n] for row in found] for n in range(4))
 
 
 def _index_row(entry: Entry) -> tuple[Any, ...]:
