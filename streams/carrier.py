@@ -251,6 +251,7 @@ class Carrier:
             field_hmacs(self._parts.expected_key, record.object, kept),
             str(record.id),
             record.deletes,
+            record.id.topic_id,
         )
 
 

@@ -5,7 +5,7 @@ like it. Suspects are looked at again, their expected rows before and after the 
 ledger last, until nothing of theirs is under way. What still does not agree is a finding.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import NamedTuple
@@ -19,8 +19,9 @@ from streams.readback import Parts
 
 OVERLAP = timedelta(minutes=10)  # the org's clock and ours may differ by so much
 LOOKS, LOOK_S = 4, 2.0  # at what is under way; seconds between them
+MAX_NAMES = 100  # of records, in one finding
 CHUNK = 300  # suspects that are looked at together
-_DIGEST_BYTES = 12  # tells rows apart, a hundred bytes for each
+_DIGEST_BYTES = 12  # tells rows, and records, apart; a hundred bytes for each
 
 
 class Suspect(NamedTuple):
@@ -86,7 +87,7 @@ class Reconciler:
             suspects |= self._unseen(sobject, notes, seen, first)
         flying, found = self._settle(sobject, suspects)
         found += self._outside(sobject)
-        found += self._counted(sobject)
+        found += self._counted(sobject, {one.row for one in found})
         return Looked(org, expected, flying), found
 
     def _doubtful(self, sobject: str, portion: Sequence[OrgRow]) -> set[Suspect]:
@@ -173,15 +174,51 @@ class Reconciler:
                 sobject, "outside-contract", field=one.field, org_ids=one.ids, count=one.rows
             )
 
-    def _counted(self, sobject: str) -> list[Finding]:
-        """Compare how many records the rows fold with how many the ledger accepted."""
+    def _counted(self, sobject: str, named: Collection[str]) -> list[Finding]:
+        """Compare how many records the rows fold with how many the ledger accepted.
+
+        Args:
+            sobject: The object.
+            named: Rows that have a finding already.
+
+        """
         difference = self._difference(sobject)
         for _ in range(LOOKS - 1):
             if not difference:
                 return []
             self._parts.sleep(LOOK_S)
             difference = self._difference(sobject)
-        return [Finding(sobject, "count-differs", count=difference)] if difference else []
+        if not difference:
+            return []
+        lost = self._lost(sobject) if difference > 0 else {}
+        unplaced = tuple(lost.pop("", ())[:MAX_NAMES])
+        found = [Finding(sobject, "count-differs", records=unplaced, count=difference)]
+        found += [
+            Finding(sobject, "gone", row, records=tuple(names[:MAX_NAMES]), count=len(names))
+            for row, names in lost.items()
+            if row not in named
+        ]
+        return found
+
+    def _lost(self, sobject: str) -> dict[str, list[str]]:
+        """Return the accepted records that no expected row has, by the digest of their row.
+
+        Under "" those of which the index does not say the row, and that no row names: a row that
+        is there may have taken them in before others.
+        """
+        parts = self._parts
+        below = parts.notes.folded(sobject).indexed
+        held, rows = set[bytes](), dict[str, str]()
+        for portion in parts.notes.placed(sobject):
+            held.update(_digest(record) for record, _, is_there in portion if is_there)
+            rows |= {record: row for record, row, is_there in portion if not is_there}
+        for notes in parts.notes.every(sobject):
+            held.update(_digest(record) for _, noted in notes for record in noted.records)
+        found: dict[str, list[str]] = {}
+        for record in parts.log.accepted_records(sobject, below):
+            if _digest(record) not in held:
+                found.setdefault(self._row(sobject, rows.get(record)), []).append(record)
+        return found
 
     def _difference(self, sobject: str) -> int:
         folded = self._parts.notes.folded(sobject)
@@ -226,5 +263,5 @@ def _grouped(rows: Iterable[OrgRow]) -> dict[str | None, list[OrgRow]]:
     return found
 
 
-def _digest(external_id: str) -> bytes:
-    return blake2b(external_id.encode(), digest_size=_DIGEST_BYTES).digest()
+def _digest(name: str) -> bytes:
+    return blake2b(name.encode(), digest_size=_DIGEST_BYTES).digest()

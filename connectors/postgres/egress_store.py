@@ -17,6 +17,9 @@ from connectors.postgres.parked import ParkChange, Parked, Waiting
 from residency.expected import Held
 from schemas.events import RecordId
 
+# object, external_id: the row that an accepted record is part of, so that a reconciliation can say
+# of which row a record is, once the expected row is lost. The ledger does not know it: an index
+# that was built anew from it has none.
 # The row without a name holds how many leaves are indexed. It lies in the index itself, so
 # that whoever loses or restores the one loses or restores the other.
 _TABLES = """
@@ -28,6 +31,8 @@ CREATE TABLE IF NOT EXISTS ledger_index (
   month text,
   outcome bigint,
   result text,
+  object text,
+  external_id text,
   PRIMARY KEY (topic_id, record)
 );
 CREATE INDEX IF NOT EXISTS ledger_open ON ledger_index (topic_id, record) WHERE outcome IS NULL;
@@ -147,6 +152,7 @@ class EgressStore:
             connection.cursor() as cursor,
         ):
             cursor.executemany(_INDEX, [_index_row(entry) for entry in entries])
+            cursor.execute(_PLACE, _places(changes.rows))
             expected_rows.apply(cursor, changes.rows)
             parked.change(cursor, changes.parked)
             cursor.execute(
@@ -195,6 +201,19 @@ ON CONFLICT (topic_id, record) DO UPDATE SET
   outcome = coalesce(excluded.outcome, ledger_index.outcome),
   result = coalesce(excluded.result, ledger_index.result)
 """
+
+_PLACE: LiteralString = """
+UPDATE ledger_index i SET object = w.object, external_id = w.external_id
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[])
+  AS w(object, external_id, topic_id, record)
+WHERE i.topic_id = w.topic_id AND i.record = w.record
+"""
+
+
+def _places(rows: Sequence[ExpectedRow]) -> tuple[list[str], ...]:
+    """Return the columns of `_PLACE`."""
+    found = [(row.object, row.external_id, row.topic_id, row.record) for row in rows]
+    return tuple([row[n] for row in found] for n in range(4))
 
 
 def _index_row(entry: Entry) -> tuple[Any, ...]:

@@ -57,6 +57,19 @@ class ExpectedReader:
             row = connection.execute(_FOLDED, (sobject,)).fetchone()
         return Folded(*map(int, row or (0, 0, 0)))
 
+    def placed(self, sobject: str) -> Iterator[list[tuple[str, str, bool]]]:
+        """Yield the accepted records whose row the index knows, in portions.
+
+        Returns:
+            The record's name, the row's external id, and whether there is such an expected row.
+
+        """
+        with self._open() as connection, connection.cursor(name="placed") as cursor:
+            cursor.itersize = PAGE
+            cursor.execute(_PLACED, (sobject,))
+            while rows := cursor.fetchmany(PAGE):
+                yield rows
+
     def indexed(self) -> int:
         """Return how many leaves of the ledger are indexed, and folded into the rows."""
         with self._open() as connection:
@@ -97,6 +110,12 @@ FROM expected_rows WHERE object = %s
 _BY_KEY: LiteralString = _COLUMNS + " AND external_id = ANY(%s)"
 _ALL: LiteralString = _COLUMNS + " ORDER BY external_id"
 _INDEXED: Final = "SELECT transfer FROM ledger_index WHERE topic_id = '' AND record = ''"
+_PLACED: LiteralString = """
+SELECT i.record, i.external_id, e.external_id IS NOT NULL
+FROM ledger_index i LEFT JOIN expected_rows e
+  ON e.object = i.object AND e.external_id = i.external_id
+WHERE i.object = %s
+"""
 _FOLDED: LiteralString = """
 SELECT count(*), coalesce(sum(records), 0),
   (SELECT transfer FROM ledger_index WHERE topic_id = '' AND record = '')

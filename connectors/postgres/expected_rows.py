@@ -40,6 +40,7 @@ class ExpectedRow:
         record: The record's name.
         deleted: The row is not to be in the org: *fields* is empty, and what was known of
             it before counts no more.
+        topic_id: Kafka's id of the raw topic that *record* names.
 
     """
 
@@ -50,6 +51,7 @@ class ExpectedRow:
     fields: Mapping[str, str | None]
     record: str
     deleted: bool = False
+    topic_id: str = ""
 
 
 def apply(cursor: psycopg.Cursor[Any], rows: Sequence[ExpectedRow]) -> None:

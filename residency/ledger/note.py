@@ -10,7 +10,8 @@ the one canonical way; signatures by unknown keys are ignored, as the source dem
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Self
 
@@ -42,14 +43,12 @@ def decode_base64(text: str, what: str) -> bytes:
         FormatError: It does not, or there is another way to write it.
 
     """
-    try:
-        data = b64decode(text, validate=True)
-    except ValueError:
-        data = b""
-    if not data or b64encode(data).decode("ascii") != text:
-        msg = f"{what} is not canonical base64"
-        raise FormatError(msg)
-    return data
+    with suppress(ValueError):
+        data = b64decode(text)
+        if data and encode_base64(data) == text:
+            return data
+    msg = f"{what} is not canonical base64"
+    raise FormatError(msg)
 
 
 def encode_base64(data: bytes) -> str:
@@ -87,7 +86,7 @@ class Signature:
 
     name: str
     key_id: bytes
-    data: bytes = field(repr=False)
+    data: bytes
 
     def __str__(self) -> str:
         """Return the line, with its newline."""
@@ -116,14 +115,14 @@ class Note:
         if len(data) > MAX_NOTE_BYTES:
             msg = f"a note of {len(data)} bytes; at most {MAX_NOTE_BYTES}"
             raise FormatError(msg)
+        msg = "not a signed note: text, empty line, signature lines"
         try:
             whole = data.decode()
         except UnicodeDecodeError:
-            whole = ""
+            raise FormatError(msg) from None
         text, blank, tail = whole.rpartition("\n\n")
         lines = tail.split("\n")
         if not blank or not tail.endswith("\n") or _CONTROL.search(whole):
-            msg = "not a signed note: text, empty line, signature lines"
             raise FormatError(msg)
         if len(lines) - 1 > MAX_SIGNATURES:
             msg = f"a note with more than {MAX_SIGNATURES} signatures"

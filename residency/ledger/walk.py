@@ -26,7 +26,7 @@ from residency.ledger.tiles import (
     split_hashes,
     tile_at,
 )
-from residency.ledger.tree import Frontier, leaf_hash
+from residency.ledger.tree import Frontier, leaf_hash, subtree_root
 
 MAX_PROBLEMS = 100  # a lost folder would fill the screen
 Progress = Callable[[int, int], None]
@@ -198,11 +198,25 @@ class Walk:
         stored = self._hashes(tile)
         if stored is None or stored == ours:
             return
-        bad = next(i for i in range(tile.width) if stored[i] != ours[i])
+        differ = (i for i in range(tile.width) if stored[i] != ours[i])
+        bad = next((i for i in differ if not self._stands_on(tile, i, stored[i])), None)
+        if bad is None:
+            return
         span = TILE_WIDTH**tile.level
         first = (tile.n * TILE_WIDTH + bad) * span
         text = f"leaves {first} to {first + span - 1}: they do not hash to {tile.path}"
         self._found(Problem(text, tile.path, first))
+
+    def _stands_on(self, tile: Tile, at: int, node: bytes) -> bool:
+        """Return whether the tile below makes hash *at* of *tile*, as it is stored.
+
+        Then what differs lies in that tile or under it, and is named there, more narrowly.
+        """
+        try:
+            below = self.reader.tile(Tile(tile.level - 1, tile.n * TILE_WIDTH + at))
+            return subtree_root(split_hashes(below, TILE_WIDTH)) == node
+        except LedgerError:
+            return False
 
     def _leaf(self, index: int, entry: bytes) -> Iterable[str]:
         """Return what is wrong with one leaf, alone or after those before it."""

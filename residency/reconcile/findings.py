@@ -9,6 +9,7 @@ Kind = Literal[
     "unlogged",
     "foreign",
     "missing",
+    "gone",
     "recycled",
     "not-deleted",
     "changed",
@@ -26,6 +27,7 @@ SEVERITIES: Final[Mapping[Kind, Severity]] = {
     "unlogged": "critical",
     "foreign": "critical",
     "missing": "critical",
+    "gone": "critical",
     "recycled": "critical",
     "not-deleted": "critical",
     "changed": "critical",
@@ -39,6 +41,7 @@ MEANINGS: Final[Mapping[Kind, str]] = {
     "unlogged": "made by our user, and no leaf says that it was sent",
     "foreign": "made by somebody else in our object",
     "missing": "accepted, and not in the org",
+    "gone": "accepted, and neither the org nor the expected rows have it",
     "recycled": "accepted, and in the org's recycle bin",
     "not-deleted": "its deletion was accepted, and it is in the org",
     "changed": "a field holds something else than what was accepted last",
@@ -60,7 +63,9 @@ class Finding:
         row: Keyed digest of the row's external id, hex; empty where it is about no one row.
         field: The field that it is about, or None.
         org_ids: Record ids in the org, sorted; at most 100.
-        records: Names of the minimal records that made the row, as far as they are known.
+        records: Names of the minimal records that made the row, as far as they are known. Where
+            counts differ, those of the accepted records of which nobody knows whether a row has
+            them; at most 100.
         count: Of rows or records that it is about; None where nobody can count them.
 
     """

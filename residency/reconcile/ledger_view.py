@@ -6,6 +6,7 @@ what is said here is what the checkpoint commits to.
 
 from bisect import bisect_left
 from collections import defaultdict, deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -127,6 +128,22 @@ class LedgerView:
     def accepted(self, sobject: str, below: int) -> int:
         """Return how many records of *sobject* were accepted by leaves with an index < *below*."""
         return bisect_left(self._places.get(self._objects.get(sobject, -1), ()), below)
+
+    def accepted_records(self, sobject: str, below: int) -> Iterator[str]:
+        """Yield the names of the records of *sobject* that leaves before *below* accepted.
+
+        Reads the entries again: names take more memory than a view has for them.
+        """
+        head = open_head(self._reader)
+        sent: set[RecordId] = set()
+        for entry in self._reader.entries(0, min(below, head.size), head.size):
+            leaf = parse_leaf(entry)
+            if isinstance(leaf, TransferLeaf) and leaf.object == sobject:
+                sent.add(leaf.record)
+            elif isinstance(leaf, OutcomeLeaf) and leaf.record in sent:
+                sent.remove(leaf.record)
+                if leaf.result == "accepted":
+                    yield str(leaf.record)
 
     def under_way(self, sobject: str, indexed: int) -> list[Sent]:
         """Return the records of *sobject* that the expected rows may not know yet.

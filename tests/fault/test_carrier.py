@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.postgres.egress_store import Changes, EgressStore
+from connectors.postgres.expected_reader import ExpectedReader
 from connectors.postgres.expected_rows import ExpectedRow, Key
 from connectors.salesforce.outcome import Outcome
 from residency.expected import Held
@@ -180,6 +181,24 @@ def test_a_lost_table_is_rebuilt_and_nothing_is_sent_twice(world: World, table: 
 
     assert world.org.sent == sent
     expect_all_well(world)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_the_index_knows_of_which_row_an_accepted_record_is(world: World, lost: bool) -> None:
+    world.egress().carry(BATCH)
+    world.die()
+    if lost:
+        with psycopg.connect(world.dsn, autocommit=True) as connection:
+            connection.execute("DROP TABLE ledger_index")
+        world.egress().carry(BATCH)
+        world.die()
+
+    placed = [
+        one for page in ExpectedReader(world.dsn).placed(BATCH[0].record.object) for one in page
+    ]
+
+    accepted = [BATCH[n].record for n in (0, 2, 3)]
+    assert sorted(placed) == [(str(r.id), r.external_id, True) for r in accepted]
 
 
 def test_a_ledger_shorter_than_its_index_was_put_back_and_halts(world: World) -> None:

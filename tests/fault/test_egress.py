@@ -31,6 +31,7 @@ from streams.leaf_requests import append_leaf, new_request
 from streams.settings import Settings, load_settings
 
 WAIT_S = 30.0
+PARTITION_BY_KEY = -1
 TOPIC = topics.minimal("eu")
 MANY = 2_500
 RELEASE = "ab" * 32
@@ -62,7 +63,9 @@ class Line:
         consumer.close()
         return sum(p.offset - self.ends[p.topic, p.partition] for p in found)
 
-    def send(self, arrivals: Sequence[Arrival], *, size: int = 0) -> None:
+    def send(
+        self, arrivals: Sequence[Arrival], *, size: int = 0, partition: int = PARTITION_BY_KEY
+    ) -> None:
         """Write minimal records as a border does; with *size*, values of so many bytes."""
         login = load_settings(self.settings.home, "eu", "admin").kafka
         producer = Producer(login.librdkafka())
@@ -80,6 +83,7 @@ class Line:
                 TOPIC,
                 record.value + bytes(size),
                 record.external_id.encode(),
+                partition,
                 headers=headers.of_minimal(str(record.id), record.version, stamp.encoded()),
             )
             producer.poll(0)

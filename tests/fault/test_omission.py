@@ -266,7 +266,7 @@ def test_a_field_outside_the_contract_that_holds_something(clean: Line) -> None:
 
 
 def test_an_expected_row_that_was_lost(clean: Line) -> None:
-    """Where the org has the row, the row is named; where it has lost it too, the count tells."""
+    """Where the org has lost the row, too, the index knows of which row the leaves' records are."""
     row = clean.row(7)
     token = row["External_Id__c"]
     columns = clean.database("SELECT * FROM expected_rows WHERE external_id = %s", token)
@@ -276,15 +276,19 @@ def test_an_expected_row_that_was_lost(clean: Line) -> None:
     clean.orders().delete(row["Id"])
     clean.soap("emptyRecycleBin", row["Id"])
     both = clean.found()
+    _, report = clean.reconcile()
 
     (values,) = columns
+    record = next(v for v in values if isinstance(v, str) and v.startswith("eu.commerce.orders"))
     values = [json.dumps(v) if isinstance(v, dict) else v for v in values]
     clean.database(f"INSERT INTO expected_rows VALUES ({','.join(['%s'] * len(values))})", *values)  # noqa: S608
     kept = {k: v for k, v in row.items() if k.endswith("__c") and v is not None}
     clean.orders(SINK).create(kept)
     count = ("count-differs", ORDER, None, None)
     assert lost == {("row-lost", ORDER, None, clean.digest(token)), count}
-    assert both == {count}
+    assert both == {("gone", ORDER, None, clean.digest(token)), count}
+    (gone,) = (one for one in report["findings"] if one["kind"] == "gone")
+    assert record in gone["records"]
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,7 @@ def harm(folder: Path, path: Path, rng: random.Random) -> None:
             shutil.copy(rng.choice(twins), path)
 
 
+@pytest.mark.timeout(1_800)  # the long form: a second per round
 def test_any_harm_to_a_file_of_a_large_ledger_is_seen(tmp_path: Path, long_run: bool) -> None:
     size, rounds = (70_000, 400) if long_run else (3_000, 150)
     folder, rng = make(tmp_path / "large", size), random.Random(20261125)
@@ -258,6 +259,25 @@ def test_any_harm_to_a_file_of_a_large_ledger_is_seen(tmp_path: Path, long_run: 
 
     assert Reader(folder).checkpoint()
     assert look(folder).verified
+
+
+def test_a_bad_leaf_is_named_as_narrowly_where_a_third_level_stands_on_it(tmp_path: Path) -> None:
+    """The hash of 65,536 leaves differs, too, and would name the first of them."""
+    folder = tmp_path / "deep"
+    with Ledger.open(folder, ORIGIN, SEED) as ledger:
+        ledger.append([b"x"] * 256**2)
+        ledger.append([b"y"])
+    shutil.rmtree(folder / "tile/entries")
+    assert verify(folder, str(LOG), is_part=True).verified
+    tile = folder / "tile/0/007"
+    tile.write_bytes(bytes(HASH) + tile.read_bytes()[HASH:])
+
+    report = verify(folder, str(LOG), is_part=True)
+
+    assert report.first_bad_leaf == 7 * 256
+    named, root = report.problems
+    assert named.startswith("leaves 1792 to 2047: they do not hash to tile/1/000")
+    assert "not the root" in root
 
 
 def level_of(place: Path) -> int:

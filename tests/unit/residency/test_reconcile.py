@@ -154,6 +154,16 @@ def test_only_leaves_below_the_index_are_counted(log: LedgerView) -> None:
     assert log.deletes("Commerce_Case__c", str(record(7))) is None
 
 
+def test_the_accepted_records_of_an_object_are_named_in_the_order_of_their_leaves(
+    log: LedgerView,
+) -> None:
+    names = [str(record(n)) for n in (7, 9, 10)]
+
+    assert list(log.accepted_records(ORDER, log.size)) == names
+    assert list(log.accepted_records(ORDER, 7)) == names[:2]
+    assert list(log.accepted_records("Commerce_Case__c", log.size)) == []
+
+
 def test_what_is_under_way_has_no_outcome_or_is_not_indexed(
     tmp_path: Path, log: LedgerView
 ) -> None:

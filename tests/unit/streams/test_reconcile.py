@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from connectors.postgres.expected_reader import Folded
+from residency.expected import row_digest
 from residency.reconcile.judge import Noted, OrgRow
 from residency.reconcile.ledger_view import Sent
 from schemas.events import Coordinates, RecordId, row_version
@@ -44,6 +45,7 @@ class World:
     waiting: set[str] = field(default_factory=set)
     accepted_offsets: set[int] = field(default_factory=set)
     folds: int = 0
+    placed_rows: list[tuple[str, str, bool]] = field(default_factory=list)
     removed: bool = False
     then: list[Callable[["World"], None]] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
@@ -75,6 +77,9 @@ class World:
     def folded(self, _object: str) -> Folded:
         return Folded(len(self.notes), self.folds, self.size)
 
+    def placed(self, _object: str) -> Iterator[list[tuple[str, str, bool]]]:
+        yield self.placed_rows
+
     def indexed(self) -> int:
         return self.size
 
@@ -93,6 +98,9 @@ class World:
 
     def accepted(self, _object: str, _below: int) -> int:
         return len(self.accepted_offsets)
+
+    def accepted_records(self, _object: str, below: int) -> Iterator[str]:
+        return (str(record(n)) for n in sorted(self.accepted_offsets) if n < 10 * below)
 
     def under_way(self, _object: str, _indexed: int) -> list[Sent]:
         return self.sent
@@ -252,3 +260,43 @@ def test_a_finding_is_told_while_it_lasts_even_outside_of_the_span() -> None:
 
     assert first.findings == second.findings != []
     assert third.findings == []
+
+
+def test_a_row_that_org_and_database_have_lost_is_named_by_its_records() -> None:
+    world = settled(accepted_offsets={7, 8, 9})
+    world.placed_rows = [
+        (str(record(7)), TOKEN, True),
+        (str(record(8)), "tok_eu1_b", False),
+        (str(record(9)), "tok_eu1_b", False),
+    ]
+
+    counted, gone = world.reconciler().run().findings
+
+    assert (counted.kind, counted.records, counted.count) == ("count-differs", (), 2)
+    assert (gone.kind, gone.count) == ("gone", 2)
+    assert gone.records == (str(record(8)), str(record(9)))
+    assert gone.row == row_digest(b"k" * 32, ORDER, "tok_eu1_b")
+
+
+def test_a_row_that_the_org_still_has_is_not_gone_too() -> None:
+    world = settled(notes={}, folds=0)
+    world.placed_rows = [(str(record(7)), TOKEN, False)]
+
+    assert world.kinds() == ["count-differs", "row-lost"]
+
+
+def test_records_of_an_index_that_was_built_anew_may_be_the_lost_ones() -> None:
+    """It does not say of which row they are; those that a row names are not lost."""
+    world = settled(accepted_offsets={7, 8})
+
+    (counted,) = world.reconciler().run().findings
+
+    assert (counted.kind, counted.records) == ("count-differs", (str(record(8)),))
+
+
+def test_more_folded_records_than_accepted_ones_name_none() -> None:
+    world = settled(folds=2)
+
+    (counted,) = world.reconciler().run().findings
+
+    assert (counted.count, counted.records) == (-1, ())

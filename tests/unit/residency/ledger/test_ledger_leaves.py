@@ -199,6 +199,11 @@ def test_there_is_one_way_to_write_what_an_outcome_says_now_and_then(change: Any
     assert not schema("outcome").is_valid(json.loads(data))
 
 
+@pytest.mark.parametrize("release", ["1", "r" * 128])
+def test_a_release_may_have_one_character_or_128(release: str) -> None:
+    assert dataclasses.replace(TRANSFER, release=release).release == release
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -207,6 +212,8 @@ def test_there_is_one_way_to_write_what_an_outcome_says_now_and_then(change: Any
         {"time": "2026-11-23T16:40+01:00"},
         {"record": RecordId(Coordinates("t", 0, 7))},  # no topic id
         {"record": RecordId(Coordinates("t opic", 0, 7), topic_id="a")},
+        {"record": RecordId(Coordinates("t" * 250, 0, 7), topic_id="a")},
+        {"record": RecordId(Coordinates("t", 0, 7), topic_id="i" * 65)},
         {"object": "Ada Lovelace"},
         {"schema": -1},
         {"schema": True},
@@ -216,6 +223,7 @@ def test_there_is_one_way_to_write_what_an_outcome_says_now_and_then(change: Any
         {"keys": 1.0},
         {"release": ""},
         {"release": "a b"},
+        {"release": "r" * 129},
         {"basis": ("b", "a")},
         {"basis": ("a", "a")},
         {"basis": ("ada@example.com",)},
@@ -239,6 +247,7 @@ def test_a_transfer_leaf_takes_only_its_forms_and_does_not_repeat_the_value(chan
         {"result": "fine"},
         {"code": "Ada Lovelace"},
         {"code": ""},
+        {"code": "C" * 81},
     ],
 )
 def test_an_outcome_leaf_takes_only_its_forms(change: Any) -> None:

@@ -11,6 +11,8 @@ from residency.ledger.note import (
     SignatureError,
     Signer,
     Verifier,
+    encode_base64,
+    key_id,
     open_checkpoint,
     open_note,
 )
@@ -129,6 +131,73 @@ def test_what_is_no_canonical_note_is_refused(note: bytes) -> None:
 def test_what_is_no_canonical_checkpoint_is_refused(text: str) -> None:
     with pytest.raises(FormatError):
         Checkpoint.parse(text)
+
+
+def test_each_part_of_a_note_is_refused_for_its_own_reason() -> None:
+    for tail, reason in (
+        (PETER[2:], "does not read"),  # without a dash
+        ("\u2014 name\n", "does not read"),
+        ("\u2014 name AAAA AAAA\n", "a signature is not canonical"),
+        ("\u2014 name AAAAAA==\n", "without a signature"),
+    ):
+        with pytest.raises(FormatError, match=reason):
+            Note.parse(f"text\n\n{tail}".encode())
+
+
+def test_a_note_may_be_so_long_and_no_longer() -> None:
+    room = 1_000_000 - len(f"\n\n{PETER}".encode())
+
+    assert len(bytes(Note.parse(f"{'x' * room}\n\n{PETER}".encode()))) == 1_000_000
+    with pytest.raises(FormatError, match="a note of 1000001 bytes"):
+        Note.parse(f"{'x' * (room + 1)}\n\n{PETER}".encode())
+
+
+def test_a_note_may_have_so_many_signatures_and_no_more() -> None:
+    assert len(Note.parse(f"text\n\n{PETER * 100}".encode()).signatures) == 100
+    with pytest.raises(FormatError, match="more than 100 signatures"):
+        Note.parse(f"text\n\n{PETER * 101}".encode())
+
+
+def test_a_text_may_have_empty_lines() -> None:
+    data = f"one\n\ntwo\n\n{PETER}".encode()
+
+    assert Note.parse(data).text == "one\n\ntwo\n"
+
+
+def test_a_checkpoint_is_refused_for_what_is_wrong_with_it() -> None:
+    root = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+    for text, reason in (
+        ("origin", "three lines"),
+        (f"origin\n7\n{root}\nmore", "three lines"),
+        ("origin\n7\nAAAB=\n", "the root in a checkpoint is not canonical"),
+    ):
+        with pytest.raises(FormatError, match=reason):
+            Checkpoint.parse(text)
+
+
+def test_a_size_may_have_nineteen_digits() -> None:
+    largest = Checkpoint(ORIGIN, 10**19 - 1, bytes(32))
+
+    assert Checkpoint.parse(str(largest)) == largest
+
+
+def test_a_key_whose_base64_has_a_plus_is_read() -> None:
+    verifier = Verifier("name", b"\xfb" * 32)
+
+    assert str(verifier).count("+") > 2
+    assert Verifier.parse(str(verifier)) == verifier
+
+
+def test_a_vkey_is_refused_for_what_is_wrong_with_it() -> None:
+    short, other = bytes(31), encode_base64(b"\x02" + bytes(32))
+    for vkey, reason in (
+        (str(Verifier("a b", bytes(32))), "cannot name a key"),
+        (f"name+{key_id('name', bytes(32)).hex()}+{other}", "not of type Ed25519"),
+        (f"name+{key_id('name', short).hex()}+{encode_base64(bytes([1]) + short)}", "not of type"),
+        ("name+00000000+A", "the key in a vkey is not canonical"),
+    ):
+        with pytest.raises(FormatError, match=reason):
+            Verifier.parse(vkey)
 
 
 def test_a_checkpoint_under_another_logs_name_is_refused() -> None:
