@@ -179,6 +179,20 @@ class TestAccepted:
         assert "other bytes" in whys(found)[0][1]
         assert "other bytes" in whys(junk)[0][1]
 
+    def test_the_same_bytes_under_another_approved_plan_stay(self) -> None:
+        another = next(digest for digest in BOOKS.plans if digest != leaf(7).plan)
+
+        found = chosen([leaf(7, plan=another), outcome(7)], wish=ALL)
+
+        assert names(found) == []
+        assert "other bytes" in whys(found)[0][1]
+
+    def test_what_a_retry_brought_out_of_quarantine_is_like_any_other(self) -> None:
+        stock = replace(STOCK, undecided=frozenset({7}))
+        leaves = [leaf(7, resend=1), outcome(7, resend=1)]
+
+        assert names(chosen(leaves, wish=ALL, stock=stock)) == [f"{NAME}+2"]
+
     def test_a_plan_of_another_release_is_fine_if_the_bytes_are(self) -> None:
         assert names(chosen([leaf(7, release=OTHER), outcome(7)], wish=ALL)) == [f"{NAME}+1"]
 
