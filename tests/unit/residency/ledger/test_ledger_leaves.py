@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 import residency.ledger
 from residency.ledger.errors import FormatError, UnknownKindError
+from residency.ledger.forms import BASIS, CODE, OBJECT, RELEASE, TOPIC, TOPIC_ID
 from residency.ledger.leaves import (
     Leaf,
     TransferLeaf,
@@ -199,9 +201,16 @@ def test_there_is_one_way_to_write_what_an_outcome_says_now_and_then(change: Any
     assert not schema("outcome").is_valid(json.loads(data))
 
 
-@pytest.mark.parametrize("release", ["1", "r" * 128])
-def test_a_release_may_have_one_character_or_128(release: str) -> None:
-    assert dataclasses.replace(TRANSFER, release=release).release == release
+@pytest.mark.parametrize(
+    ("form", "most"),
+    [(TOPIC, 249), (TOPIC_ID, 64), (OBJECT, 80), (RELEASE, 128), (BASIS, 128), (CODE, 80)],
+)
+def test_a_word_of_a_leaf_has_one_character_at_least_and_a_bound(
+    form: re.Pattern[str], most: int
+) -> None:
+    fine = [n for n in (0, 1, most, most + 1) if form.fullmatch("A" * n)]
+
+    assert fine == [1, most]
 
 
 @pytest.mark.parametrize(
@@ -212,8 +221,6 @@ def test_a_release_may_have_one_character_or_128(release: str) -> None:
         {"time": "2026-11-23T16:40+01:00"},
         {"record": RecordId(Coordinates("t", 0, 7))},  # no topic id
         {"record": RecordId(Coordinates("t opic", 0, 7), topic_id="a")},
-        {"record": RecordId(Coordinates("t" * 250, 0, 7), topic_id="a")},
-        {"record": RecordId(Coordinates("t", 0, 7), topic_id="i" * 65)},
         {"object": "Ada Lovelace"},
         {"schema": -1},
         {"schema": True},
@@ -223,7 +230,6 @@ def test_a_release_may_have_one_character_or_128(release: str) -> None:
         {"keys": 1.0},
         {"release": ""},
         {"release": "a b"},
-        {"release": "r" * 129},
         {"basis": ("b", "a")},
         {"basis": ("a", "a")},
         {"basis": ("ada@example.com",)},
@@ -247,7 +253,6 @@ def test_a_transfer_leaf_takes_only_its_forms_and_does_not_repeat_the_value(chan
         {"result": "fine"},
         {"code": "Ada Lovelace"},
         {"code": ""},
-        {"code": "C" * 81},
     ],
 )
 def test_an_outcome_leaf_takes_only_its_forms(change: Any) -> None:
