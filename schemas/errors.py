@@ -19,6 +19,38 @@ class HaltError(HomeportError):
     """Stop the worker: going on could move data that must stay, or lose a record."""
 
 
+class Cause(StrEnum):
+    """Why a region's egress is halted. A closed list: ledger leaves and alerts show it."""
+
+    GATE = "gate"  # a record our own code should never have made, or too many that look personal
+    PLAN = "plan"  # a record's plan is not approved, or has ended
+    UNLOGGED = "unlogged"  # something was about to be sent that the ledger does not hold
+    LEDGER = "ledger"  # the ledger does not verify, or cannot be written
+    RECONCILE = "reconcile"  # org, expected rows and ledger do not agree
+    SWITCH = "switch"  # what says whether egress may run is missing or damaged
+
+
+class BreachError(HaltError):
+    """A promise is broken, or was about to be: a region's egress stays halted until resumed.
+
+    Attributes:
+        cause: Of the closed list.
+        records: Names of the records that show it, safe to log; may be empty.
+
+    """
+
+    cause: Cause = Cause.GATE
+    records: tuple[str, ...] = ()
+
+    def __init__(
+        self, text: str, cause: Cause | None = None, records: tuple[str, ...] | None = None
+    ) -> None:
+        """Take the text, which names no value; what is None is the class's own."""
+        super().__init__(text)
+        self.cause = self.cause if cause is None else cause
+        self.records = self.records if records is None else records
+
+
 class SetupError(HomeportError):
     """The machine or its configuration lacks something; the text says the next step."""
 
@@ -36,6 +68,7 @@ class Reason(StrEnum):
     OVERSIZE = "oversize"
     SCANNER = "scanner"  # the gate found personal data in a grammatical value
     REJECTED = "rejected"  # the org refused the row's data
+    GATE = "gate"  # it breaks the gate's rules, and a person said that it stays
 
 
 class QuarantineError(HomeportError):

@@ -12,7 +12,7 @@ def arrival_of(record: Record) -> Arrival:
     """Return the minimal record that *record* holds.
 
     Raises:
-        HaltError: Its headers are not those that our border writes.
+        BreachError: Its headers are not those that our border writes.
 
     """
     found = own_headers(record.headers, str(record.at))

@@ -28,7 +28,8 @@ from residency.ledger.leaves import quantise
 from residency.ledger.log import Draft, log_outcomes, log_transfers, resume
 from residency.ledger.outcomes import MAX_FIELDS, OutcomeLeaf, SentWith
 from residency.ledger.outcomes import Result as LeafResult
-from schemas.errors import HaltError, Reason
+from residency.ledger.requests import Requests, Served
+from schemas.errors import BreachError, Cause, HaltError, Reason
 from schemas.events import LoggedRecord, RecordId
 from streams.crossing import Arrival, Parts, Refused, key_of
 from streams.indexing import GROUP, index_entries
@@ -101,6 +102,20 @@ class Carrier:
         free = [one for one in logged if key_of(one.record) not in queues]
         outcomes = [Outcome(one, Result.PARKED, BEHIND, created=False) for one in behind]
         return self._settle(found, [*self._write(free), *outcomes], {})
+
+    def take(self, requests: Requests) -> Served:
+        """Append the leaves that others ask for, and index them; return what was done.
+
+        Raises:
+            LedgerError: The disk failed.
+            RetriableError: The database does not answer; the leaves are in, and indexed with
+                the next batch.
+
+        """
+        served = requests.serve(self._parts.ledger)
+        if served.appended:
+            self._index()
+        return served
 
     def retry(self) -> Mapping[str, int]:
         """Try parked records again that are due; return how many had each result.
@@ -178,7 +193,7 @@ class Carrier:
 
     def _sort(self, batch: Sequence[Arrival], there: Collection[RecordId]) -> Sorted:
         known = self._parts.store.look_up([arrival.record.id for arrival in batch])
-        found = sort(self._parts.gate, batch, known, there)
+        found = sort(self._parts.gate, batch, known, there, self._parts.stays)
         for draft, entry in found.parked:
             self._resumed(draft, entry)  # halts if these are other bytes
         return found
@@ -187,13 +202,17 @@ class Carrier:
         """Count what the scanner found, once a batch however often it is tried."""
         ids = [arrival.record.id for arrival in batch]
         if ids != self._noted:
-            self._limit.note(len(batch), len(refused))
+            try:
+                self._limit.note(len(batch), len(refused))
+            except HaltError as error:
+                names = tuple(str(one.record.id) for one in refused)
+                raise BreachError(str(error), Cause.GATE, names) from None
             self._noted = ids
 
     def _resumed(self, draft: Draft, entry: Entry) -> LoggedRecord:
         if entry.transfer is None or entry.month is None or entry.commitment is None:
             msg = f"{entry.id}: indexed without a leaf; run egress again to rebuild the index"
-            raise HaltError(msg)
+            raise BreachError(msg, Cause.LEDGER, (str(entry.id),))
         return resume(
             draft,
             leaf=entry.transfer,

@@ -1,6 +1,6 @@
 """What takes part in a crossing: a record that arrived, one that stays, and egress's parts."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -61,7 +61,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a carrier works with; each knows nothing of the others."""
+    """What a carrier works with; each knows nothing of the others.
+
+    Attributes:
+        stays: Names of records that stay if the gate halts at them: a person said so.
+
+    """
 
     gate: Gate
     ledger: Ledger
@@ -73,6 +78,7 @@ class Parts:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     limit: LimitPolicy = SCANNER_LIMIT
     parking: ParkPolicy = field(default_factory=ParkPolicy)
+    stays: Collection[str] = frozenset()
 
 
 def key_of(record: MinimalRecord) -> Key:

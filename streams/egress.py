@@ -1,6 +1,8 @@
 """Egress: the last worker in the region. It owns its partitions and holds the ledger's lock.
 
 ``assign()``, not ``subscribe()``: a ledger has one writer, so its partitions are fixed.
+A broken promise (`BreachError`) lets go of all that, halts the region's egress durably and leaves
+this process waiting until a person resumes it; then it starts as a new process would.
 """
 
 import logging
@@ -8,46 +10,31 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from connectors.kafka import headers
 from connectors.kafka.errors import FatalWatch, named
 from connectors.kafka.record import read
 from connectors.kafka.topology import check_topic_ids, load_topics
-from connectors.postgres.bulk_jobs import BulkJobs
-from connectors.postgres.egress_store import EgressStore
-from connectors.salesforce.access import Access
-from connectors.salesforce.budget import CALLS, Budget
-from connectors.salesforce.bulk.writer import BulkWriter
-from connectors.salesforce.client import OrgClient
-from connectors.salesforce.config import SalesforceConfig
-from connectors.salesforce.preflight import preflight
-from connectors.salesforce.sink import Clock, SalesforceSink
 from residency import topics
-from residency.contracts.needs import region_needs
-from residency.contracts.read import load_contract
-from residency.gate.check import Gate
-from residency.keys import ledger_keys, secret
-from residency.ledger.files import Ledger
-from residency.plan.approved import APPROVED_FILE
-from residency.seal import EGRESS, Seal
+from residency.ledger.requests import FOLDER, Requests
 from residency.telemetry.setup import Telemetry, telemetry
 from residency.telemetry.trace import link_from
-from schemas.errors import HaltError, RetriableError
-from schemas.registry import load_registry
+from schemas.errors import BreachError, HaltError, RetriableError
+from streams.alarm import Alarm
 from streams.arrivals import arrival_of, name_of
 from streams.backlog import collect, waiting
 from streams.carrier import Carrier
-from streams.crossing import Parts
+from streams.crossing import Arrival
+from streams.leaf_requests import UNFETCHED_S
+from streams.outfit import outfit
 from streams.parkwatch import LOOK_S, ParkWatch
-from streams.patience import retrying, sleep
-from streams.quarantining import Quarantine
+from streams.patience import retrying
 from streams.settings import Settings
+from streams.switch import Switch
 
 LOG = logging.getLogger("homeport.egress")
 API_TIMEOUT_S = 30.0
@@ -70,74 +57,40 @@ class Egress:
         self._is_ready = False
         self._positions: dict[tuple[str, int], int] = {}  # topic, partition -> next offset
         self._commit_again_at = self._look_at = 0.0
+        self._requests = Requests(settings.folder / FOLDER)
         self._parked = ParkWatch(signals.recorder, settings.parked_alarm_s)
+        self._switch = Switch(settings.folder)
+        self._alarm = Alarm(self._switch, settings.region, settings.webhook, signals.recorder)
 
     def health(self) -> Mapping[str, Any]:
-        """Return the results since start, and what is parked now."""
-        return {"ready": self._is_ready, **self._counts, **self._parked.health()}
+        """Return the results since start, what is parked now, and whether it is halted."""
+        halt = self._switch.halted()
+        told = {} if halt is None else {"halted": halt.cause.value}
+        return {"ready": self._is_ready, **told, **self._counts, **self._parked.health()}
 
     def run(self, halt: threading.Event) -> None:
-        """Carry records out until *halt*."""
+        """Carry records out until *halt*, except while the region's egress is halted."""
         try:
-            with named("egress"):
-                self._run(halt)
+            while not halt.is_set():
+                self._alarm.wait(halt)
+                try:
+                    with named("egress"):
+                        self._run(halt)
+                except BreachError as error:
+                    LOG.critical("stopped: %s", error)
+                    self._switch.halt(error, "egress")
+                finally:
+                    self._is_ready = False
         finally:
-            self._is_ready = False
             self._signals.shutdown()
 
     def _run(self, halt: threading.Event) -> None:
         settings = self._settings
-        if settings.postgres is None or settings.salesforce is None:
-            msg = "egress's settings name no database or no org; run `homeport up` again"
-            raise HaltError(msg)
+        self._watch, self._switch = FatalWatch(), Switch(settings.folder)
         known = load_topics(settings.home, settings.region)
         check_topic_ids(settings.kafka.librdkafka(), {self._topic: known[self._topic]})
-        access = self._access(settings.salesforce)
-        client = OrgClient(settings.salesforce, settings.region, access=access)
-        self._preflight(client, halt)
-        keys = ledger_keys(settings.folder / "keys", settings.region)
-        seal = Seal(secret(settings.folder / "keys", EGRESS))
-        producer, folder = self._producer(), settings.folder / "ledger"
-        options, clock = settings.salesforce.sink, Clock(sleep=partial(sleep, halt))
-        with (
-            closing(access),
-            closing(EgressStore(settings.postgres.dsn)) as store,
-            closing(BulkJobs(settings.postgres.dsn)) as jobs,
-            Ledger.open(folder, keys.origin, keys.seed, at_least=store.indexed) as ledger,
-        ):
-            parts = Parts(
-                gate=Gate.load(settings.region, APPROVED_FILE),
-                ledger=ledger,
-                store=store,
-                sink=SalesforceSink(
-                    client,
-                    bulk=BulkWriter(client, jobs, options.bulk, clock),
-                    options=options,
-                    clock=clock,
-                    is_tight=lambda: access.budget.is_tight,
-                    settled=ledger.size == 0,  # there was no earlier run
-                ),
-                keys=keys,
-                expected_key=secret(settings.folder / "keys", "expected"),
-                quarantine=Quarantine(producer, seal, settings.region).put,
-            )
+        with outfit(settings, self._signals.recorder, self._switch, halt) as parts:
             self._consume(Carrier(parts), known[self._topic].partitions, halt)
-
-    def _access(self, config: SalesforceConfig) -> Access:
-        """Return the way into the org; its count of calls outlives this process."""
-        file, other = (self._settings.folder / name for name in CALLS)
-        budget = Budget(config.api_share, file, config.limit_pause_s, beside=[other])
-        return Access(config, budget=budget, recorder=self._signals.recorder)
-
-    def _preflight(self, client: OrgClient, halt: threading.Event) -> None:
-        """Compare the org with what we write, before the first record is read."""
-        needs = region_needs(self._settings.region, load_contract(), load_registry())
-        problems = retrying(halt)(preflight, client, needs)
-        if problems:
-            raise HaltError("the org cannot take our records: " + "; ".join(map(str, problems)))
-
-    def _producer(self) -> Producer:
-        return Producer(self._settings.kafka.librdkafka(enable_idempotence=True, linger_ms=5))
 
     def _consume(self, carrier: Carrier, partitions: int, halt: threading.Event) -> None:
         consumer = Consumer(
@@ -152,6 +105,7 @@ class Egress:
         )
         try:
             carrier.catch_up()
+            self._requests.forget_older(time.time() - UNFETCHED_S)
             start = self._committed(consumer, partitions)
             consumer.assign(start)
             self._positions = {(p.topic, p.partition): p.offset for p in start}
@@ -159,10 +113,13 @@ class Egress:
             self._is_ready = True
             self._carry(carrier, consumer, self._doubtful(carrier, consumer, halt), halt)
             while not halt.is_set():
+                self._switch.check()  # also with nothing to send
                 lag = waiting(consumer, self._positions)
                 messages = collect(consumer, self._settings.egress_batch, lag)
                 self._watch.check()
                 self._carry(carrier, consumer, messages, halt)
+                if not messages:
+                    retrying(halt)(self._take, carrier)
                 if not messages and time.monotonic() > self._commit_again_at:
                     self._commit(consumer)
                 self._retry(carrier, halt)
@@ -227,10 +184,23 @@ class Egress:
         sources = {dict(r.headers).get(headers.TRACEPARENT): r for r in records}
         found = [link_from(record.headers) for record in list(sources.values())[:MAX_LINKS]]
         with self._signals.span("egress.batch", [link for link in found if link]):
-            results = retrying(halt)(carrier.carry, arrivals)
+            results = retrying(halt)(self._try, carrier, arrivals)
         self._positions |= {(r.at.topic, r.at.partition): r.at.offset + 1 for r in records}
         self._commit(consumer)
         self._measure(results, len(messages), time.monotonic() - started)
+
+    def _try(self, carrier: Carrier, arrivals: Sequence[Arrival]) -> Mapping[str, int]:
+        """Try to settle a batch, the leaves that others wait for first: the org may be away."""
+        self._take(carrier)
+        return carrier.carry(arrivals)
+
+    def _take(self, carrier: Carrier) -> None:
+        """Append the leaves that others ask for."""
+        served = carrier.take(self._requests)
+        for refused in served.refused:
+            LOG.warning("a leaf that somebody asked for is refused: %s", refused)
+        if served.appended:
+            LOG.info("appended %d leaves that others asked for", served.appended)
 
     def _commit(self, consumer: Consumer) -> None:
         """Commit every partition's position, moved or not.

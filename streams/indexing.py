@@ -8,9 +8,8 @@ from connectors.postgres.egress_store import EgressStore, Entry
 from residency.ledger import disk
 from residency.ledger.errors import LedgerError
 from residency.ledger.files import LOCK
-from residency.ledger.leaves import TransferLeaf, month_of, parse_leaf
+from residency.ledger.leaves import RecordLeaf, TransferLeaf, month_of, parse_leaf
 from residency.ledger.note import Checkpoint, Verifier
-from residency.ledger.outcomes import OutcomeLeaf
 from residency.ledger.reader import Reader, open_head
 from residency.ledger.tree import Frontier, leaf_hash
 from residency.ledger.walk import Progress
@@ -22,15 +21,19 @@ GROUP = 5_000  # leaves per append to the ledger, and per round to the database
 
 
 def index_entries(first: int, leaves: Iterable[bytes]) -> Collection[Entry]:
-    """Return what consecutive leaves, from index *first* on, say of each record."""
+    """Return what consecutive leaves, from index *first* on, say of each record.
+
+    A leaf about no record is not in it.
+    """
     entries: dict[RecordId, Entry] = {}
     for index, data in enumerate(leaves, first):
         leaf = parse_leaf(data)
-        entries[leaf.record] = _entry(entries.get(leaf.record), index, leaf)
+        if isinstance(leaf, RecordLeaf):
+            entries[leaf.record] = _entry(entries.get(leaf.record), index, leaf)
     return entries.values()
 
 
-def _entry(before: Entry | None, index: int, leaf: TransferLeaf | OutcomeLeaf) -> Entry:
+def _entry(before: Entry | None, index: int, leaf: RecordLeaf) -> Entry:
     entry = before or Entry(leaf.record)
     if isinstance(leaf, TransferLeaf):
         return replace(entry, transfer=index, commitment=leaf.commitment, month=month_of(leaf.time))

@@ -72,8 +72,8 @@ class QuarantineLimit:
         if found > policy.at_least and found > policy.share * self._total:
             msg = (
                 f"{found} of the last {self._total} records went to quarantine. See why with "
-                "`homeport quarantine list`, mend the cause (often a plan to approve), then run "
-                "`homeport up`: it goes on where it stopped, and `homeport quarantine retry` "
-                "decides again what lies there"
+                "`homeport quarantine list`, mend the cause (often a plan to approve), then start "
+                "the border with `homeport up`, egress with `homeport egress resume`: it goes on "
+                "where it stopped, and `homeport quarantine retry` decides again what lies there"
             )
             raise HaltError(msg)

@@ -8,14 +8,18 @@ from tenacity import (
     Retrying,
     retry_if_exception_type,
     sleep_using_event,
+    stop_after_delay,
     stop_when_event_set,
     wait_exponential_jitter,
+    wait_fixed,
 )
 
+from residency.ledger.errors import LockedError
 from schemas.errors import RetriableError
 
 LOG = logging.getLogger("homeport.egress")
 FIRST_WAIT_S, MAX_WAIT_S = 0.5, 30.0
+LOCKED_S, LOOK_S = 10.0, 0.1  # who asks for a leaf, or resumes, holds it for a moment
 
 
 def retrying(halt: threading.Event) -> Retrying:
@@ -26,6 +30,17 @@ def retrying(halt: threading.Event) -> Retrying:
         stop=stop_when_event_set(halt),
         sleep=sleep_using_event(halt),
         before_sleep=_say,
+        reraise=True,
+    )
+
+
+def free(halt: threading.Event) -> Retrying:
+    """Return what calls again while another process holds the ledger, for a while."""
+    return Retrying(
+        retry=retry_if_exception_type(LockedError),
+        wait=wait_fixed(LOOK_S),
+        stop=stop_when_event_set(halt) | stop_after_delay(LOCKED_S),
+        sleep=sleep_using_event(halt),
         reraise=True,
     )
 

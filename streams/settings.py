@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from connectors.kafka.config import KafkaConfig
 from connectors.salesforce.config import SalesforceConfig
+from connectors.webhook import WebhookConfig
 from schemas.errors import SetupError
 from streams.backlog import BatchPolicy
 from streams.limit import LimitPolicy
@@ -39,6 +40,7 @@ class Settings:
         quarantine_limit: How much quarantine stops border and egress.
         egress_batch: How many records egress settles together.
         parked_alarm_s: How long a record may be parked before egress raises an alert.
+        webhook: Whom to tell that egress is halted; egress alone knows it.
 
     """
 
@@ -56,6 +58,7 @@ class Settings:
     quarantine_limit: LimitPolicy = field(default_factory=LimitPolicy)
     egress_batch: BatchPolicy = field(default_factory=BatchPolicy)
     parked_alarm_s: float = 3_600.0
+    webhook: WebhookConfig | None = None
 
     @property
     def folder(self) -> Path:

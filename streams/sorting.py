@@ -6,9 +6,9 @@ from itertools import chain
 from typing import Final
 
 from connectors.postgres.egress_store import Entry
-from residency.gate.check import Gate
+from residency.gate.check import Gate, GateHalt
 from residency.ledger.log import Draft
-from schemas.errors import HaltError, QuarantineError
+from schemas.errors import BreachError, Cause, QuarantineError, Reason
 from schemas.events import RecordId
 from streams.crossing import Arrival, Refused
 
@@ -45,6 +45,7 @@ def sort(
     batch: Sequence[Arrival],
     known: Mapping[RecordId, Entry],
     there: Collection[RecordId],
+    stays: Collection[str] = frozenset(),
 ) -> Sorted:
     """Return *batch*, sorted; a record that comes twice counts once.
 
@@ -53,9 +54,10 @@ def sort(
         batch: In order.
         known: What the ledger says of them.
         there: Which records are parked.
+        stays: Names of records of which a person said that they stay if the gate halts at them.
 
     Raises:
-        HaltError: The gate refuses what was announced, or a record came with other bytes.
+        BreachError: The gate refuses what was announced, or a record came with other bytes.
 
     """
     found = Sorted()
@@ -65,13 +67,13 @@ def sort(
         if record.id in seen:
             if seen[record.id] != record.value:
                 msg = f"{record.id}: twice on the minimal topic, with other bytes"
-                raise HaltError(msg)
+                raise BreachError(msg, Cause.GATE, (str(record.id),))
             continue
         seen[record.id] = record.value
         entry = known.get(record.id)
         if entry is not None and entry.result == GATE_REFUSED:
             continue
-        draft = _passed(gate, arrival, entry, found)
+        draft = _passed(gate, arrival, entry, found, stays)
         if draft is None:
             continue
         if entry is None:
@@ -85,15 +87,22 @@ def sort(
     return found
 
 
-def _passed(gate: Gate, arrival: Arrival, entry: Entry | None, found: Sorted) -> Draft | None:
+def _passed(
+    gate: Gate, arrival: Arrival, entry: Entry | None, found: Sorted, stays: Collection[str]
+) -> Draft | None:
     """Return what the gate lets pass; None, and noted in *found*, where it refuses.
 
     Raises:
-        HaltError: It refuses what was announced already.
+        BreachError: It refuses what was announced already, or halts.
 
     """
     try:
         fields = gate.check(arrival.record)
+    except GateHalt as error:
+        if entry is not None or str(arrival.record.id) not in stays:
+            raise
+        found.refused.append(Refused(arrival.record, Reason.GATE, error.field))
+        return None
     except QuarantineError as error:
         if entry is None:
             found.refused.append(Refused(arrival.record, error.reason, error.path))
@@ -102,6 +111,6 @@ def _passed(gate: Gate, arrival: Arrival, entry: Entry | None, found: Sorted) ->
                 f"{entry.id}: leaf {entry.transfer} announced it, and now the gate refuses"
                 " it: ask the org whether it has the row, then settle it by hand"
             )
-            raise HaltError(msg) from None
+            raise BreachError(msg, Cause.GATE, (str(entry.id),)) from None
         return None
     return Draft(arrival.record, fields, arrival.basis, arrival.release)

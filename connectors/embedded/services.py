@@ -103,6 +103,8 @@ def write_services(
                 document["postgres"] = {"dsn": dsn(port, user, secret.postgres[user])}
             if service == "egress" and region in app:
                 document["salesforce"] = _salesforce(home, ports[ORG], app[region])
+            if webhook := read_json(service_file(home, region, service)).get("webhook"):
+                document["webhook"] = webhook  # a person put it there
             if service == "gateway":
                 document["http_port"] = ports[f"{region}-gateway-public"]
                 document["gateways"] = gateways

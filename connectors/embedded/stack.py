@@ -247,8 +247,8 @@ class Stack:
 
     def _ready(self, spec: ProcessSpec, progress: Progress) -> None:
         progress(spec.name, "starting")
-        self._until(spec.name, partial(states.is_ready, spec))
-        progress(spec.name, "ready")
+        self._until(spec.name, lambda: states.probe(spec) != "starting")
+        progress(spec.name, states.probe(spec))
 
     def _all(self, tasks: Iterable[Callable[[], None]]) -> None:
         side_by_side(tasks, self._cancelled)

@@ -1,5 +1,6 @@
 """What a home's stack should run, what it runs, and how that looks from outside."""
 
+import json
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
 import psutil
@@ -55,7 +56,8 @@ class ProcessStatus:
         name: Such as ``eu-kafka``.
         region: Its region, or None for what serves all.
         pid: None when it does not run.
-        state: Ready, starting, dead, or halted: not started again until the next `up`.
+        state: Ready, starting, dead, or halted: it does nothing until a person decides; without
+            a pid until the next `up`, with one until `homeport egress resume`.
         port: Where it listens on 127.0.0.1, or None.
         rss_bytes: Its resident memory, its children's included.
         uptime_s: Seconds since it started.
@@ -187,16 +189,21 @@ def reap(pid: int) -> None:
         os.waitpid(pid, os.WNOHANG)
 
 
-def is_ready(spec: ProcessSpec) -> bool:
-    """Return whether a process answers now."""
+def probe(spec: ProcessSpec) -> State:
+    """Return what a process that runs says of itself now: ready, starting or halted."""
     if spec.ready_url is None:
-        return spec.port is None or answers(spec.port)
+        return "ready" if spec.port is None or answers(spec.port) else "starting"
     opener = build_opener(ProxyHandler({}))  # a proxy from the environment cannot see 127.0.0.1
     try:
         with opener.open(spec.ready_url, timeout=PROBE_S) as response:
-            return bool(response.status == HTTP_OK)
+            return "ready" if response.status == HTTP_OK else "starting"
+    except HTTPError as answer:  # not ready; it may say why
+        with answer, suppress(ValueError, OSError):
+            page = json.load(answer)
+            return "halted" if isinstance(page, dict) and page.get("halted") else "starting"
     except (URLError, OSError, ValueError):
-        return False
+        pass
+    return "starting"
 
 
 def status(home: Path) -> list[ProcessStatus]:
@@ -226,7 +233,7 @@ def _row(
 ) -> ProcessStatus:
     if running is None:
         return ProcessStatus(spec.name, spec.region, None, otherwise, spec.port, None, None, count)
-    state: State = "ready" if is_ready(spec) else "starting"
+    state = probe(spec)
     rss, uptime = _usage(running.pid, with_children=spec.name != NAME)  # those have rows
     return ProcessStatus(spec.name, spec.region, running.pid, state, spec.port, rss, uptime, count)
 

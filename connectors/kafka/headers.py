@@ -7,7 +7,7 @@ CRM gets. Anything else that stands in a header is never read and never passed o
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from schemas.errors import HaltError
+from schemas.errors import BreachError
 from schemas.events import MinimalRecord, RecordId
 
 Headers = list[tuple[str, str | bytes | None]]  # as confluent-kafka types them
@@ -131,7 +131,7 @@ def minimal_record(headers: dict[str, str], key: bytes, value: bytes, where: str
     """Return the minimal record that lies on the minimal topic; inverse of `of_minimal`.
 
     Raises:
-        HaltError: A header is missing or malformed. Only our border writes there, so
+        BreachError: A header is missing or malformed. Only our border writes there, so
             somebody else did, or the border is broken.
 
     """
@@ -149,4 +149,4 @@ def minimal_record(headers: dict[str, str], key: bytes, value: bytes, where: str
         )
     except (KeyError, ValueError):
         msg = f"{where}: not written by our border; see who else may write to this topic"
-        raise HaltError(msg) from None  # the cause quotes the header
+        raise BreachError(msg) from None  # the cause quotes the header

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from connectors.kafka import headers
-from schemas.errors import HaltError
+from schemas.errors import BreachError
 from schemas.events import RecordId
 
 _BASIS: Final = "[a-z][a-z-]{1,15}:[A-Za-z][A-Za-z0-9-]{0,63}"  # such as eu-gdpr:A45-3
@@ -38,7 +38,7 @@ def own_headers(given: Iterable[tuple[str, bytes]], where: str) -> dict[str, str
         where: Its coordinates on the minimal topic.
 
     Raises:
-        HaltError: One is missing, is there twice, is not one of ours or has another form.
+        BreachError: One is missing, is there twice, is not one of ours or has another form.
 
     """
     pairs = list(given)
@@ -49,7 +49,7 @@ def own_headers(given: Iterable[tuple[str, bytes]], where: str) -> dict[str, str
         # A foreign header may be called anything: only our own names are quoted.
         named = ", ".join([*wrong, *missing]) or "more headers than ours"
         msg = f"{where}: {named}: not written by our border; see who else may write to this topic"
-        raise HaltError(msg)
+        raise BreachError(msg)
     return found
 
 

@@ -1,6 +1,7 @@
 """What all clients of one org share in a process: connections, token, breaker and budget."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import requests
@@ -20,7 +21,7 @@ LONGEST_WAIT_S = 120.0
 class Access:
     """One region's way into one org. Threads may share it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- each optional, and by name
         self,
         config: SalesforceConfig,
         *,
@@ -28,6 +29,7 @@ class Access:
         breaker: Breaker | None = None,
         budget: Budget | None = None,
         recorder: Recorder | None = None,
+        licence: Callable[[str], None] = lambda _method: None,
     ) -> None:
         """Prepare; the first call logs in.
 
@@ -37,6 +39,7 @@ class Access:
             breaker: Leaves an org alone that does not answer.
             budget: Counts API calls; None: one that *config* describes, from nothing.
             recorder: For metrics of calls, of what is left of them and of outages.
+            licence: Asked right before each request, by its method; raises where none may go out.
 
         """
         self.session = session or open_session(config)
@@ -45,6 +48,7 @@ class Access:
         self.tokens = Tokens(config, self.session, lost=self.breaker.failed)
         self.budget = budget or Budget(config.api_share, None, config.limit_pause_s)
         self._recorder = recorder
+        self.licence = licence
         self._asked = threading.local()
 
     def check(self) -> None:

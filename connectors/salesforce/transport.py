@@ -65,7 +65,7 @@ class Transport:
         Raises:
             OrgRestedError: The call was kept back.
             OrgUnavailableError: No answer; says whether something may still come of it.
-            HaltError: The org refuses it.
+            HaltError: The org refuses it, or nothing may go out.
 
         """
         access = self._access
@@ -119,6 +119,7 @@ class Transport:
             "allow_redirects": False,  # a redirect could carry the rows to another host
             "hooks": {"response": [self._access.noted, lambda one, **_: answers.append(one)]},
         }
+        self._access.licence(call.method)
         if not call.raw:
             content = org.restful(call.path, headers=headers, **options)
             return Answer(content, status=answers[0].status_code, headers=answers[0].headers)

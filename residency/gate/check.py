@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 from residency.gate.rules import Grammar, Rule, load_grammar
 from residency.gate.scan import scan
 from residency.gate.wire import CLEARED, DELETED, Violation, WireSchema, load_schemas, read
-from schemas.errors import HaltError, QuarantineError, Reason, SetupError
+from schemas.errors import BreachError, Cause, QuarantineError, Reason, SetupError
 from schemas.events import GENERATION_STEP, MinimalRecord, RecordId
 
 EXTERNAL_ID: Final = "External_Id__c"
@@ -23,10 +23,11 @@ MAX_KEYS: Final = 9_999  # key versions; a token's prefix has room for four digi
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _PLAN_KEYS: Final = frozenset({"region", "digest", "subject", "schema_id"})
 _FOREIGN: Final = "record id: "
+_PLAN: Final = "plan: "
 _NOT_AFTER: Final = "not_after"  # a day; absent if the plan rests on nothing that ends
 
 
-class GateHalt(HaltError):  # noqa: N818 - the verdict's name in the design
+class GateHalt(BreachError):  # noqa: N818 - the verdict's name in the design
     """A record that our own code should never have made; nothing more may leave.
 
     Attributes:
@@ -44,7 +45,9 @@ class GateHalt(HaltError):  # noqa: N818 - the verdict's name in the design
         which = "a record" if rule.startswith(_FOREIGN) else str(at)
         super().__init__(
             f"{which}: {where or 'record'}: {rule}; stopped before it left the region: "
-            "find what wrote it, then replay"
+            "find what wrote it, then replay",
+            Cause.PLAN if rule.startswith(_PLAN) else Cause.GATE,
+            () if rule.startswith(_FOREIGN) else (str(at),),
         )
         self.id = at
         self.object = target
@@ -127,11 +130,11 @@ class Gate:
             rule = f"{_FOREIGN}names no raw topic of {self.region}"
             raise Violation(rule)
         if record.plan not in self._approved:
-            rule = f"plan: its digest is not approved for {self.region}"
+            rule = f"{_PLAN}its digest is not approved for {self.region}"
             raise Violation(rule)
         last = self._approved[record.plan]
         if last is not None and self._today() > last:
-            rule = f"plan: ended {last}; renew what it rests on and approve it again"
+            rule = f"{_PLAN}ended {last}; renew what it rests on and approve it again"
             raise Violation(rule)
         schema, decoded = read(record.value, self._schemas)
         _check_envelope(record, schema, decoded)

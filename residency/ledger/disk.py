@@ -6,6 +6,7 @@ in a test. Files are made 0600 and folders 0700: a ledger is pseudonymous data.
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -205,6 +206,35 @@ def read_file(path: Path) -> bytes | None:
         return None
     except OSError as exc:
         raise _unreadable(path, exc) from exc
+
+
+def read_small(path: Path, max_bytes: int) -> bytes | None:
+    """Return the whole file; None unless it is a regular one that we can read and no longer.
+
+    For what others left: a link, a device or a pipe is not followed, and nothing waits for it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(max_bytes + 1)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return data if len(data) <= max_bytes else None
+
+
+def changed_at(path: Path) -> float:
+    """Return when a file was written last, in epoch seconds; 0 if it is not there any more."""
+    try:
+        return os.lstat(path).st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def names(folder: Path) -> list[str]:

@@ -1,10 +1,12 @@
 """What can be wrong with a ledger. All of it stops a worker: the log is the proof."""
 
-from schemas.errors import HaltError
+from schemas.errors import BreachError, Cause, HaltError
 
 
-class LedgerError(HaltError):
+class LedgerError(BreachError):
     """The ledger cannot be trusted or written; the text names the file or leaf."""
+
+    cause = Cause.LEDGER
 
 
 class FormatError(LedgerError):
@@ -15,5 +17,11 @@ class UnknownKindError(FormatError):
     """A leaf is of a kind that this release does not know."""
 
 
-class LockedError(LedgerError):
-    """Another process writes this ledger."""
+class LockedError(HaltError):
+    """Another process writes this ledger; that says nothing against the ledger."""
+
+
+class UnloggedError(BreachError):
+    """Something was about to be sent that the ledger does not hold; nothing of it was."""
+
+    cause = Cause.UNLOGGED

@@ -21,6 +21,8 @@ TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}Z")
 TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")  # Kafka's rule for topic names
 TOPIC_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # Kafka writes 22 characters of base64url
 SHARED_FIELDS: Final = frozenset({"kind", "time", "record", "topic_id"})
+NOTICE_FIELDS: Final = frozenset({"kind", "time", "request"})  # of a leaf about no record
+REQUEST = re.compile(r"[0-9a-f]{32}")  # 128 random bits
 OBJECT = FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")  # Salesforce API names
 DIGEST = re.compile(r"[0-9a-f]{64}")
 RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+:_-]{0,127}")

@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Iterator
 from hashlib import blake2b
 
-from residency.ledger.leaves import TransferLeaf
+from residency.ledger.leaves import Leaf, TransferLeaf
 from residency.ledger.outcomes import OutcomeLeaf
 from schemas.events import RecordId
 
@@ -28,21 +28,22 @@ class History:
         self._outcomes = array("q")
         self._refused = bytearray()
 
-    def check(self, index: int, leaf: TransferLeaf | OutcomeLeaf) -> Iterator[str]:
+    def check(self, index: int, leaf: Leaf) -> Iterator[str]:
         """Take the next leaf, and yield what is wrong with it after those before it.
 
         Args:
             index: Its index; they grow from call to call.
-            leaf: What it says.
+            leaf: What it says; one about no record is always fine.
 
         """
-        place = self._place(leaf.record)
         match leaf:
             case TransferLeaf():
-                yield from self._transfer(place, index, leaf.record)
+                yield from self._transfer(self._place(leaf.record), index, leaf.record)
             case OutcomeLeaf():
-                yield from self._outcome(place, index, leaf)
+                yield from self._outcome(self._place(leaf.record), index, leaf)
                 yield from self._company(leaf)
+            case _:
+                pass
 
     def knows_transfer(self, record: RecordId) -> bool:
         """Return whether a transfer of *record* was shown or assumed."""

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from residency.ledger import forms
 from residency.ledger.errors import FormatError, UnknownKindError
+from residency.ledger.notices import NOTICES, Notice
 from residency.ledger.outcomes import OutcomeLeaf
 from schemas.events import RecordId
 
@@ -174,7 +175,8 @@ class TransferLeaf:
         )
 
 
-Leaf = TransferLeaf | OutcomeLeaf
+RecordLeaf = TransferLeaf | OutcomeLeaf
+Leaf = RecordLeaf | Notice
 
 _TRANSFER_FIELDS = forms.SHARED_FIELDS | {
     "object", "schema", "plan", "keys", "release", "basis", "deletes", "commitment",
@@ -202,6 +204,8 @@ def parse_leaf(data: bytes) -> Leaf:
             return TransferLeaf.from_fields(row)
         case "outcome":
             return OutcomeLeaf.from_fields(row)
+        case str(kind) if kind in NOTICES:
+            return NOTICES[kind].from_fields(row)
         case _:
             msg = "a leaf of a kind that this release does not know; use a newer release"
             raise UnknownKindError(msg)

@@ -107,7 +107,7 @@ def resume(draft: Draft, *, leaf: int, month: str, committed: str, root: bytes) 
             f"{record.id}: leaf {leaf} commits to other bytes; nothing is sent: "
             "compare the minimal topic with the ledger"
         )
-        raise LedgerError(msg)
+        raise LedgerError(msg, records=(str(record.id),))
     return LoggedRecord(record, leaf, draft.fields)
 
 

@@ -99,6 +99,8 @@ class LedgerView:
                 sent_before = self._sent.pop(leaf.record, None)
                 if leaf.result == "accepted" and sent_before is not None:
                     self._accept(index, sent_before)
+            case _:
+                pass  # about no record
 
     def _accept(self, index: int, sent: Sent) -> None:
         at = self._objects.setdefault(sent.object, len(self._objects))

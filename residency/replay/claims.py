@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import orjson
 
-from residency.ledger.leaves import TransferLeaf, month_of, parse_leaf
+from residency.ledger.leaves import RecordLeaf, TransferLeaf, month_of, parse_leaf
 from residency.ledger.outcomes import OutcomeLeaf
 from schemas.events import RecordId
 
@@ -119,7 +119,7 @@ class TermsBook:
         return self._known.get(terms)
 
 
-def pack(index: int, leaf: TransferLeaf | OutcomeLeaf, book: TermsBook) -> bytes:
+def pack(index: int, leaf: RecordLeaf, book: TermsBook) -> bytes:
     """Return the claim that *leaf* makes: a transfer, or the gate's refusal."""
     record = leaf.record
     name = (record.at.offset, index, record.output, record.resend)
@@ -152,6 +152,8 @@ def claim_of(index: int, entry: bytes, book: TermsBook) -> tuple[RecordId, bytes
     except (AttributeError, KeyError, TypeError, ValueError, StructError):
         pass  # the strict reader says what is wrong with it
     leaf = parse_leaf(entry)
+    if not isinstance(leaf, RecordLeaf):
+        return None
     return leaf.record, pack(index, leaf, book)
 
 

@@ -27,6 +27,11 @@ class Verdict(StrEnum):
     RAW_MISSING = "no raw record: missing"
 
 
+def word(verdict: Verdict) -> str:
+    """Return how a ``replay`` leaf writes a verdict: ``not-logged``."""
+    return verdict.name.lower().replace("_", "-")
+
+
 FINE: Final = frozenset(
     {
         Verdict.SAME,

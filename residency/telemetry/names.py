@@ -134,6 +134,7 @@ LABELS: Mapping[LabelName, frozenset[str]] = {
     "end": frozenset({"committed", "aborted"}),
     "kind": frozenset(
         {"wrong-region", "quarantine-limit", "parked-too-long", "in-doubt", "unreconciled"}
+        | {"egress-halted"}
     ),
     "direction": frozenset({"received", "sent"}),
     "finding": frozenset(SEVERITIES),

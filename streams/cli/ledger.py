@@ -15,6 +15,7 @@ from residency.ledger.verify import Report, verify
 from residency.ledger.walk import MAX_PROBLEMS
 from streams.cli import EXIT_WRONG
 from streams.cli.bars import leaf_bar
+from streams.cli.halting import halt_egress
 from streams.cli.ledger_away import export_command, fsck_command, serve_command
 from streams.cli.ledger_choice import choose, read_vkey, require_leaf, selectors, vkey_option
 from streams.cli.ledger_index import reindex
@@ -73,6 +74,8 @@ def verify_command(  # noqa: PLR0913 -- one argument per option
     With --part all hashes are still needed and checked, but entries may be missing. It says how
     many are, and of how many outcomes the transfer is among them: what those say is not checked.
 
+    With --region, what does not hold halts the region's egress: docs/halt.md.
+
     Exit codes: 0 verified, 1 something does not hold, 3 no ledger there.
     """
     chosen = choose(home, region, folder, vkey)
@@ -97,6 +100,10 @@ def verify_command(  # noqa: PLR0913 -- one argument per option
     else:
         _print_report(report, chosen.reader.folder)
     if not report.verified:
+        if region is not None:
+            text = f"`homeport ledger verify`: {report.problems[0]}"
+            error = LedgerError(text)
+            halt_egress(home, region, error, "verify", leaf=report.first_bad_leaf)
         raise SystemExit(EXIT_WRONG)
 
 

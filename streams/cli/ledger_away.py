@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 import orjson
 
+from residency.ledger.errors import LedgerError
 from residency.ledger.find import Span
 from residency.ledger.fsck import FsckReport, fsck
 from streams.cli import EXIT_INTERRUPTED, EXIT_WRONG
 from streams.cli.bars import leaf_bar
+from streams.cli.halting import halt_egress
 from streams.cli.ledger_choice import choose, selectors
 from streams.cli.options import json_option
 from streams.cli.quarantined import parse_since
@@ -39,6 +41,8 @@ def fsck_command(  # noqa: PLR0913, PLR0917 -- one argument per option
     A repair needs the writer's lock, and removes only what a sound ledger shows to be of no
     use. A damaged ledger is evidence and is left as it is.
 
+    With --region, what is not sound halts the region's egress: docs/halt.md.
+
     Exit codes: 0 sound, 1 damaged or the writer will not start, 3 no ledger there.
     """
     chosen = choose(home, region, folder, vkey)
@@ -59,6 +63,10 @@ def fsck_command(  # noqa: PLR0913, PLR0917 -- one argument per option
             f"  the writer's next start {report.next_start.action}: {report.next_start.text}"
         )
     if not report.is_sound:
+        if region is not None:
+            wrong = [finding.text for finding in report.findings if finding.is_wrong]
+            text = f"`homeport ledger fsck`: {[*wrong, report.next_start.text][0]}"
+            halt_egress(home, region, LedgerError(text), "fsck", leaf=report.first_bad_leaf)
         raise SystemExit(EXIT_WRONG)
 
 

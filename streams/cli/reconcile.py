@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
+from residency.ledger.errors import LedgerError
 from residency.reconcile.findings import MEANINGS, SEVERITIES, Finding, Report
-from schemas.errors import RetriableError
+from schemas.errors import BreachError, Cause, RetriableError
 from streams.cli import EXIT_WRONG
+from streams.cli.halting import halt_egress
 from streams.cli.options import home_option, json_option, region_option
 from streams.cli.quarantined import AGO, UNITS, parse_since
 from streams.cli.salesforce import asked
@@ -86,6 +89,8 @@ def reconcile(  # noqa: PLR0913 -- one argument per option
       homeport reconcile --region eu --since 6h --json
       homeport reconcile --region eu --every 15m --out reports
 
+    A critical finding, or a ledger that does not hold, halts the region's egress: docs/halt.md.
+
     Exit codes: 0 all agrees, 1 there are findings, 3 org, database or ledger could not be read,
     130 interrupted. docs/reconcile.md says what each finding means and what to do.
     """
@@ -95,21 +100,23 @@ def reconcile(  # noqa: PLR0913 -- one argument per option
         msg = "give --since or --every: the latter knows where it was"
         raise click.UsageError(msg)
     found = load_reconcile(home, region, settings)
-    with _telemetry(found) as signals, asked():
+    with _telemetry(found) as signals, asked(), _ledger_watched(found):
         with _reconciler(found, objects, signals) as reconciler:
             if every is not None:
-                _go_on(reconciler, every, signals, out, as_json=as_json)
+                _go_on(reconciler, every, signals, found, out, as_json=as_json)
             report = reconciler.run(since)
         _measure(signals, report, len(report.findings))
+    _halt_on(found, report.findings)
     _write(out, report)
     _show(report, report.findings, as_json=as_json)
     raise SystemExit(EXIT_WRONG if report.findings else 0)
 
 
-def _go_on(
+def _go_on(  # noqa: PLR0913 -- what `reconcile` was told
     reconciler: "Reconciler",
     every: timedelta,
     signals: "Telemetry",
+    settings: "ReconcileSettings",
     out: Path | None,
     *,
     as_json: bool,
@@ -128,9 +135,32 @@ def _go_on(
             told = set(report.findings)
             since = datetime.fromisoformat(report.horizon)
             _measure(signals, report, len(fresh))
+            _halt_on(settings, fresh)
             _write(out, report)
             _show(report, fresh, as_json=as_json, is_line=True)
         time.sleep(max(0.0, every.total_seconds() - (time.monotonic() - started)))
+
+
+def _halt_on(settings: "ReconcileSettings", findings: Sequence[Finding]) -> None:
+    """Halt the region's egress where one of *findings* is critical."""
+    critical = [one for one in findings if SEVERITIES[one.kind] == "critical"]
+    if not critical:
+        return
+    counts = Counter(one.kind for one in critical)
+    text = "`homeport reconcile`: " + ", ".join(f"{n} {kind}" for kind, n in counts.items())
+    names = tuple(dict.fromkeys(name for one in critical for name in one.records))
+    error = BreachError(text, Cause.RECONCILE, names)
+    halt_egress(settings.home, settings.region, error, "reconcile")
+
+
+@contextmanager
+def _ledger_watched(settings: "ReconcileSettings") -> Iterator[None]:
+    """Halt the region's egress where its ledger does not hold."""
+    try:
+        yield
+    except LedgerError as error:
+        halt_egress(settings.home, settings.region, error, "reconcile")
+        raise
 
 
 @contextmanager

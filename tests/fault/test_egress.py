@@ -18,12 +18,16 @@ from connectors.kafka import headers
 from connectors.salesforce.outcome import Outcome
 from residency import topics
 from residency.ledger.outcomes import OutcomeLeaf
+from residency.ledger.replays import ReplayLeaf
+from residency.ledger.requests import FOLDER, Requests
+from residency.ledger.verify import verify
 from residency.telemetry.setup import telemetry
 from schemas.errors import RetriableError
 from schemas.events import LoggedRecord
 from streams.backlog import BatchPolicy, collect, waiting
 from streams.crossing import Arrival, Parts
 from streams.egress import Egress
+from streams.leaf_requests import append_leaf, new_request
 from streams.settings import Settings, load_settings
 
 WAIT_S = 30.0
@@ -262,3 +266,68 @@ def test_told_to_stop_while_the_org_is_away_it_stops_and_the_next_run_sends_it(
     with working(line, world, world.egress()):
         wait_until("the commit", lambda: line.committed() == 1)
     assert len(world.org.sent) == 1
+
+
+def leaf() -> ReplayLeaf:
+    return ReplayLeaf(
+        "2026-11-23T16:40Z",
+        new_request(),
+        "ab" * 32,
+        7,
+        "0.1.0",
+        ("a",),
+        None,
+        None,
+        9,
+        {"same": 9},
+    )
+
+
+def test_idle_or_busy_egress_appends_what_others_ask_for_and_goes_on(
+    line: Line, world: World
+) -> None:
+    folder = line.settings.folder
+    carrier = world.egress()
+    with working(line, world, carrier) as (egress, _):
+        wait_until("the start", lambda: bool(egress.health()["ready"]))
+        (requests := Requests(folder / FOLDER)).ask(junk := leaf())
+        started = time.monotonic()
+        idle = append_leaf(folder, leaf())
+        waited = time.monotonic() - started
+        (folder / FOLDER / f"{junk.request[::-1]}.asked").write_bytes(b"{}")
+        line.send([review(1, "M-1")])
+        wait_until("the commit", lambda: line.committed() == 1)
+        busy = append_leaf(folder, leaf())
+        wait_until("the refusal", lambda: requests.answer(junk.request[::-1]) is not None)
+
+    assert idle in {0, 1}
+    assert waited < 1
+    assert busy == 4  # after another request, a transfer and an outcome
+    for request in (junk.request, junk.request[::-1]):
+        requests.forget(request)
+    carrier = world.egress()  # catches up
+    assert world.parts.store.indexed == world.parts.ledger.size == 5
+    assert len(world.leaves()) == 2
+    world.die()
+    assert verify(world.folder, None).problems == ()
+
+
+def test_a_leaf_does_not_wait_for_an_org_that_is_away(line: Line, world: World) -> None:
+    tries: list[int] = []
+
+    class Away:
+        def doubt(self, _keys: object) -> None: ...
+
+        def write(self, batch: list[object]) -> None:
+            tries.append(len(batch))
+            msg = "the org does not answer"
+            raise RetriableError(msg)
+
+    carrier = world.egress(lambda parts: replace(parts, sink=Away()))  # type: ignore[arg-type]
+    with working(line, world, carrier):
+        line.send([review(1, "M-1")])
+        wait_until("a try", lambda: bool(tries))
+
+        index = append_leaf(line.settings.folder, leaf())
+
+        assert index == 1  # after the transfer

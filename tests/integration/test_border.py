@@ -67,7 +67,7 @@ MINIMAL_HEADERS = [
     headers.BASIS, headers.RELEASE, headers.TRACEPARENT,
 ]  # fmt: skip
 # a plan is missing only when nobody approved one; the other two are egress's
-UNREACHABLE = {Reason.NO_APPROVED_PLAN, Reason.SCANNER, Reason.REJECTED}
+UNREACHABLE = {Reason.NO_APPROVED_PLAN, Reason.SCANNER, Reason.REJECTED, Reason.GATE}
 Headers = list[tuple[str, str | bytes | None]]
 
 

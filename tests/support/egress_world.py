@@ -12,8 +12,7 @@ from connectors.salesforce.outcome import BEHIND, Outcome, Result
 from residency.gate.check import Gate
 from residency.keys import LedgerKeys, TokenKeys
 from residency.ledger.files import Ledger
-from residency.ledger.leaves import TransferLeaf, parse_leaf
-from residency.ledger.outcomes import OutcomeLeaf
+from residency.ledger.leaves import RecordLeaf, parse_leaf
 from residency.plan.approved import APPROVED_FILE
 from residency.plan.book import PlanBook
 from schemas.codec import encode
@@ -132,8 +131,9 @@ class World:
         self.parts.ledger.close()
         self.parts.store.close()
 
-    def leaves(self) -> list[TransferLeaf | OutcomeLeaf]:
-        return [parse_leaf(data) for data in self.parts.ledger.read(0)]
+    def leaves(self) -> list[RecordLeaf]:
+        found = map(parse_leaf, self.parts.ledger.read(0))
+        return [leaf for leaf in found if isinstance(leaf, RecordLeaf)]
 
 
 class Dies:

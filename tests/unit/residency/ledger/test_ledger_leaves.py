@@ -24,6 +24,7 @@ from residency.ledger.leaves import (
     parse_leaf,
     quantise,
 )
+from residency.ledger.notices import NOTICES
 from residency.ledger.outcomes import MAX_FIELDS, MAX_NAMED, OutcomeLeaf, Result, SentWith
 from residency.ledger.tiles import MAX_ENTRY_BYTES
 from schemas.events import Coordinates, RecordId
@@ -351,4 +352,6 @@ def test_the_published_schemas_accept_what_we_write_and_nothing_more(leaf: Leaf)
 
 
 def test_every_kind_has_a_published_schema() -> None:
-    assert {path.stem for path in SCHEMAS.iterdir()} == {TransferLeaf.kind, OutcomeLeaf.kind}
+    known = {TransferLeaf.kind, OutcomeLeaf.kind, *NOTICES}
+
+    assert {path.stem for path in SCHEMAS.iterdir()} == known
