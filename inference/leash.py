@@ -16,40 +16,39 @@ from pathlib import Path
 
 KILLED = 137  # what a shell, too, says of a process that SIGKILL ended
 POLL_S = 0.1
+SESSION = 3  # proc(5) stat, counted from the state: state, parent, process group, session
+
+
+def stat(pid: int) -> list[str] | None:
+    """Return the fields of proc(5) stat after the name, state first; None of a dead process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()  # a process name may hold spaces and brackets
+    return None if fields[0] in "ZX" else fields
 
 
 def members(session: int) -> list[int]:
-    """Return the living processes of a session, this process and its leader excepted."""
+    """Return the living processes of a session, its leader excepted."""
     found = []
     for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit() or int(folder.name) in (session, os.getpid()):
+        if not folder.name.isdigit() or int(folder.name) == session:
             continue
-        try:
-            fields = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-        except OSError:
-            continue  # it ended
-        # proc(5): state, parent, process group, session
-        if int(fields[3]) == session and fields[0] not in "ZX":
+        fields = stat(int(folder.name))
+        if fields is not None and int(fields[SESSION]) == session:
             found.append(int(folder.name))
     return found
 
 
-def kill_session(session: int) -> int:
-    """End every process of a session but its leader, and those that they start meanwhile.
-
-    Returns:
-        How many there were at first.
-
-    """
-    first = found = members(session)
-    while found:
+def kill_session(session: int) -> None:
+    """End every process of a session but its leader, and those that they start meanwhile."""
+    while found := members(session):
         for pid in found:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        found = members(session)
-    return len(first)
 
 
 def main(command: list[str]) -> int:
