@@ -7,17 +7,24 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from connectors.embedded import broker, jars, kafka_admin, pki, postgres, postgres_admin, processes
 from connectors.embedded import state as states
 from connectors.embedded.broker import ADMIN, Broker
-from connectors.embedded.files import exclusive, private_dir
+from connectors.embedded.files import exclusive, private_dir, write_json
 from connectors.embedded.kafka_admin import Login
-from connectors.embedded.launch import Launch
+from connectors.embedded.launch import MODEL, Launch, model_name
 from connectors.embedded.ports import answers, choose
 from connectors.embedded.postgres import SUPERUSER, Server
 from connectors.embedded.processes import ProcessSpec
-from connectors.embedded.services import Passwords, port_names, write_reconcile, write_services
+from connectors.embedded.services import (
+    Passwords,
+    port_names,
+    service_file,
+    write_reconcile,
+    write_services,
+)
 from connectors.embedded.state import ProcessStatus, Wanted
 from connectors.embedded.waiting import side_by_side, wait_until_ready
 from residency.topics import SERVICES
@@ -147,7 +154,7 @@ class Stack:
             apps = {region: pki.ensure_app(self.home, region) for region in self.regions}
             readers = {r: pki.ensure_app(self.home, r, pki.RECONCILE) for r in self.regions}
             pki.write_apps(self.home, [*apps.values(), *readers.values()])
-        secrets = write_services(self.home, self.regions, ports, apps)
+        secrets = write_services(self.home, self.regions, ports, apps, self._models(launch, ports))
         if readers:
             write_reconcile(self.home, ports, apps, readers, secrets)
         if is_running:
@@ -159,16 +166,30 @@ class Stack:
             kept = []
             base = self._prepare(lib, ports, secrets, progress)
         later = launch.specs(self.regions, ports)
-        org = [spec for spec in later if spec.stage == 1]
-        self._want([*base, *org, *(spec for spec in later if spec in kept)], ports)
+        early = [spec for spec in later if spec.stage == 1]  # models take longest: they go first
+        org = [spec for spec in early if spec.region is None]
+        self._want([*base, *early, *(spec for spec in later if spec in kept)], ports)
         if not is_running:
             states.start_supervisor(self.home)
         tasks = [partial(self._region_up, r, ports, secrets[r], progress) for r in self.regions]
         tasks += [partial(self._ready, spec, progress) for spec in org]
         self._all(tasks)
         self._want([*base, *later], ports)
-        self._all([partial(self._ready, spec, progress) for spec in later if spec.stage > 1])
+        rest = [spec for spec in later if spec not in org and spec.ready_s]
+        self._all([partial(self._ready, spec, progress) for spec in rest])
         self._want([*base, *later], ports, is_complete=True)
+
+    def _models(self, launch: Launch, ports: Mapping[str, int]) -> dict[str, Mapping[str, Any]]:
+        """Write the model servers' settings; return what their clients need, by process."""
+        if launch.model is None:
+            return {}
+        found = {}
+        for region in self.regions:
+            settings = launch.model.settings(region, ports[model_name(region)])
+            write_json(service_file(self.home, region, MODEL), settings)
+            for service in launch.model.clients:
+                found[f"{region}-{service}"] = launch.model.client(region)
+        return found
 
     def _ports(self, remembered: Mapping[str, int], progress: Progress) -> dict[str, int]:
         ports, lost = choose(port_names(self.regions), remembered, random.SystemRandom())
@@ -247,14 +268,26 @@ class Stack:
 
     def _ready(self, spec: ProcessSpec, progress: Progress) -> None:
         progress(spec.name, "starting")
-        self._until(spec.name, lambda: states.probe(spec) != "starting")
-        progress(spec.name, states.probe(spec))
+        state, told = states.probe(spec), ""
+
+        def is_told() -> bool:
+            nonlocal state, told
+            state, step = states.look(spec)
+            if step and step != told:  # a model server says what takes it so long
+                told = step
+                progress(spec.name, step)
+            return state != "starting"
+
+        self._until(spec.name, is_told, spec.ready_s)
+        progress(spec.name, state)
 
     def _all(self, tasks: Iterable[Callable[[], None]]) -> None:
         side_by_side(tasks, self._cancelled)
 
-    def _until(self, name: str, is_ready: Callable[[], bool]) -> None:
-        wait_until_ready(self.home, name, is_ready, self._ups, self._cancelled)
+    def _until(
+        self, name: str, is_ready: Callable[[], bool], limit_s: float = processes.READY_S
+    ) -> None:
+        wait_until_ready(self.home, name, is_ready, self._ups, self._cancelled, limit_s=limit_s)
 
     def _halt(self) -> list[str]:
         """Stop the supervisor, then by pid whatever outlived it; return the names."""
