@@ -96,6 +96,8 @@ class RawBatch:
     Attributes:
         values: Confluent wire format each; empty bytes where Kafka had none.
         keys: Those of the records, likewise.
+        headers: Those of the records; none at all where nobody asks for them.
+        times_ms: When Kafka says they came, since 1970; likewise.
 
     """
 
@@ -104,10 +106,24 @@ class RawBatch:
     offsets: Sequence[int]
     values: Sequence[bytes] = field(repr=False)
     keys: Sequence[bytes] = field(repr=False)
+    headers: Sequence[Sequence[tuple[str, bytes]]] = field(default=(), repr=False)
+    times_ms: Sequence[int] = ()
 
     def __len__(self) -> int:
         """Return how many records there are."""
         return len(self.offsets)
+
+    def part(self, numbers: Sequence[int]) -> "RawBatch":
+        """Return the records of these numbers."""
+        return RawBatch(
+            [self.topics[n] for n in numbers],
+            [self.partitions[n] for n in numbers],
+            [self.offsets[n] for n in numbers],
+            [self.values[n] for n in numbers],
+            [self.keys[n] for n in numbers],
+            [self.headers[n] for n in numbers] if self.headers else (),
+            [self.times_ms[n] for n in numbers] if self.times_ms else (),
+        )
 
 
 @dataclass(frozen=True, slots=True)
