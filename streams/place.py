@@ -1,16 +1,33 @@
 """A hop's partitions and the count of what became of their records."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
+from connectors.kafka.headers import Headers
 from residency.plan.book import Crossed
 from schemas.errors import QuarantineError
 from schemas.events import RawBatch
 from streams.tally import Tally
 
-Verdict: TypeAlias = Crossed | QuarantineError
+
+class Stamped(NamedTuple):
+    """What a record becomes where each of its rows has headers of its own.
+
+    Attributes:
+        rows: Key, value and headers of each; the headers lack the trace's.
+
+    """
+
+    rows: tuple[tuple[bytes, bytes, Headers], ...]
+
+    def __repr__(self) -> str:
+        """Show how many rows there are, not what they hold."""
+        return f"Stamped({len(self.rows)} rows)"
+
+
+Verdict: TypeAlias = Crossed | Stamped | QuarantineError
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +57,12 @@ class Batch:
     raw: RawBatch
     places: Sequence[Place] = field(repr=False)
 
+    def of(self, places: Iterable[Place]) -> "Batch":
+        """Return the records whose place is one of *places*, itself and not one made anew."""
+        kept = {id(place) for place in places}
+        numbers = [n for n, place in enumerate(self.places) if id(place) in kept]
+        return Batch(self.raw.part(numbers), [self.places[n] for n in numbers])
+
     def after(self, verdicts: Sequence[Verdict]) -> dict[Place, tuple[int, Tally]]:
         """Return, for each place of the batch, the next offset and the count up to there."""
         made = [-1 if isinstance(v, QuarantineError) else len(v.rows) for v in verdicts]
@@ -48,6 +71,13 @@ class Batch:
         for (place, minimal), n in Counter(zip(self.places, made, strict=True)).items():
             tallies[place] = tallies[place].plus(_share(minimal, n))
         return {place: (offset + 1, tallies[place]) for place, offset in last.items()}
+
+
+class Decided(NamedTuple):
+    """A batch and, for each of its records, what becomes of it."""
+
+    batch: Batch
+    verdicts: Sequence[Verdict]
 
 
 def _share(minimal: int, n: int) -> Tally:

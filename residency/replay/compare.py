@@ -141,7 +141,7 @@ class Comparer:
             current: self._books.of(current).minimise_batch(raw, self._generation)
         }
         for version, numbers in older.items():
-            some = self._books.of(version).minimise_batch(_part(raw, numbers), self._generation)
+            some = self._books.of(version).minimise_batch(raw.part(numbers), self._generation)
             made[version] = dict(zip(numbers, some, strict=True))
         return made
 
@@ -219,14 +219,3 @@ class Comparer:
         """Return the record's name, as `RecordId` writes it."""
         again = f"+{resend}" if resend else ""
         return f"{self._at}{offset}#{output}{again}"
-
-
-def _part(raw: RawBatch, numbers: Sequence[int]) -> RawBatch:
-    """Return the records of these numbers."""
-    return RawBatch(
-        [raw.topics[n] for n in numbers],
-        [raw.partitions[n] for n in numbers],
-        [raw.offsets[n] for n in numbers],
-        [raw.values[n] for n in numbers],
-        [raw.keys[n] for n in numbers],
-    )

@@ -29,7 +29,7 @@ from residency.plan.walk.found import walk_all
 from residency.plan.walk.walker import Walker
 from residency.release import release_digest
 from schemas.events import RawBatch
-from streams.hop import BATCH
+from streams.duties import BATCH
 from streams.launch import launch
 
 IN, OUT = "bench.in", "bench.out"

@@ -307,11 +307,12 @@ def test_a_row_is_told_with_all_that_decides_about_it() -> None:
     (change,) = changes([before], [after])
 
     assert change.before == (
-        "basis: a, b; deletes: no; object: Commerce_Order__c;"
+        "basis: a, b; deletes: no; labels: none; object: Commerce_Order__c;"
         " processors: name: cut; sha256: ab; schema_id: 7"
     )
     assert change.after == (
-        "basis: none; deletes: yes; object: Commerce_Order__c; processors: none; schema_id: 7"
+        "basis: none; deletes: yes; labels: none; object: Commerce_Order__c;"
+        " processors: none; schema_id: 7"
     )
 
 

@@ -121,3 +121,27 @@ def test_no_repr_shows_a_payload() -> None:
     shown = repr(raw) + repr(Batch(raw, [OURS])) + repr(Crossed(None, ((canary, canary),)))  # type: ignore[arg-type]
 
     assert canary.decode() not in shown
+
+
+def test_what_a_rebalance_took_and_gave_back_is_another_place_and_not_in_the_batch() -> None:
+    taken, kept = place(0, 5), place(1, 40)
+    raw = RawBatch(
+        ["t", "t", "t"], [0, 1, 1], [5, 40, 41], [b"a", b"b", b"c"], [b"1", b"2", b"3"],
+        [[("h", b"x")], [("h", b"y")], [("h", b"z")]], [7, 8, 9],
+    )  # fmt: skip
+    given_back = place(0, 5)
+
+    left = Batch(raw, [taken, kept, kept]).of([given_back, kept])
+
+    assert left.places == [kept, kept]
+    assert left.raw == RawBatch(
+        ["t", "t"], [1, 1], [40, 41], [b"b", b"c"], [b"2", b"3"],
+        [[("h", b"y")], [("h", b"z")]], [8, 9],
+    )  # fmt: skip
+
+
+def test_a_part_of_a_batch_without_headers_has_none() -> None:
+    raw = RawBatch(["t"], [0], [7], [b"v"], [b"k"])
+
+    assert raw.part([0]) == raw
+    assert len(raw.part([])) == 0
