@@ -8,13 +8,12 @@ import hashlib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-import rfc8785
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from inference.config import Engine
+from residency.ledger.certificates import Identity
 from schemas.errors import HaltError, SetupError
 
 LOCK_FILE = Path(__file__).with_name("models.lock.toml")
@@ -99,16 +98,20 @@ def model_digest(model: LockedModel, tasks: Mapping[str, str]) -> str:
         tasks: SHA-256 of each task file by name, as of `task_digests`.
 
     """
-    document: dict[str, Any] = {
-        "engine": model.engine,
-        "package": model.package,
-        "version": model.version,
-        "dtype": model.dtype,
-        "max_tokens": model.max_tokens,
-        "files": dict(model.files),
-        "tasks": dict(tasks),
-    }
-    return hashlib.sha256(rfc8785.dumps(document)).hexdigest()
+    return identity(model, tasks).digest
+
+
+def identity(model: LockedModel, tasks: Mapping[str, str]) -> Identity:
+    """Return that, part by part, as a certificate states it; arguments as of `model_digest`."""
+    return Identity(
+        model.engine,
+        model.package,
+        model.version,
+        model.dtype,
+        model.max_tokens,
+        dict(model.files),
+        dict(tasks),
+    )
 
 
 def served_name(name: str, digest: str) -> str:

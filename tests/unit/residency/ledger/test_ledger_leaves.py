@@ -69,6 +69,7 @@ transfers = st.builds(
     basis=st.frozensets(st.sampled_from(["a:b", "c", "d/e#f"])).map(lambda ids: tuple(sorted(ids))),
     commitment=digests,
     deletes=st.booleans(),
+    model=st.none() | digests,
 )
 
 
@@ -220,6 +221,8 @@ def test_there_is_one_way_to_write_what_an_outcome_says_now_and_then(change: Any
         {"basis": ("a", "a")},
         {"basis": ("ada@example.com",)},
         {"commitment": "tok_eu1_abc"},
+        {"model": "minilm"},
+        {"model": "AB" * 32},
     ],
 )
 def test_a_transfer_leaf_takes_only_its_forms_and_does_not_repeat_the_value(change: Any) -> None:
@@ -274,6 +277,8 @@ def changed(**fields: Any) -> bytes:
         changed(kind="outcome"),
         changed(deletes=None),
         changed(deletes=1),
+        changed(model=None),
+        changed(model=7),
     ],
 )
 def test_what_is_not_the_one_way_to_write_a_leaf_is_refused(data: bytes) -> None:
