@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -38,13 +39,13 @@ def socket_path(folder: Path) -> Path:
 
 
 def prepare_folders(config: ServerConfig) -> None:
-    """Make the server's folder and its socket's, for their owner alone.
+    """Make the server's folder, its socket's and its log's, for their owner alone.
 
     Raises:
         SetupError: One cannot be made, or is somebody else's.
 
     """
-    for folder in (config.folder, config.uds.parent):
+    for folder in (config.folder, config.uds.parent, log_path(config).parent):
         try:
             folder.mkdir(mode=PRIVATE_DIR, parents=True, exist_ok=True)
             found = folder.lstat()
@@ -121,7 +122,7 @@ class Server:
             SetupError: It cannot be started.
 
         """
-        config.uds.unlink(missing_ok=True)  # a killed server left it; nobody listens there
+        await asyncio.to_thread(_empty, config.uds.parent)  # of a killed server's sockets
         descriptor = _open_log(log_path(config))
         try:
             process = await asyncio.create_subprocess_exec(
@@ -168,6 +169,15 @@ class Server:
         # also where the leash was killed: its session's number is taken while a member lives
         await asyncio.to_thread(leash.kill_session, self.session)
         await self._process.wait()
+
+
+def _empty(folder: Path) -> None:
+    """Remove what lies in a folder of ours alone."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _remember(folder: Path, session: int) -> None:

@@ -1,6 +1,7 @@
 """The model server of an embedded stack: what its supervisor and its client are told."""
 
 import json
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,23 @@ def client(home: Path, region: str) -> dict[str, Any]:
         "model": lock.served_name(MODEL, digest),
         "uds": server(home, region)["uds"],
     }
+
+
+def ensure(regions: Sequence[str], progress: Callable[[str], None], *, is_new: bool = True) -> None:
+    """Make the model servers' environment if it is not there, after a look at the memory.
+
+    Args:
+        regions: Each gets a server.
+        progress: Told what happens.
+        is_new: Whether the servers do not run yet, so that they need memory.
+
+    Raises:
+        SetupError: There is no room, or no packages; the text says how to go on without labels.
+
+    """
+    if is_new:
+        environment.require_memory(len(regions))
+    environment.ensure(progress)
 
 
 def server_file(home: Path, region: str) -> Path:

@@ -6,11 +6,13 @@ The stack itself knows brokers and databases only; this package must not know th
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from connectors.embedded.files import write_json
 from connectors.embedded.ports import HOST
 from connectors.embedded.processes import ProcessSpec
-from connectors.embedded.services import ORG
+from connectors.embedded.services import ORG, service_file
 
 ORG_STAGE, MODEL_STAGE, WORKER_STAGE = 1, 1, 2  # brokers and databases are stage 0
 MODEL = "inference"  # a region's model server, among its processes and ports
@@ -90,6 +92,20 @@ class Launch:
 def model_name(region: str) -> str:
     """Return the name of a region's model server among processes and ports."""
     return f"{region}-{MODEL}"
+
+
+def write_models(
+    home: Path, regions: Sequence[str], ports: Mapping[str, int], launch: ModelLaunch | None
+) -> dict[str, Mapping[str, Any]]:
+    """Write the model servers' settings; return what their clients need, by process."""
+    found: dict[str, Mapping[str, Any]] = {}
+    if launch is None:
+        return found
+    for region in regions:
+        settings = launch.settings(region, ports[model_name(region)])
+        write_json(service_file(home, region, MODEL), settings)
+        found |= {f"{region}-{service}": launch.client(region) for service in launch.clients}
+    return found
 
 
 def _model(launch: ModelLaunch, region: str, port: int) -> ProcessSpec:

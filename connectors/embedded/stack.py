@@ -7,24 +7,17 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from connectors.embedded import broker, jars, kafka_admin, pki, postgres, postgres_admin, processes
 from connectors.embedded import state as states
 from connectors.embedded.broker import ADMIN, Broker
-from connectors.embedded.files import exclusive, private_dir, write_json
+from connectors.embedded.files import exclusive, private_dir
 from connectors.embedded.kafka_admin import Login
-from connectors.embedded.launch import MODEL, Launch, model_name
+from connectors.embedded.launch import MODEL_READY_S, Launch, write_models
 from connectors.embedded.ports import answers, choose
 from connectors.embedded.postgres import SUPERUSER, Server
 from connectors.embedded.processes import ProcessSpec
-from connectors.embedded.services import (
-    Passwords,
-    port_names,
-    service_file,
-    write_reconcile,
-    write_services,
-)
+from connectors.embedded.services import Passwords, port_names, write_reconcile, write_services
 from connectors.embedded.state import ProcessStatus, Wanted
 from connectors.embedded.waiting import side_by_side, wait_until_ready
 from residency.topics import SERVICES
@@ -87,6 +80,18 @@ class Stack:
                     self._halt()
                 raise
         return True
+
+    def await_models(self, progress: Progress = quiet) -> None:
+        """Wait until every model server answers that `up` left to start in the background.
+
+        Raises:
+            SetupError: One halted, keeps ending, or takes too long.
+
+        """
+        wanted = states.read_wanted(self.home)
+        self._ups = wanted.ups
+        specs = [spec for spec in wanted.processes if not spec.ready_s]
+        self._all([partial(self._ready, spec, progress, MODEL_READY_S) for spec in specs])
 
     def down(self, progress: Progress = quiet) -> list[str]:
         """Stop what `up` started, leftovers of a crash included; return the names.
@@ -154,7 +159,8 @@ class Stack:
             apps = {region: pki.ensure_app(self.home, region) for region in self.regions}
             readers = {r: pki.ensure_app(self.home, r, pki.RECONCILE) for r in self.regions}
             pki.write_apps(self.home, [*apps.values(), *readers.values()])
-        secrets = write_services(self.home, self.regions, ports, apps, self._models(launch, ports))
+        models = write_models(self.home, self.regions, ports, launch.model)
+        secrets = write_services(self.home, self.regions, ports, apps, models)
         if readers:
             write_reconcile(self.home, ports, apps, readers, secrets)
         if is_running:
@@ -178,18 +184,6 @@ class Stack:
         rest = [spec for spec in later if spec not in org and spec.ready_s]
         self._all([partial(self._ready, spec, progress) for spec in rest])
         self._want([*base, *later], ports, is_complete=True)
-
-    def _models(self, launch: Launch, ports: Mapping[str, int]) -> dict[str, Mapping[str, Any]]:
-        """Write the model servers' settings; return what their clients need, by process."""
-        if launch.model is None:
-            return {}
-        found = {}
-        for region in self.regions:
-            settings = launch.model.settings(region, ports[model_name(region)])
-            write_json(service_file(self.home, region, MODEL), settings)
-            for service in launch.model.clients:
-                found[f"{region}-{service}"] = launch.model.client(region)
-        return found
 
     def _ports(self, remembered: Mapping[str, int], progress: Progress) -> dict[str, int]:
         ports, lost = choose(port_names(self.regions), remembered, random.SystemRandom())
@@ -266,7 +260,7 @@ class Stack:
         kafka_admin.provision(login, region, services, self.home / region / "topics.json")
         progress(f"{region} kafka", "ready")
 
-    def _ready(self, spec: ProcessSpec, progress: Progress) -> None:
+    def _ready(self, spec: ProcessSpec, progress: Progress, limit_s: float | None = None) -> None:
         progress(spec.name, "starting")
         state, told = states.probe(spec), ""
 
@@ -278,7 +272,7 @@ class Stack:
                 progress(spec.name, step)
             return state != "starting"
 
-        self._until(spec.name, is_told, spec.ready_s)
+        self._until(spec.name, is_told, limit_s or spec.ready_s)
         progress(spec.name, state)
 
     def _all(self, tasks: Iterable[Callable[[], None]]) -> None:
