@@ -22,8 +22,9 @@ Address = Annotated[
 ]
 TimeoutS = Annotated[float, Field(gt=0, le=60)]
 REDIRECTED: Final = 300
-# It warns of an answer's malformed headers, and names the whole address then.
-logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+# It warns of an answer's malformed headers, and names the whole address then; those of the org's
+# queries hold tokens.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", hide_input_in_errors=True))

@@ -117,17 +117,21 @@ class Alarm:
         self._recorder = recorder
         self._deliver = deliver
 
-    def wait(self, stop: threading.Event) -> None:
-        """Return once egress is not halted, or *stop* is set; a person is told meanwhile."""
+    def wait(self, stop: threading.Event, last: Halt | None = None) -> None:
+        """Return once egress is not halted, or *stop* is set; a person is told meanwhile.
+
+        *last* is the halt that this process made, if it did: it stands without a file, too, where
+        the disk took none, until there is a permit again.
+        """
         while not stop.is_set():
-            halt = self._switch.halted()
+            halt = self._switch.standing_after(last)
             if halt is None:
                 return
             over = threading.Event()
             self._tell(halt, over)
             try:
                 while not stop.wait(POLL_S):
-                    now = self._switch.halted()
+                    now = self._switch.standing_after(last)
                     if now is None or now.id != halt.id:
                         break
             finally:

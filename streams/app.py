@@ -123,9 +123,9 @@ def run(settings: Settings, loop: Loop) -> None:
 
     """
     # At debug level Faust logs keys and values of what it sends; its spinner turns debug on.
-    # urllib3 would log URLs, queries with tokens in them included.
-    for chatty in ("faust.topics", "urllib3"):
-        logging.getLogger(chatty).setLevel(logging.INFO)
+    # urllib3 would log URLs, queries with tokens in them included, and warns with them, too.
+    logging.getLogger("faust.topics").setLevel(logging.INFO)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     ending = Ending()
     app = build_app(settings, loop, ending)
     worker = faust.Worker(app, loglevel="INFO", redirect_stdouts=False, quiet=True)

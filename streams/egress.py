@@ -70,15 +70,18 @@ class Egress:
 
     def run(self, halt: threading.Event) -> None:
         """Carry records out until *halt*, except while the region's egress is halted."""
+        last = None
         try:
             while not halt.is_set():
-                self._alarm.wait(halt)
+                self._alarm.wait(halt, last)
+                if halt.is_set():
+                    return
                 try:
                     with named("egress"):
                         self._run(halt)
                 except BreachError as error:
                     LOG.critical("stopped: %s", error)
-                    self._switch.halt(error, "egress")
+                    last = self._switch.halt(error, "egress")
                 finally:
                     self._is_ready = False
         finally:

@@ -92,6 +92,10 @@ class Switch:
             return damaged(b"permit", str(error), now or datetime.now(UTC))
         return None
 
+    def standing_after(self, last: Halt | None) -> Halt | None:
+        """Return the halt that stands; *last*, where it could not be written and nobody resumed."""
+        return self.halted() or (last if self._read_permit() is None else None)
+
     def stays(self) -> frozenset[str]:
         """Return the names of the records that stay if the gate halts at them.
 
