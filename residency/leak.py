@@ -10,10 +10,9 @@ import math
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from residency.plan.tasks import UNKNOWN, WITHHELD
 from residency.policy.budgets import Budget
 
-UNKNOWN: Final = "unknown"
-WITHHELD: Final = "withheld"
 MILLIBITS: Final = 1_000  # per bit; whole numbers add up without rounding
 DAY_S: Final = 86_400
 

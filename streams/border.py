@@ -27,6 +27,7 @@ from schemas.errors import HaltError, QuarantineError, Reason
 from schemas.events import Coordinates, RawBatch
 from streams.duties import Route
 from streams.hop import Hop
+from streams.kafkawatch import KafkaWatch
 from streams.limit import QuarantineLimit
 from streams.place import Verdict, shape_of
 from streams.plans import load_book
@@ -60,7 +61,7 @@ class Border:
         self._hop = Hop(settings.kafka.librdkafka(), self._route(), self, signals)
         self._is_ready = False
         self._decided = 0
-        self._counted = {"received": 0, "sent": 0}
+        self._watch = KafkaWatch(signals.recorder, "border")
 
     def _route(self) -> Route:
         region = self._settings.region
@@ -189,16 +190,7 @@ class Border:
     def observed(self) -> None:
         """Export what Kafka's clients say of themselves."""
         recorder, hop = self._signals.recorder, self._hop
-        read, wrote = hop.reading, hop.writing
-        for direction, records, waiting, stats in (
-            ("received", read.received, read.fetched, read),
-            ("sent", wrote.sent, wrote.unsent, wrote),
-        ):
-            labels = {"stage": "border", "direction": direction}
-            recorder.add("homeport.kafka.records", records - self._counted[direction], **labels)
-            self._counted[direction] = records
-            recorder.set("homeport.kafka.queue", waiting, **labels)
-            recorder.set("homeport.kafka.round_trip", stats.round_trip_s, **labels)
+        self._watch.look(hop.reading, hop.writing)
         domains = {topics.raw(self._settings.region, domain): domain for domain in topics.DOMAINS}
         for (topic, partition), lag in hop.lag().items():
             if partition < MAX_PARTITIONS:
