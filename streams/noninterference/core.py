@@ -19,7 +19,7 @@ from residency.plan.book import PlanBook
 from schemas.events import Coordinates, RawEvent
 from schemas.registry import load_registry
 from streams.noninterference.compare import Comparer, Difference
-from streams.noninterference.observe import GENERATION, Cross, Observer, Seen, interpreters
+from streams.noninterference.observe import GENERATION, MODEL, Cross, Observer, Seen, interpreters
 from streams.noninterference.pairs import Pair, Source, sources
 from streams.noninterference.report import Report
 from streams.plans import load_book
@@ -69,7 +69,8 @@ class Core:
         day, registry = job.on or datetime.now(UTC).date(), load_registry()
         book = load_book(job.region, job.keys, day)
         made = sources(book, registry, job.keys, f"{job.seed}.{share}", job.schema)
-        gate, ways = Gate.load(job.region, APPROVED_FILE), interpreters(book)
+        gate = Gate.load(job.region, APPROVED_FILE, {MODEL})
+        ways = interpreters(book)
         return cls(book, gate, made, tuple(ways.values()), Comparer(registry))
 
     def run(self, pairs: int, report: Report) -> Iterator[int]:

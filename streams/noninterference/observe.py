@@ -37,6 +37,7 @@ Cross = Callable[[PlanBook, Sequence[RawEvent]], Sequence[Decision]]
 TIME, RELEASE, TRACE = "2026-01-01T00:00Z", "0" * 64, f"00-{'1' * 32}-{'2' * 16}-01"
 # a commitment is a hash of the record's bytes, tokens included: renamed with them
 COMMITMENT = "0" * 64
+MODEL = "0" * 64  # which model gave labels depends on no event
 GENERATION = 1
 
 
@@ -150,7 +151,7 @@ class Observer:
         """Return a record of the reference, with what egress will make of it."""
         verdict, sent, leaf = "passes", b"", b""
         try:
-            sent = orjson.dumps(self.gate.check(record), default=_text)
+            sent = orjson.dumps(self.gate.check(record, _model(output)), default=_text)
             leaf = _leaf(record, output)
         except HomeportError as error:
             verdict = f"{type(error).__name__}: {error}"
@@ -162,6 +163,7 @@ class Observer:
             output.basis,
             RELEASE,
             record.deletes,
+            _model(output),
         )
         return SeenRecord(
             name=str(record.id),
@@ -189,6 +191,7 @@ class Observer:
                 output.basis,
                 RELEASE,
                 output.deletes,
+                _model(output),
             )
             value = row[1]
             if output.labels:
@@ -231,7 +234,13 @@ def _leaf(record: MinimalRecord, output: OutputPlan) -> bytes:
         RELEASE,
         tuple(sorted(set(output.basis))),
         COMMITMENT,
+        model=_model(output),
     ).to_bytes()
+
+
+def _model(output: OutputPlan) -> str | None:
+    """Return the model that gives an output's labels, None where it has none."""
+    return MODEL if output.labels else None
 
 
 def _bytes(value: str | bytes | None) -> bytes:

@@ -66,6 +66,13 @@ def test_a_score_that_is_rounded_to_the_other_side_is_the_same(score: int) -> No
     assert first_difference(CERTIFICATE, with_answer(score=score)) is None
 
 
+def test_the_score_of_a_generated_answer_is_not_compared_but_its_label_is() -> None:
+    one = with_answer(method="generate", score=97)
+
+    assert first_difference(one, with_answer(method="generate", score=60)) is None
+    assert first_difference(one, with_answer(method="generate", label="other")) is not None
+
+
 def test_what_is_served_comes_before_what_it_answers() -> None:
     other = replace(with_answer(label="other"), identity=replace(IDENTITY, version="0.33.0"))
 
