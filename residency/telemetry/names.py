@@ -13,7 +13,7 @@ from residency.reconcile.findings import SEVERITIES
 from residency.topics import DOMAINS, SERVICES
 from schemas.errors import Reason
 
-TOOLS = ("reconcile",)  # run by people or a timer, and measured like a service
+TOOLS = ("reconcile", "inference")  # no Kafka principal, but measured like a service
 MAX_PARTITIONS = 1_000  # of a raw topic; those above are not measured one by one
 
 CounterName = Literal[
@@ -31,6 +31,8 @@ CounterName = Literal[
     "homeport.kafka.records",
     # Calls to the org's API, logins aside. Unit: {call}.
     "homeport.salesforce.calls",
+    # A region's model server failed and was started again. Unit: {restart}. Labels: cause.
+    "homeport.inference.restarts",
 ]
 GaugeName = Literal[
     # Raw records not yet decided. Unit: {record}. Labels: domain, partition.
@@ -68,6 +70,7 @@ LabelName = Literal[
     "direction",
     "partition",
     "finding",
+    "cause",
 ]
 SpanName = Literal[
     "gateway.publish",  # one event, from request to acknowledged record
@@ -97,6 +100,9 @@ COUNTERS: Mapping[CounterName, Metric] = {
         "{record}", "Records that crossed the wire.", ("stage", "direction")
     ),
     "homeport.salesforce.calls": Metric("{call}", "Calls to the org's API."),
+    "homeport.inference.restarts": Metric(
+        "{restart}", "The region's model server failed and was started again.", ("cause",)
+    ),
 }
 GAUGES: Mapping[GaugeName, Metric] = {
     "homeport.kafka.lag": Metric(
@@ -137,6 +143,7 @@ LABELS: Mapping[LabelName, frozenset[str]] = {
     ),
     "direction": frozenset({"received", "sent"}),
     "finding": frozenset(SEVERITIES),
+    "cause": frozenset({"ended", "hung", "not-ready"}),  # of a model server's end
     "partition": frozenset(str(number) for number in range(MAX_PARTITIONS)),
 }
 
