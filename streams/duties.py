@@ -25,7 +25,7 @@ class Route:
 
     Attributes:
         generations: Source topics, each with its generation: the high part of row versions.
-        target: Topic of what is made.
+        target: Topic of what is made, where `Duties.stamp` names no other.
         quarantine: Topic of what cannot be decided.
         group: Consumer group; its workers share the partitions.
         member: ``group.instance.id``, stable per slot: a restart is no rebalance.
@@ -61,8 +61,11 @@ class Duties(Protocol):
         """
         ...
 
-    def stamp(self, topic: str, plan: Plan) -> Sequence[Headers] | None:
-        """Return per output of *plan* the headers all its records share; None: no headers."""
+    def stamp(self, topic: str, plan: Plan) -> Sequence[tuple[str, Headers]] | None:
+        """Return per output of *plan* where its records go and the headers all of them share.
+
+        None: they go to the route's target, without headers.
+        """
         ...
 
     def refuse(

@@ -17,10 +17,10 @@ def outgoing(
 ) -> Iterator[Outgoing]:
     """Yield everything that the batch becomes; *trace* is its span's header."""
     target, quarantine = route.target, route.quarantine
-    stamps: dict[tuple[str, int], Sequence[Headers] | None] = {}  # by topic and plan
+    stamps: dict[tuple[str, int], Sequence[tuple[str, Headers]] | None] = {}  # by topic, plan
     last_plan: object = None
     last_place: object = None
-    stamped: Sequence[Headers] | None = None
+    stamped: Sequence[tuple[str, Headers]] | None = None
     raw = decided.batch.raw
     for place, offset, value, verdict in zip(
         decided.batch.places, raw.offsets, raw.values, decided.verdicts, strict=True
@@ -39,8 +39,8 @@ def outgoing(
             last_plan, last_place = plan, place
             which = place.topic, id(plan)  # its digest would take longer
             if which not in stamps:
-                shared = duties.stamp(place.topic, plan)
-                stamps[which] = shared and [[*one, trace] for one in shared]
+                made = duties.stamp(place.topic, plan)
+                stamps[which] = made and [(to, [*one, trace]) for to, one in made]
             stamped = stamps[which]
         if stamped is None:
             for key, minimal in rows:
@@ -48,5 +48,5 @@ def outgoing(
             continue
         for number, (key, minimal) in enumerate(rows):
             record = f"{place.at}{offset}#{number}"
-            version = place.version + offset
-            yield target, minimal, key, of_minimal(record, version, stamped[number])
+            to, shared = stamped[number]
+            yield to, minimal, key, of_minimal(record, place.version + offset, shared)

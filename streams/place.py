@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from connectors.kafka.headers import Headers
 from residency.plan.book import Crossed
@@ -28,6 +28,8 @@ class Stamped(NamedTuple):
 
 
 Verdict: TypeAlias = Crossed | Stamped | QuarantineError
+Shape: TypeAlias = tuple[int, int]  # minimal records and requests that one record became
+REFUSED: Final[Shape] = (-1, -1)
 
 
 @dataclass(slots=True, eq=False)
@@ -65,11 +67,11 @@ class Batch:
 
     def after(self, verdicts: Sequence[Verdict]) -> dict[Place, tuple[int, Tally]]:
         """Return, for each place of the batch, the next offset and the count up to there."""
-        made = [-1 if isinstance(v, QuarantineError) else len(v.rows) for v in verdicts]
+        made = [REFUSED if isinstance(v, QuarantineError) else shape_of(v) for v in verdicts]
         last = dict(zip(self.places, self.raw.offsets, strict=True))
         tallies = {place: place.tally for place in last}
-        for (place, minimal), n in Counter(zip(self.places, made, strict=True)).items():
-            tallies[place] = tallies[place].plus(_share(minimal, n))
+        for (place, shape), n in Counter(zip(self.places, made, strict=True)).items():
+            tallies[place] = tallies[place].plus(_share(shape, n))
         return {place: (offset + 1, tallies[place]) for place, offset in last.items()}
 
 
@@ -80,8 +82,17 @@ class Decided(NamedTuple):
     verdicts: Sequence[Verdict]
 
 
-def _share(minimal: int, n: int) -> Tally:
-    """Return the count of *n* records that became *minimal* records each; -1: quarantine."""
-    if minimal < 0:
+def shape_of(made: Crossed | Stamped) -> Shape:
+    """Return how many minimal records, and how many requests for labels, a record became."""
+    requests = made.plan.requests if isinstance(made, Crossed) else 0
+    return len(made.rows) - requests, requests
+
+
+def _share(shape: Shape, n: int) -> Tally:
+    """Return the count of *n* records of one shape."""
+    minimal, requests = shape
+    if shape == REFUSED:
         return Tally(quarantined=n)
-    return Tally(sent=n, minimal=minimal * n) if minimal else Tally(nothing=n)
+    if shape == (0, 0):
+        return Tally(nothing=n)
+    return Tally(sent=n, minimal=minimal * n, requests=requests * n)

@@ -198,7 +198,7 @@ class Comparer:
             counts[Verdict.QUARANTINED] += 1
             return
         pending = self._elsewhere.pending.get(offset, frozenset())
-        for output in range(len(made.rows)):
+        for output in range(len(made.rows) - made.plan.requests):  # of a request, none yet
             if output in logged:
                 continue
             if output in refused:

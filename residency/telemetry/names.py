@@ -157,7 +157,7 @@ LABELS: Mapping[LabelName, frozenset[str]] = {
     "stage": frozenset(SERVICES),
     "outcome": frozenset(
         {"published", "refused"}  # gateway
-        | {"minimal", "nothing", "quarantined"}  # border
+        | {"minimal", "requested", "nothing", "quarantined"}  # border
         | {"accepted", "rejected", "superseded", "gate-refused", "parked"}  # egress
     ),
     "reason": frozenset(Reason),

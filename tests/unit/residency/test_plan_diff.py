@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.tasks import load_tasks
 from residency.plan.approved import (
     APPROVED_FOLDER,
     approved_digests,
@@ -27,7 +28,7 @@ from residency.plan.diff import Change, Direction, changes
 from residency.regions import load_regions
 
 ON = date(2026, 11, 23)
-EU = compile_all("eu", ON)
+EU = compile_all("eu", ON, tasks=load_tasks())
 ORDER = next(plan for plan in EU if plan.schema_id == 1002)
 PLAN: dict[str, Any] = json.loads(ORDER.to_json())
 REGIONS = list(load_regions())
@@ -307,12 +308,11 @@ def test_a_row_is_told_with_all_that_decides_about_it() -> None:
     (change,) = changes([before], [after])
 
     assert change.before == (
-        "basis: a, b; deletes: no; labels: none; object: Commerce_Order__c;"
+        "basis: a, b; deletes: no; object: Commerce_Order__c;"
         " processors: name: cut; sha256: ab; schema_id: 7"
     )
     assert change.after == (
-        "basis: none; deletes: yes; labels: none; object: Commerce_Order__c;"
-        " processors: none; schema_id: 7"
+        "basis: none; deletes: yes; object: Commerce_Order__c; processors: none; schema_id: 7"
     )
 
 

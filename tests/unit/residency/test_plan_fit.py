@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from connectors.sfdx.reader import read_org
+from inference.tasks import load_tasks
 from residency.contracts.model import Contract, FieldSource, Output
 from residency.contracts.org import Org, OrgField, OrgObject
 from residency.contracts.read import load_contract
@@ -28,7 +29,9 @@ ORG = read_org()
 
 def test_the_shipped_plans_fit_the_shipped_org() -> None:
     contract = load_contract()
-    plans = [plan for region in load_regions() for plan in compile_all(region, ON)]
+    plans = [
+        plan for region in load_regions() for plan in compile_all(region, ON, tasks=load_tasks())
+    ]
 
     assert org_faults(contract, plans, REGISTRY, ORG) == []
 

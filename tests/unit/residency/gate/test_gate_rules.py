@@ -12,6 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from inference.tasks import load_tasks
 from residency.gate.check import Gate, load_approved
 from residency.gate.rules import Rule, load_grammar
 from residency.gate.scan import scan
@@ -114,7 +115,7 @@ def test_every_result_that_a_planned_generaliser_declares_is_allowed(
     """A result that its grammar lacks would stop the line, and be nobody's data's fault."""
     planned = [
         (output.object, field)
-        for plan in compile_all(region, date(2026, 11, 23))
+        for plan in compile_all(region, date(2026, 11, 23), tasks=load_tasks())
         for output in plan.outputs
         for field in output.fields
         if field.how is not None
