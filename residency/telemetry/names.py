@@ -31,12 +31,12 @@ CounterName = Literal[
     "homeport.kafka.records",
     # Calls to the org's API, logins aside. Unit: {call}.
     "homeport.salesforce.calls",
-    # A region's model server failed and was started again. Unit: {restart}. Labels: cause.
-    "homeport.inference.restarts",
     # Labels decided, by what goes out. Unit: {label}. Labels: task, label.
     "homeport.labels",
     # Times that enrichment paused because model or database did not answer. Unit: {pause}.
     "homeport.enrich.pauses",
+    # A region's model server failed and was started again. Unit: {restart}. Labels: cause.
+    "homeport.inference.restarts",
 ]
 GaugeName = Literal[
     # Requests that wait for the region's model. Unit: {record}.
@@ -82,9 +82,9 @@ LabelName = Literal[
     "direction",
     "partition",
     "finding",
-    "cause",
     "task",
     "label",
+    "cause",
 ]
 SpanName = Literal[
     "gateway.publish",  # one event, from request to acknowledged record
@@ -119,11 +119,11 @@ COUNTERS: Mapping[CounterName, Metric] = {
         "{record}", "Records that crossed the wire.", ("stage", "direction")
     ),
     "homeport.salesforce.calls": Metric("{call}", "Calls to the org's API."),
+    "homeport.labels": Metric("{label}", "Labels, by what goes out.", ("task", "label")),
+    "homeport.enrich.pauses": Metric("{pause}", "Model or database did not answer."),
     "homeport.inference.restarts": Metric(
         "{restart}", "The region's model server failed and was started again.", ("cause",)
     ),
-    "homeport.labels": Metric("{label}", "Labels, by what goes out.", ("task", "label")),
-    "homeport.enrich.pauses": Metric("{pause}", "Model or database did not answer."),
 }
 GAUGES: Mapping[GaugeName, Metric] = {
     "homeport.enrich.waiting": Metric("{record}", "Requests that wait for the model."),
