@@ -19,6 +19,7 @@ from connectors.embedded.broker import ADMIN, Broker, properties
 from connectors.embedded.files import private_dir, write_json, write_private
 from connectors.embedded.postgres import DATABASE, SUPERUSER
 from residency.regions import load_regions
+from residency.topics import TOOLS
 from streams.services import SERVICES
 
 HERE = Path(__file__).parent
@@ -90,7 +91,7 @@ def postgres(region: str) -> None:
 def _passwords(path: Path) -> dict[str, dict[str, str]]:
     """Return a region's passwords by system and user, made on the first run and then kept."""
     if not path.exists():
-        kafka_users = (ADMIN, *SERVICES)
+        kafka_users = (ADMIN, *SERVICES, *TOOLS)
         postgres_users = (SUPERUSER, *(r for r in postgres_admin.ROLES if r in SERVICES))
         new = {
             "kafka": {user: random.token_urlsafe(PASSWORD_BYTES) for user in kafka_users},

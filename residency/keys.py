@@ -1,8 +1,9 @@
 """The embedded key store: one 0600 file per purpose, made on first use and kept.
 
 A process opens only the purposes it needs (promise 6): the border opens ``tokens`` and
-``quarantine``, the gateway ``partition``, egress ``ledger``, ``expected`` and
-``quarantine-egress``. In production a KMS stands behind the same functions.
+``quarantine``, the gateway ``partition``, egress ``ledger``, ``commitments``, ``expected`` and
+``quarantine-egress``, a replay ``tokens``, ``commitments``, ``ledger-public`` and ``replay``. In
+production a KMS stands behind the same functions.
 """
 
 import contextlib
@@ -19,10 +20,13 @@ from typing import Any
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from schemas.errors import SetupError
+from residency.ledger.note import Signer, Verifier
+from schemas.errors import HaltError, SetupError
 
 KEY_BYTES = 32
 TOKENS_FILE = "tokens.json"
+PUBLIC_FILE = "ledger-public.json"
+COMMITMENTS = "commitments"  # the purpose of the root that the months' keys are derived from
 MAX_VERSION = 9_999  # the gate's grammars allow four digits in a token
 
 
@@ -191,16 +195,33 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def ledger_keys(folder: Path, region: str) -> LedgerKeys:
-    """Return the ledger keys in *folder*, making them on first use."""
+    """Return the ledger keys in *folder*, making them on first use.
+
+    The commitment root and the public key lie in files of their own, so that who checks a ledger
+    need not open the one with the seed.
+    """
     raw = _load_or_create(
         folder / "ledger.json",
-        lambda: {
-            "origin": f"ledger.{region}.homeport.example/transfers",
-            "seed": _fresh(),
-            "root": _fresh(),
-        },
+        lambda: {"origin": f"ledger.{region}.homeport.example/transfers", "seed": _fresh()},
     )
-    return LedgerKeys(raw["origin"], bytes.fromhex(raw["seed"]), bytes.fromhex(raw["root"]))
+    origin, seed = raw["origin"], bytes.fromhex(raw["seed"])
+    _load_or_create(folder / PUBLIC_FILE, lambda: {"vkey": str(Signer(origin, seed).verifier)})
+    return LedgerKeys(origin, seed, secret(folder, COMMITMENTS))
+
+
+def ledger_verifier(folder: Path) -> Verifier:
+    """Return the ledger's public key, as whoever made the key wrote it down in *folder*.
+
+    Raises:
+        SetupError: It is not there, or is none.
+
+    """
+    path = folder / PUBLIC_FILE
+    try:
+        return Verifier.parse(json.loads(path.read_text(encoding="utf-8"))["vkey"])
+    except (OSError, KeyError, TypeError, ValueError, HaltError):
+        msg = f"{path}: no ledger's public key; egress writes it at its start"
+        raise SetupError(msg) from None
 
 
 def secret(folder: Path, purpose: str) -> bytes:

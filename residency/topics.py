@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 DOMAINS = ("orders", "customers", "messages")
 PARTITIONS = 4  # per topic, embedded; production sets its own
-SERVICES = ("gateway", "border", "egress", "enrich", "vault", "replay")  # one Kafka principal each
+SERVICES = ("gateway", "border", "egress", "enrich", "vault")
+TOOLS = ("replay", "resend")  # what people start now and then
+PRINCIPALS = (*SERVICES, *TOOLS)  # one Kafka principal each
 
 
 def raw(region: str, domain: str) -> str:
@@ -85,6 +87,14 @@ def rights(region: str, service: str) -> Rights:
         "vault": Rights(read=raw_topics(region), group=group("vault")),
         "replay": Rights(
             read=(*raw_topics(region), minimal(region), quarantine(region)),
+            watch=(group("border"), group("egress")),
+        ),
+        # As the border, it makes minimal records of raw ones, and has no way out. It shares the
+        # retries' transactional id: what either has in hand, the other must not number.
+        "resend": Rights(
+            read=(*raw_topics(region), minimal(region), quarantine(region)),
+            write=(minimal(region),),
+            transactional=transactional_prefix("quarantine"),
             watch=(group("border"), group("egress")),
         ),
     }

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from residency.keys import LedgerKeys
+from residency.ledger.disk import read_file
 from residency.ledger.errors import LedgerError, LockedError
-from residency.ledger.files import Ledger
+from residency.ledger.files import LOCK, Ledger
 from residency.ledger.notices import Notice
 from residency.ledger.requests import FOLDER, Answer, Requests
 from schemas.errors import SetupError
@@ -55,7 +56,8 @@ def append_leaf(
             the same one, before the answer was fetched, asks once.
         open_ledger: From `writer`, to append it here while nobody has the ledger; None: this
             process does not hold the ledger's key and leaves it to egress.
-        patience_s: How long to wait for egress.
+        patience_s: How long to wait for egress; not at all where only it may write, and does not
+            run.
 
     Raises:
         SetupError: The request cannot be written.
@@ -75,7 +77,7 @@ def append_leaf(
         if answer is not None:
             requests.forget(leaf.request)
             return _index(leaf, answer)
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or (open_ledger is None and not _is_held(folder)):
             return None
         time.sleep(LOOK_S)
 
@@ -89,6 +91,11 @@ def _serve(requests: Requests, open_ledger: Callable[[], Ledger]) -> None:
     with ledger:
         while requests.serve(ledger).appended:
             pass
+
+
+def _is_held(folder: Path) -> bool:
+    """Return whether somebody seems to write the ledger: he left his process id in the lock."""
+    return bool(read_file(folder / "ledger" / LOCK))
 
 
 def _index(leaf: Notice, answer: Answer) -> int:

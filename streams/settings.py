@@ -92,6 +92,36 @@ class ReconcileSettings:
         return self.home / self.region
 
 
+@dataclass(frozen=True, config=_STRICT)
+class ReplaySettings:
+    """What a replay or a resend may know: no database, no org, no address of another service.
+
+    Attributes:
+        kafka: With a principal of its own, whose rights `residency.topics` has.
+
+    """
+
+    region: str
+    home: Path
+    kafka: KafkaConfig
+
+    @property
+    def folder(self) -> Path:
+        """The region's folder in the home."""
+        return self.home / self.region
+
+
+def load_replay(home: Path, region: str, tool: str = "replay") -> ReplaySettings:
+    """Return the settings of a region's replay, or of its resend.
+
+    Raises:
+        SetupError: The file is missing, readable by others, or has a key we do not know.
+
+    """
+    path = _must_exist(home / region / "services" / f"{tool}.json")
+    return _checked(path, ReplaySettings, lambda raw: raw, "run `homeport up` to write it again")
+
+
 def load_reconcile(home: Path, region: str, path: Path | None = None) -> ReconcileSettings:
     """Return the settings of a region's reconciliation, from *path* if given.
 
@@ -110,10 +140,7 @@ def load_settings(home: Path, region: str, service: str) -> Settings:
         SetupError: The file is missing, readable by others, or has a key we do not know.
 
     """
-    path = home / region / "services" / f"{service}.json"
-    if not path.exists():
-        msg = f"{path}: missing; run `homeport up` first"
-        raise SetupError(msg)
+    path = _must_exist(home / region / "services" / f"{service}.json")
     return _checked(path, Settings, lambda raw: raw, "run `homeport up` to write it again")
 
 
@@ -140,6 +167,13 @@ def load_org(path: Path) -> SalesforceConfig:
         return raw.get("salesforce", raw) if isinstance(raw, dict) else raw
 
     return _checked(path, SalesforceConfig, way_in, "see docs/salesforce-org.md")
+
+
+def _must_exist(path: Path) -> Path:
+    if not path.exists():
+        msg = f"{path}: missing; run `homeport up` first"
+        raise SetupError(msg)
+    return path
 
 
 def _checked(path: Path, kind: type[T], part: Callable[[Any], Any], step: str) -> T:

@@ -12,7 +12,7 @@ from connectors.embedded.files import read_json, write_json
 from connectors.embedded.ports import HOST
 from connectors.embedded.postgres import SUPERUSER
 from connectors.embedded.postgres_admin import ROLES, dsn
-from residency.topics import SERVICES
+from residency.topics import PRINCIPALS, SERVICES, TOOLS
 
 ORG = "sandbox"  # the test org's name among the processes and ports
 PASSWORD_BYTES = 24
@@ -52,7 +52,7 @@ def passwords(home: Path, region: str) -> Passwords:
     """Return the region's passwords: those in the service files, new ones where none is."""
     kafka: dict[str, str] = {}
     postgres: dict[str, str] = {}
-    for service in (*SERVICES, ADMIN):
+    for service in (*PRINCIPALS, ADMIN):
         known = read_json(service_file(home, region, service))
         kafka[service] = (known.get("kafka") or {}).get("password") or _new()
         if service in (*ROLES, ADMIN):
@@ -119,6 +119,14 @@ def write_services(
                 document["http_port"] = ports[f"{region}-gateway-public"]
                 document["gateways"] = gateways
             write_json(service_file(home, region, service), document)
+        for tool in TOOLS:
+            login = {
+                "bootstrap": f"{HOST}:{ports[f'{region}-kafka']}",
+                "username": tool,
+                "password": secret.kafka[tool],
+            }
+            document = {"region": region, "home": str(home), "kafka": login}
+            write_json(service_file(home, region, tool), document)
     return table
 
 

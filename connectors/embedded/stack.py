@@ -20,7 +20,7 @@ from connectors.embedded.processes import ProcessSpec
 from connectors.embedded.services import Passwords, port_names, write_reconcile, write_services
 from connectors.embedded.state import ProcessStatus, Wanted
 from connectors.embedded.waiting import side_by_side, wait_until_ready
-from residency.topics import SERVICES
+from residency.topics import PRINCIPALS
 from schemas.errors import SetupError
 
 Progress = Callable[[str, str], None]  # (step, state); called from several threads
@@ -256,7 +256,7 @@ class Stack:
         progress(f"{region} kafka", "starting")
         self._until(f"{region}-kafka", partial(answers, login.port))
         self._until(f"{region}-kafka", partial(kafka_admin.is_ready, login))
-        services = {service: secret.kafka[service] for service in SERVICES}
+        services = {name: secret.kafka[name] for name in PRINCIPALS}
         kafka_admin.provision(login, region, services, self.home / region / "topics.json")
         progress(f"{region} kafka", "ready")
 

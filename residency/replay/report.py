@@ -13,9 +13,10 @@ import rfc8785
 
 from residency.ledger.errors import FormatError
 from residency.ledger.note import Checkpoint, Signer, Verifier, encode_base64, open_note
+from residency.ledger.replays import ReplayLeaf
 from residency.replay.claims import Terms
 from residency.replay.compare import Place
-from residency.replay.found import FINE, NEXT_STEP, Found, Verdict, total
+from residency.replay.found import FINE, NEXT_STEP, Found, Verdict, total, word
 
 FORMAT = 1
 PURPOSE = "replay"  # of the key, see `residency.keys`
@@ -98,6 +99,33 @@ def report(  # noqa: PLR0913, PLR0917, one argument per thing that a report name
 
 def _counts(found: Found) -> dict[str, int]:
     return {verdict.value: found.counts[verdict] for verdict in Verdict if found.counts[verdict]}
+
+
+def leaf_of(
+    document: Mapping[str, Any], digest: str, request: str, since: str | None, until: str | None
+) -> ReplayLeaf:
+    """Return the leaf that says that a report was made.
+
+    Args:
+        document: The report.
+        digest: SHA-256 of it, signed, hex.
+        request: See `residency.ledger.notices`.
+        since: What was asked for, see `ReplayLeaf`.
+        until: Likewise.
+
+    """
+    return ReplayLeaf(
+        time=document["time"],
+        request=request,
+        report=digest,
+        size=document["ledger"]["size"],
+        release=document["release"],
+        topics=tuple(sorted({part["topic"] for part in document["parts"]})),
+        since=since,
+        until=until,
+        raw=document["raw"],
+        counts={word(Verdict(name)): n for name, n in document["counts"].items()},
+    )
 
 
 def key_name(origin: str) -> str:

@@ -1,6 +1,5 @@
 """``homeport replay``: hold the ledger against the raw records, as an auditor does."""
 
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from schemas.errors import SetupError
 from streams.cli import EXIT_INTERRUPTED, EXIT_WRONG
 from streams.cli.options import home_option, json_option, region_option
 from streams.cli.quarantined import parse_since
@@ -68,7 +66,8 @@ def replay(  # noqa: PLR0913, one argument per option
     Each raw record is made into minimal records once more, under the plan and the key version
     that its leaf names, and their commitment compared with the leaf's. Runs beside production,
     writes to no topic and to no org. Ctrl-C leaves it where it is; --resume goes on with the
-    same topics and times. The report is a signed note, JSON and a page: docs/replay.md.
+    same topics and times. The report is a signed note, JSON and a page, and the ledger gets a
+    leaf that names it: docs/replay.md.
 
     Exit codes: 0 all is as logged, 1 findings, 3 no stack, ledger or keys here, 130 stopped.
     """
@@ -100,20 +99,20 @@ def replay(  # noqa: PLR0913, one argument per option
 def _replay(
     home: Path, region: str, asked: "Asked | None", how: "How", out: Path
 ) -> dict[str, Any] | None:
-    """Return the report, written to *out*, or None if somebody stopped the replay.
+    """Return the report, written to *out*, with its leaf; None if somebody stopped the replay.
 
     Without *asked*, go on with the one that was left.
     """
     from connectors.embedded.files import exclusive  # noqa: PLC0415
     from residency.ledger.leaves import quantise  # noqa: PLC0415
-    from streams.replay import run  # noqa: PLC0415
+    from streams.replay import run, written  # noqa: PLC0415
     from streams.replay.state import State  # noqa: PLC0415
-    from streams.settings import load_settings  # noqa: PLC0415
+    from streams.settings import load_replay  # noqa: PLC0415
 
     def say(text: str) -> None:
         click.echo(text, err=True)
 
-    settings = load_settings(home, region, "replay")
+    settings = load_replay(home, region)
     folder = home / region / "replay"
     folder.mkdir(mode=0o700, exist_ok=True)
     state = State(folder / "state")
@@ -122,36 +121,9 @@ def _replay(
         if not run.work(settings, state, job, how, say):
             return None
         document = run.finish(state, job, region, quantise(datetime.now(UTC)))
-        _write(home, region, out, document)
+        document["leaf"] = written.write(settings, out, job, document)
         state.clear()
     return document
-
-
-def _write(home: Path, region: str, folder: Path, document: dict[str, Any]) -> None:
-    """Write the report in its three forms, and the key that signed it."""
-    from residency.keys import secret  # noqa: PLC0415
-    from residency.ledger.note import Signer  # noqa: PLC0415
-    from residency.replay.report import PURPOSE, key_name, sign  # noqa: PLC0415
-    from streams.replay.page import page  # noqa: PLC0415
-
-    seed = secret(home / region / "keys", PURPOSE)
-    signer = Signer(key_name(document["ledger"]["origin"]), seed)
-    note = sign(document, signer)
-    files = {
-        "replay.note": note,
-        "replay.json": note.partition(b"\n")[0] + b"\n",
-        "replay.html": page(document, str(signer.verifier)).encode(),
-        "vkey": f"{signer.verifier}\n".encode(),
-    }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            with suppress(FileNotFoundError):
-                (folder / name).unlink()
-            (folder / name).write_bytes(data)
-    except OSError as exc:
-        msg = f"{folder}: cannot be written ({type(exc).__name__}); choose another --out"
-        raise SetupError(msg) from exc
 
 
 def _print(document: dict[str, Any], folder: Path) -> None:
@@ -171,3 +143,8 @@ def _print(document: dict[str, Any], folder: Path) -> None:
     for verdict, step in document["next_steps"].items():
         click.echo(f"{verdict}: {step}")
     click.echo(f"report: {folder / 'replay.html'}, signed: {folder / 'replay.note'}")
+    click.echo(
+        "egress will append the ledger's leaf for it"
+        if document["leaf"] is None
+        else f"leaf {document['leaf']} of the ledger names it"
+    )

@@ -15,6 +15,15 @@ _PAGES = Environment(
 )
 
 
-def page(document: Mapping[str, Any], vkey: str) -> str:
-    """Return the page that shows a report and the key that signed it."""
-    return _PAGES.get_template("report.html").render(report=document, vkey=vkey)
+def page(document: Mapping[str, Any], vkey: str, digest: str, leaf: int | None) -> str:
+    """Return the page that shows a report.
+
+    Args:
+        document: The report.
+        vkey: The key that signed it.
+        digest: SHA-256 of the signed report, hex.
+        leaf: Which of the ledger's leaves names that; None: it waits for egress.
+
+    """
+    template = _PAGES.get_template("report.html")
+    return template.render(report=document, vkey=vkey, digest=digest, leaf=leaf)

@@ -18,8 +18,8 @@ from typing import Any
 
 from connectors.kafka.topology import check_topic_ids, load_topics
 from residency import topics
-from residency.keys import TOKENS_FILE, ledger_keys
-from residency.ledger.note import Checkpoint, Signer
+from residency.keys import COMMITMENTS, TOKENS_FILE, ledger_verifier
+from residency.ledger.leaves import quantise
 from residency.ledger.reader import Reader
 from residency.release import release_digest
 from residency.replay.report import Part, report
@@ -28,7 +28,7 @@ from streams.replay import topics as kafka
 from streams.replay.spool import Spool
 from streams.replay.state import Job, State, Task
 from streams.replay.worker import Worker, must_exist
-from streams.settings import Settings, load_settings
+from streams.settings import ReplaySettings, load_replay
 
 LOOK_S = 0.5
 SAY_S = 5.0
@@ -52,7 +52,7 @@ class Asked:
     until: datetime | None
 
 
-def prepare(settings: Settings, asked: Asked, state: State, say: Say) -> Job:
+def prepare(settings: ReplaySettings, asked: Asked, state: State, say: Say) -> Job:
     """Return the job of a new replay, its state written.
 
     Raises:
@@ -65,8 +65,9 @@ def prepare(settings: Settings, asked: Asked, state: State, say: Say) -> Job:
     raw = {name: known[name] for name in topics.raw_topics(settings.region)}
     ledger = Reader(settings.folder / "ledger")
     ledger.require()
-    keys = ledger_keys(must_exist(settings.folder / "keys" / "ledger.json"), settings.region)
-    must_exist(settings.folder / "keys" / TOKENS_FILE)
+    log = ledger_verifier(settings.folder / "keys")
+    for name in (f"{COMMITMENTS}.json", TOKENS_FILE):
+        must_exist(settings.folder / "keys" / name)
     state.clear()
     check_topic_ids(settings.kafka.librdkafka(log_level=0), raw)
     times = [
@@ -84,15 +85,17 @@ def prepare(settings: Settings, asked: Asked, state: State, say: Say) -> Job:
     where = {name: (info.id, info.partitions) for name, info in raw.items()}
     spooled = Spool(state.folder).fill(
         ledger,
-        Signer(keys.origin, keys.seed).verifier,
+        log,
         where,
         asked.names,
         with_strays=asked.since is None,
     )
+    since, until = (None if at is None else quantise(at) for at in (asked.since, asked.until))
     job = Job(
         release_digest(),
         spooled.head,
-        asked.until is None,
+        since,
+        until,
         spooled.terms.terms,
         tuple(Task(span, kafka.elsewhere(span.place, waits, kept)) for span in spans),
         spooled.strays,
@@ -118,7 +121,7 @@ def resume(state: State) -> Job:
     return job
 
 
-def work(settings: Settings, state: State, job: Job, how: "How", say: Say) -> bool:
+def work(settings: ReplaySettings, state: State, job: Job, how: "How", say: Say) -> bool:
     """Let the workers replay all of *job*; return whether they finished.
 
     Raises:
@@ -201,7 +204,7 @@ def _worker(  # noqa: PLR0913, PLR0917, what a new process must be told
             msg = f"{folder}: the job is gone; start again without --resume"
             raise SetupError(msg)
         by_place = {(t.span.place.topic, t.span.place.partition): t for t in job.tasks}
-        worker = Worker(load_settings(home, region, "replay"), state, job, rate)
+        worker = Worker(load_replay(home, region), state, job, rate)
         worker.run(
             [by_place[where] for where in share],
             lambda: halt.is_set() or not (parent is None or parent.is_alive()),
@@ -221,5 +224,4 @@ def finish(state: State, job: Job, region: str, time: str) -> dict[str, Any]:
             msg = f"{state.folder}: a partition is missing; run it again with --resume"
             raise SetupError(msg)
         parts.append(Part(task.span.place, task.span.start, task.span.stop, progress[1]))
-    head: Checkpoint = job.head
-    return report(region, time, job.release, head, parts, job.strays, job.terms)
+    return report(region, time, job.release, job.head, parts, job.strays, job.terms)

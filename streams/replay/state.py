@@ -58,7 +58,9 @@ class Job:
     Attributes:
         release: Digest of the code.
         head: The ledger's, below which all leaves were read.
-        is_open: No end was asked for: a leaf past the end of a topic is one too many.
+        since: Records published from that minute on were asked for; None: all that there are.
+        until: Records published before; None: all, so that a leaf past the end of a topic is
+            one too many.
         terms: Of all claims, by number.
         tasks: By topic and partition.
         strays: See `streams.replay.spool.Spooled`.
@@ -67,7 +69,8 @@ class Job:
 
     release: str
     head: Checkpoint
-    is_open: bool
+    since: str | None
+    until: str | None
     terms: tuple[Terms, ...]
     tasks: tuple[Task, ...]
     strays: Found
@@ -79,7 +82,8 @@ class Job:
             "origin": self.head.origin,
             "size": self.head.size,
             "root": encode_base64(self.head.root),
-            "is_open": self.is_open,
+            "since": self.since,
+            "until": self.until,
             "terms": [asdict(one) for one in self.terms],
             "tasks": [task.to_json() for task in self.tasks],
             "strays": self.strays.to_json(),
@@ -93,7 +97,8 @@ class Job:
         return cls(
             row["release"],
             Checkpoint(row["origin"], row["size"], root),
-            row["is_open"],
+            row["since"],
+            row["until"],
             tuple(terms),
             tuple(Task.from_json(one) for one in row["tasks"]),
             Found.from_json(row["strays"]),

@@ -21,7 +21,7 @@ from residency import topics
 from residency.replay.compare import Elsewhere, Place
 from schemas.errors import HaltError, RetriableError, SetupError
 from schemas.events import RecordId
-from streams.settings import Settings
+from streams.settings import ReplaySettings
 
 API_TIMEOUT_S = 30.0
 QUIET_S = 20.0  # without a record where there must be one
@@ -51,7 +51,7 @@ class Span:
     is_whole: bool
 
 
-def reader(settings: Settings, group: str, **extra: Any) -> Consumer:  # noqa: ANN401, librdkafka's own
+def reader(settings: ReplaySettings, group: str, **extra: Any) -> Consumer:  # noqa: ANN401, librdkafka's own
     """Return a consumer that joins no group and commits nothing."""
     given = {"isolation_level": "read_committed", **extra}
     return Consumer(
@@ -67,7 +67,7 @@ def reader(settings: Settings, group: str, **extra: Any) -> Consumer:  # noqa: A
 
 
 def spans(
-    settings: Settings,
+    settings: ReplaySettings,
     known: Mapping[str, TopicInfo],
     since_ms: int | None,
     until_ms: int | None,
@@ -124,7 +124,7 @@ def marks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
     return found
 
 
-def pending(settings: Settings, partitions: int, positions: Sequence[int]) -> Names:
+def pending(settings: ReplaySettings, partitions: int, positions: Sequence[int]) -> Names:
     """Return the minimal records that egress has not settled: from its *positions* to the end.
 
     Args:
@@ -146,7 +146,7 @@ def pending(settings: Settings, partitions: int, positions: Sequence[int]) -> Na
     return found
 
 
-def egress_positions(settings: Settings, partitions: int) -> list[int]:
+def egress_positions(settings: ReplaySettings, partitions: int) -> list[int]:
     """Return egress's committed offset of each partition of the minimal topic.
 
     Raises:
@@ -163,7 +163,7 @@ def egress_positions(settings: Settings, partitions: int) -> list[int]:
     return found
 
 
-def quarantined(settings: Settings, partitions: int) -> dict[tuple[str, int], set[int]]:
+def quarantined(settings: ReplaySettings, partitions: int) -> dict[tuple[str, int], set[int]]:
     """Return the offsets of raw records in quarantine, by topic id and partition."""
     topic = topics.quarantine(settings.region)
     with closing(reader(settings, "border")) as consumer, named("replay", AGAIN):
@@ -193,7 +193,7 @@ def _record(told: Mapping[str, str]) -> RecordId | None:
         return None  # not written by a worker of ours: it accounts for nothing
 
 
-def _all(settings: Settings, topic: str, starts: Mapping[int, int]) -> Iterator[Message]:
+def _all(settings: ReplaySettings, topic: str, starts: Mapping[int, int]) -> Iterator[Message]:
     """Yield what is on *topic* from *starts* to its end now, transactions under way included.
 
     The end is that of all that was written, and only what is committed is read: a transaction
@@ -207,13 +207,13 @@ def _all(settings: Settings, topic: str, starts: Mapping[int, int]) -> Iterator[
         )
 
 
-def records(settings: Settings, span: Span) -> Iterator[Message]:
+def records(settings: ReplaySettings, span: Span) -> Iterator[Message]:
     """Yield the records of *span*, one by one."""
     for messages, _ in batches(settings, span):
         yield from messages
 
 
-def batches(settings: Settings, span: Span) -> Iterator[tuple[list[Message], int]]:
+def batches(settings: ReplaySettings, span: Span) -> Iterator[tuple[list[Message], int]]:
     """Yield the records of *span* in batches, each with the offset after what it covers.
 
     The last covers all of the span, whether records lie there or a transaction's marks.

@@ -13,7 +13,7 @@ from pathlib import Path
 from confluent_kafka import Message
 
 from connectors.kafka.errors import named
-from residency.keys import TOKENS_FILE, ledger_keys, token_keys
+from residency.keys import COMMITMENTS, TOKENS_FILE, secret, token_keys
 from residency.plan.stored import load_stored
 from residency.replay.claims import Claims
 from residency.replay.compare import Books, Comparer
@@ -24,12 +24,12 @@ from streams.processor import discover
 from streams.replay.spool import Spool
 from streams.replay.state import Job, State, Task
 from streams.replay.topics import AGAIN, batches, marks, offset_of, reader
-from streams.settings import Settings
+from streams.settings import ReplaySettings
 
 SAVE_S = 2.0
 
 
-def load_books(settings: Settings) -> Books:
+def load_books(settings: ReplaySettings) -> Books:
     """Return the region's plans and all versions of its keys.
 
     Raises:
@@ -56,7 +56,9 @@ def must_exist(path: Path) -> Path:
 class Worker:
     """Replays tasks of one job."""
 
-    def __init__(self, settings: Settings, state: State, job: Job, rate: float | None) -> None:
+    def __init__(
+        self, settings: ReplaySettings, state: State, job: Job, rate: float | None
+    ) -> None:
         """Take the job; *rate* is in records a second, None for as fast as it goes."""
         self._settings = settings
         self._state = state
@@ -64,8 +66,8 @@ class Worker:
         self._rate = rate
         self._books = load_books(settings)
         self._books.of(self._books.current).warm_up()
-        keys = must_exist(settings.folder / "keys" / "ledger.json")
-        self._root = ledger_keys(keys, settings.region).root
+        keys = must_exist(settings.folder / "keys" / f"{COMMITMENTS}.json")
+        self._root = secret(keys, COMMITMENTS)
         self._spool = Spool(state.folder)
 
     def run(self, tasks: Sequence[Task], halt: Callable[[], bool]) -> None:
@@ -115,7 +117,7 @@ class Worker:
         start = min(max(span.start, low), span.stop)
         first = 0 if span.is_whole else span.start
         comparer.without_raw(claims.between(first, start), Verdict.RAW_GONE)
-        if self._job.is_open:
+        if self._job.until is None:
             comparer.without_raw(claims.between(max(high, span.stop), 2**62), Verdict.RAW_MISSING)
         comparer.found.counts[Verdict.NOT_YET] += span.beyond
         return start

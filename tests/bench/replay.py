@@ -36,7 +36,7 @@ from streams.replay.run import Asked, finish, prepare
 from streams.replay.state import State
 from streams.replay.topics import Span, records
 from streams.replay.worker import Worker
-from streams.settings import load_settings
+from streams.settings import load_replay, load_settings
 
 
 def settle(home: Path) -> None:
@@ -53,7 +53,7 @@ def settle(home: Path) -> None:
             offsets=[TopicPartition(topic, n, end) for n, end in enumerate(ends)],
             asynchronous=False,
         )
-    reader = load_settings(home, REGION, "replay")
+    reader = load_replay(home, REGION)
     drafts = dict[RecordId, Draft]()  # several borders carried the same records
     for n, end in enumerate(ends):
         span = Span(Place(topic, n, "", 0), 0, end, 0, is_whole=True)
@@ -79,7 +79,7 @@ def replayed(home: Path, wanted: int) -> dict[str, float]:
         HomeportError: The replay did not find every record the same.
 
     """
-    settings = load_settings(home, REGION, "replay")
+    settings = load_replay(home, REGION)
     state = State(home / REGION / "replay" / "state")
     started, cpu = time.monotonic(), time.process_time()
     asked = Asked((topics.raw(REGION, "orders"),), None, None)

@@ -53,7 +53,7 @@ def test_a_lost_group_begins_at_the_log_start_of_every_partition(
     kafka_admin.provision(
         login,
         "uk",
-        {service: password(stack.home, service) for service in topics.SERVICES},
+        {service: password(stack.home, service) for service in topics.PRINCIPALS},
         stack.home / "uk" / "topics.json",
     )
     reader = Consumer({**login.config(), "group.id": group})

@@ -15,7 +15,7 @@ from connectors.embedded.postgres_admin import ROLES
 from connectors.embedded.services import service_file
 from connectors.embedded.stack import Stack
 from residency import topics
-from residency.topics import SERVICES
+from residency.topics import PRINCIPALS
 
 WAIT_S = 15.0
 QUIET_S = 4.0  # a refused login shows as silence
@@ -122,6 +122,8 @@ def test_egress_cannot_read_a_raw_topic(stack: Stack) -> None:
         ("vault", topics.minimal("eu")),
         ("replay", topics.raw("eu", "orders")),
         ("replay", topics.minimal("eu")),
+        ("resend", topics.raw("eu", "orders")),
+        ("resend", topics.quarantine("eu")),
     ],
 )
 def test_no_service_writes_where_it_has_no_business(stack: Stack, service: str, topic: str) -> None:
@@ -295,14 +297,14 @@ def test_secrets_are_open_to_their_owner_only(stack: Stack) -> None:
         *stack.home.glob("logs/*.log"),
     ]
 
-    assert len(files) >= 2 + 2 * (len(SERVICES) + 1) + 2 + 5
+    assert len(files) >= 2 + 2 * (len(PRINCIPALS) + 1) + 2 + 5
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
     folders = [*stack.home.glob("*/services"), *stack.home.glob("*/kafka")]
     assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
 
 
 def test_no_process_of_one_region_is_told_anything_secret_of_another(stack: Stack) -> None:
-    for service in SERVICES:
+    for service in PRINCIPALS:
         text = service_file(stack.home, "eu", service).read_text(encoding="utf-8")
         for other in ("border", "egress", "enrich", "vault", "gateway", "admin"):
             known = settings(stack, "us", other)
@@ -314,7 +316,7 @@ def test_no_password_is_in_a_log_or_on_a_command_line(stack: Stack) -> None:
     secrets = [
         settings(stack, region, service)["kafka"]["password"]
         for region in ("eu", "us")
-        for service in (*SERVICES, "admin")
+        for service in (*PRINCIPALS, "admin")
     ]
     texts = [path.read_text(encoding="utf-8") for path in stack.home.glob("logs/*.log")]
     texts += [(stack.home / name).read_text(encoding="utf-8") for name in ("wanted.json",)]

@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from residency.regions import load_regions
-from residency.topics import SERVICES as PRINCIPALS
+from residency.topics import PRINCIPALS, TOOLS
 from streams.cli import COMMANDS
 from streams.services import SERVICES as RUNNABLE
 
@@ -213,6 +213,13 @@ def test_no_two_credentials_are_the_same(made: Path) -> None:
     assert len(words) == len(set(words))
     assert len(words) >= len(REGIONS) * (len(RUNNABLE) + 3)
     assert set(RUNNABLE) <= set(PRINCIPALS)
+
+
+def test_the_broker_knows_the_tools_of_people_too(made: Path) -> None:
+    for region in REGIONS:
+        known = json.loads((made / region / "provision.json").read_text("utf-8"))
+
+        assert set(known["kafka"]) == {"admin", *RUNNABLE, *TOOLS}
 
 
 def test_secrets_are_for_their_owner_alone(made: Path) -> None:
