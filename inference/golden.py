@@ -36,10 +36,11 @@ def golden_set(path: Path = GOLDEN_FILE) -> GoldenSet:
     """
     try:
         data = path.read_bytes()
-        texts = tomllib.loads(data.decode())["texts"]
     except OSError as exc:
         msg = f"{path}: cannot be read ({exc.strerror}); is the checkout complete?"
         raise SetupError(msg) from exc
+    try:
+        texts = tomllib.loads(data.decode())["texts"]
     except (ValueError, KeyError):
         texts = None
     if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):

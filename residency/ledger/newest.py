@@ -1,5 +1,7 @@
 """The newest leaf of a kind, proved: nothing newer of that kind was hidden, nothing was altered."""
 
+from typing import TypeVar
+
 from residency.ledger.consistency import check_entry
 from residency.ledger.errors import LedgerError
 from residency.ledger.leaves import Leaf, parse_leaf
@@ -8,8 +10,10 @@ from residency.ledger.reader import Reader
 from residency.ledger.tiles import ENTRIES, TILE_WIDTH, split_hashes, tile_at
 from residency.ledger.tree import leaf_hash
 
+L = TypeVar("L", bound=Leaf)
 
-def newest(reader: Reader, head: Checkpoint, kind: str) -> tuple[int, Leaf] | None:
+
+def newest(reader: Reader, head: Checkpoint, kind: type[L]) -> tuple[int, L] | None:
     """Return the newest leaf of *kind* under *head* with its index, None if there is none.
 
     Reads from the end, and no further than it must. Each bundle that is read is shown to be in
@@ -18,13 +22,13 @@ def newest(reader: Reader, head: Checkpoint, kind: str) -> tuple[int, Leaf] | No
     Args:
         reader: The ledger; may be live, or a copy.
         head: Its checkpoint, the signature checked.
-        kind: Kind of leaf.
+        kind: The class of the leaf.
 
     Raises:
         LedgerError: A bundle is missing, or is not what *head* signs.
 
     """
-    mark = f'"kind":"{kind}"'.encode()  # canonical JSON has no other way to write it
+    mark = f'"kind":"{kind.kind}"'.encode()  # canonical JSON has no other way to write it
     for n in reversed(range(-(-head.size // TILE_WIDTH))):
         first = n * TILE_WIDTH
         entries = reader.bundle(tile_at(ENTRIES, n, head.size))
@@ -39,6 +43,6 @@ def newest(reader: Reader, head: Checkpoint, kind: str) -> tuple[int, Leaf] | No
         for index in reversed(range(len(entries))):
             if mark in entries[index]:
                 leaf = parse_leaf(entries[index])
-                if leaf.kind == kind:
+                if isinstance(leaf, kind):
                     return first + index, leaf
     return None

@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "reconcile",
         "Compare org, expected rows and ledger.",
     ),
+    "models": ("streams.cli.models", "models", "Certify a region's model; compare all regions'."),
     "egress": ("streams.cli.egress", "egress", "Show why egress is halted; let it run again."),
     "quarantine": ("streams.cli.quarantine", "quarantine", "Show what could not go on; retry it."),
     "rejects": ("streams.cli.rejects", "rejects", "Show what the org refused; send it again."),

@@ -44,7 +44,8 @@ def infer_up(region: str, home: Path) -> None:
     Installs vLLM into .venv-inference on the first run, checks each byte of the model against
     inference/models.lock.toml, starts the server on a Unix socket, asks it a question every few
     seconds and starts it again when it ends or hangs. `homeport up` runs this for each region.
-    A stop answers the requests in flight first.
+    A stop answers the requests in flight first. Whenever the server is ready, the region's ledger
+    gets a certificate of its model, see `homeport models`.
 
     Exit codes: 0 stopped, 3 it cannot be installed or started, 4 the model's files or the
     server's version are not those of the lock: the text names the file and the next step.
@@ -56,6 +57,7 @@ def infer_up(region: str, home: Path) -> None:
     from inference.supervisor import Supervisor  # noqa: PLC0415
     from residency.telemetry.setup import telemetry  # noqa: PLC0415
     from streams import models  # noqa: PLC0415
+    from streams.certifying import at_ready  # noqa: PLC0415
     from streams.settings import load_server  # noqa: PLC0415
 
     logging.basicConfig(
@@ -68,7 +70,7 @@ def infer_up(region: str, home: Path) -> None:
     signals = telemetry("inference", region, home / region / "telemetry", os.environ)
     supervisor = Supervisor(
         config,
-        _tell(),
+        _both(_tell(), at_ready(home, region)),
         lambda cause: signals.recorder.add("homeport.inference.restarts", cause=cause),
     )
     try:
@@ -78,6 +80,18 @@ def infer_up(region: str, home: Path) -> None:
         sys.exit(HALTED)
     finally:
         signals.shutdown()
+
+
+def _both(
+    one: "Callable[[State], None]", other: "Callable[[State], None]"
+) -> "Callable[[State], None]":
+    """Return what tells both."""
+
+    def tell(state: "State") -> None:
+        one(state)
+        other(state)
+
+    return tell
 
 
 def _tell() -> "Callable[[State], None]":

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from residency.ledger.certificates import ModelLeaf
 from residency.ledger.errors import LedgerError
 from residency.ledger.files import Ledger
 from residency.ledger.newest import newest
@@ -28,7 +29,7 @@ def ledger(folder: Path, entries: list[bytes]) -> Path:
 def look(folder: Path) -> tuple[int, object] | None:
     """Return the newest certificate in *folder*."""
     reader = Reader(folder)
-    return newest(reader, open_head(reader), "model")
+    return newest(reader, open_head(reader), ModelLeaf)
 
 
 @pytest.mark.parametrize("behind", [0, 1, 250, 256, 600])
