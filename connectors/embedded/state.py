@@ -1,5 +1,6 @@
 """What a home's stack should run, what it runs, and how that looks from outside."""
 
+import json
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
 import psutil
@@ -189,14 +190,24 @@ def reap(pid: int) -> None:
 
 def is_ready(spec: ProcessSpec) -> bool:
     """Return whether a process answers now."""
+    return look(spec)[0]
+
+
+def look(spec: ProcessSpec) -> tuple[bool, str]:
+    """Return whether a process answers now, and what it says it does until then, if it does."""
     if spec.ready_url is None:
-        return spec.port is None or answers(spec.port)
+        return spec.port is None or answers(spec.port), ""
     opener = build_opener(ProxyHandler({}))  # a proxy from the environment cannot see 127.0.0.1
     try:
         with opener.open(spec.ready_url, timeout=PROBE_S) as response:
-            return bool(response.status == HTTP_OK)
+            return bool(response.status == HTTP_OK), ""
+    except HTTPError as not_yet:
+        with not_yet, suppress(ValueError, OSError):
+            page = json.load(not_yet)
+            return False, str(page.get("step", "")) if isinstance(page, dict) else ""
     except (URLError, OSError, ValueError):
-        return False
+        pass
+    return False, ""
 
 
 def status(home: Path) -> list[ProcessStatus]:

@@ -13,7 +13,7 @@ from residency.reconcile.findings import SEVERITIES
 from residency.topics import DOMAINS, SERVICES
 from schemas.errors import Reason
 
-TOOLS = ("reconcile",)  # run by people or a timer, and measured like a service
+TOOLS = ("reconcile", "inference")  # no Kafka principal, but measured like a service
 MAX_PARTITIONS = 1_000  # of a raw topic; those above are not measured one by one
 
 CounterName = Literal[
@@ -35,6 +35,8 @@ CounterName = Literal[
     "homeport.labels",
     # Times that enrichment paused because model or database did not answer. Unit: {pause}.
     "homeport.enrich.pauses",
+    # A region's model server failed and was started again. Unit: {restart}. Labels: cause.
+    "homeport.inference.restarts",
 ]
 GaugeName = Literal[
     # Requests that wait for the region's model. Unit: {record}.
@@ -82,6 +84,7 @@ LabelName = Literal[
     "finding",
     "task",
     "label",
+    "cause",
 ]
 SpanName = Literal[
     "gateway.publish",  # one event, from request to acknowledged record
@@ -118,6 +121,9 @@ COUNTERS: Mapping[CounterName, Metric] = {
     "homeport.salesforce.calls": Metric("{call}", "Calls to the org's API."),
     "homeport.labels": Metric("{label}", "Labels, by what goes out.", ("task", "label")),
     "homeport.enrich.pauses": Metric("{pause}", "Model or database did not answer."),
+    "homeport.inference.restarts": Metric(
+        "{restart}", "The region's model server failed and was started again.", ("cause",)
+    ),
 }
 GAUGES: Mapping[GaugeName, Metric] = {
     "homeport.enrich.waiting": Metric("{record}", "Requests that wait for the model."),
@@ -163,6 +169,7 @@ LABELS: Mapping[LabelName, frozenset[str]] = {
     ),
     "direction": frozenset({"received", "sent"}),
     "finding": frozenset(SEVERITIES),
+    "cause": frozenset({"ended", "hung", "not-ready"}),  # of a model server's end
     "partition": frozenset(str(number) for number in range(MAX_PARTITIONS)),
     "task": frozenset({"intent", "sentiment", "urgency", "language", "privacy_request"}),
     "label": frozenset({"answered", "unknown", "withheld"}),  # which answer: the record says

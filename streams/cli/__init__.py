@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "logs": ("streams.cli.stack", "logs", "Show the logs of a process of the stack."),
     "doctor": ("streams.cli.stack", "doctor", "Check the machine and the home; say what to mend."),
     "test": ("streams.cli.test", "test", "Run the test suites on real Kafka and Postgres."),
+    "infer": ("streams.cli.infer", "infer", "Run, look at, measure a region's model server."),
     "worker": ("streams.cli.worker", "worker", "Run one service of one region in front."),
     "dry-run": ("streams.cli.dryrun", "dry_run", "Say what would leave, without Kafka or network."),
     "schema": ("streams.cli.schema", "schema", "Check the Avro schemas, their tags and ids."),
