@@ -149,7 +149,18 @@ def test_a_second_supervisor_of_the_same_server_is_refused(model_server: ModelSe
     before = model_server.health()["session"]
 
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "streams.cli", "infer", "up", "--region", "eu", "--home", str(model_server.home)],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "streams.cli",
+            "infer",
+            "up",
+            "--region",
+            "eu",
+            "--home",
+            str(model_server.home),
+        ],
         check=False,
         capture_output=True,
         text=True,

@@ -12,11 +12,12 @@ from residency.gate.rules import load_grammar
 from residency.gate.wire import load_schemas
 from residency.regions import load_regions
 from schemas.codec import encode
-from schemas.errors import SetupError
+from schemas.errors import Cause, SetupError
 from schemas.events import Coordinates, MinimalRecord, RecordId
 from schemas.registry import load_registry
 
 PLAN = "ab" * 32
+MODEL = "cd" * 32
 CASE = "Commerce_Case__c"
 REGISTRY = load_registry()
 SCHEMA = REGISTRY.minimal(CASE, "labels")
@@ -32,7 +33,7 @@ LABELS = {
 
 def gate(region: str = "eu") -> Gate:
     grammar = load_grammar(region, WIRE)
-    return Gate(region, {PLAN: None}, grammar, WIRE, lambda: date(2026, 11, 26))
+    return Gate(region, {PLAN: None}, grammar, WIRE, lambda: date(2026, 11, 26), {MODEL})
 
 
 def record(
@@ -56,7 +57,7 @@ def record(
 
 @pytest.mark.parametrize("region", load_regions())
 def test_labels_leave_with_their_token_and_their_own_version(region: str) -> None:
-    fields = gate(region).check(record(region))
+    fields = gate(region).check(record(region), MODEL)
 
     assert fields == {
         "External_Id__c": f"tok_{region}1_{'a' * 26}",
@@ -66,7 +67,7 @@ def test_labels_leave_with_their_token_and_their_own_version(region: str) -> Non
 
 
 def test_a_label_that_is_not_set_is_not_sent() -> None:
-    fields = gate().check(record(labels={"Intent__c": "other"}))
+    fields = gate().check(record(labels={"Intent__c": "other"}), MODEL)
 
     assert fields.keys() == {"External_Id__c", "Label_Version__c", "Intent__c"}
 
@@ -85,22 +86,22 @@ def test_every_label_is_a_closed_list_with_unknown_and_withheld(region: str, nam
 @pytest.mark.parametrize("label", ["", "Praise", "praise ", "ana@example.org"])
 def test_what_is_on_no_list_halts(name: str, label: str) -> None:
     with pytest.raises(GateHalt, match=f"{CASE}.{name}: values: not on the closed list"):
-        gate().check(record(labels={**LABELS, name: label}))
+        gate().check(record(labels={**LABELS, name: label}), MODEL)
 
 
 def test_an_envelope_with_another_version_halts_at_the_labels_version() -> None:
     with pytest.raises(GateHalt, match=r"Label_Version__c: version: differs"):
-        gate().check(replace(record(), version=10**12 + 8))
+        gate().check(replace(record(), version=10**12 + 8), MODEL)
 
 
 def test_a_version_of_another_offset_halts_at_the_labels_version() -> None:
     with pytest.raises(GateHalt, match=r"Label_Version__c: version: is not that of the raw"):
-        gate().check(record(version=10**12 + 8))
+        gate().check(record(version=10**12 + 8), MODEL)
 
 
 def test_labels_cannot_delete_the_row() -> None:
     with pytest.raises(GateHalt, match="deleted: differs from what the bytes say"):
-        gate().check(replace(record(), deletes=True))
+        gate().check(replace(record(), deletes=True), MODEL)
 
 
 @pytest.mark.parametrize("gone", ["External_Id__c", "Label_Version__c"])
@@ -108,7 +109,45 @@ def test_a_grammar_without_key_or_version_lets_no_label_leave(gone: str) -> None
     rules = {n: r for n, r in load_grammar("eu", WIRE)[CASE].items() if n != gone}
 
     with pytest.raises(GateHalt, match=f"{gone}: field: the grammar of eu does not name it"):
-        Gate("eu", {PLAN: None}, {CASE: rules}, WIRE, lambda: date(2026, 11, 26)).check(record())
+        Gate("eu", {PLAN: None}, {CASE: rules}, WIRE, lambda: date(2026, 11, 26), {MODEL}).check(
+            record(), MODEL
+        )
+
+
+@pytest.mark.parametrize(
+    ("model", "rule"),
+    [
+        (None, "model: not named by a record of labels"),
+        ("00" * 32, "model: its digest is none of the accepted models'"),
+        (MODEL[:12], "model: its digest is none of the accepted models'"),
+    ],
+)
+def test_labels_of_a_model_that_nobody_accepted_halt(model: str | None, rule: str) -> None:
+    with pytest.raises(GateHalt, match=rule) as caught:
+        gate().check(record(), model)
+
+    assert caught.value.cause is Cause.MODEL
+    assert caught.value.records == (str(record().id),)
+
+
+def test_a_record_without_labels_may_not_name_a_model() -> None:
+    base = REGISTRY.minimal(CASE)
+    token = f"tok_eu1_{'a' * 26}"
+    row = {"External_Id__c": token, "Base_Version__c": 10**12 + 7}
+    unset = {field["name"]: None for field in base.avro["fields"]} | {"cleared": []}
+    value = encode(base, {**unset, **row})
+    sent = replace(record(), schema_id=base.id, value=value)
+
+    with pytest.raises(GateHalt, match="model: named by another record"):
+        gate().check(sent, MODEL)
+
+
+def test_a_gate_accepts_no_model_unless_told() -> None:
+    rules = load_grammar("eu", WIRE)
+    strict = Gate("eu", {PLAN: None}, rules, WIRE, lambda: date(2026, 11, 26))
+
+    with pytest.raises(GateHalt, match="none of the accepted models"):
+        strict.check(record(), MODEL)
 
 
 def test_a_request_for_labels_is_no_minimal_record() -> None:
@@ -119,7 +158,7 @@ def test_a_request_for_labels_is_no_minimal_record() -> None:
     )
 
     with pytest.raises(GateHalt, match="schema id is not that of a minimal schema"):
-        gate().check(replace(record(), value=value, schema_id=request.id))
+        gate().check(replace(record(), value=value, schema_id=request.id), MODEL)
 
 
 @pytest.mark.parametrize("versions", [[], ["Base_Version__c", "Label_Version__c"]])
