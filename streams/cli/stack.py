@@ -102,6 +102,10 @@ def up(
         return
     verb = "is up" if has_started else "was up already"
     click.echo(f"The stack {verb}: {len(found)} processes; see `homeport status`.", err=True)
+    for row in found:
+        if row.state == "halted":
+            step = f"see `homeport egress status --region {row.region}`"
+            click.echo(f"{row.name} is halted and sends nothing: {step}", err=True)
     for region, url in gateways(home, found).items():
         click.echo(f"Publish {region} events to {url}/events", err=True)
     click.echo(f"Look into the test org: {org_page(home, found)}", err=True)
@@ -143,7 +147,8 @@ def status(ctx: click.Context, home: Path, *, as_json: bool) -> None:
 
     States: ready (it answers), starting (it runs, but does not answer yet), dead (it should
     run and does not; the supervisor starts it again), halted (going on could have moved data
-    that must stay: see `homeport logs NAME`, mend the cause, then run `homeport up`).
+    that must stay: with a pid see `homeport egress status`; without one `homeport logs NAME`,
+    mend the cause, then run `homeport up`).
     A border's lag is how many raw records it has yet to decide, an egress's parked how many
     records the org could not take yet, both a few seconds old.
 

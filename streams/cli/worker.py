@@ -26,7 +26,7 @@ def worker(region: str, service: str, slot: int, home: Path) -> None:
     It reads HOME/REGION/services/SERVICE.json and nothing of any other service or region.
     Exit code 1 when it crashed: start it again, it goes on from what it committed. Exit
     code 4 when it halted, since going on could move data that must stay: read its last
-    line first.
+    line first. Egress waits instead where a promise is broken: see `homeport egress`.
     Example: homeport worker --region eu --service border
     """
     # imported here: Faust and Kafka take half a second that --help must not pay

@@ -26,10 +26,13 @@ from soap_calls import call, results
 from connectors.sandbox.running import issue_token
 from residency.expected import row_digest
 from residency.keys import secret
+from schemas.errors import Cause
+from streams.cli import cli
 from streams.cli.reconcile import reconcile
 from streams.demo.generate import Shop
 from streams.demo.observe import Observer
 from streams.settings import load_reconcile, load_settings
+from streams.switch import Switch
 from tests.fault.test_sink_chaos import publish, running, settle
 
 REGION, ORDER = "eu", "Commerce_Order__c"
@@ -314,6 +317,17 @@ def test_an_expected_row_that_somebody_edited(
         token,
     )
     assert found == {(kind, ORDER, field, clean.digest(token))}
+
+
+def test_what_was_found_halted_the_region_until_a_person_resumes_it(clean: Line) -> None:
+    words = ["egress", "resume", "--region", REGION, "--home", str(clean.home)]
+    halt = Switch(clean.home / REGION).halted()
+
+    done = CliRunner().invoke(cli, [*words, "--reason", "all put back"])
+
+    assert halt is not None
+    assert (halt.cause, halt.by) == (Cause.RECONCILE, "reconcile")
+    assert done.exit_code == 0, done.output
 
 
 def test_events_that_come_meanwhile_are_no_findings(clean: Line) -> None:
