@@ -55,13 +55,14 @@ class Accepted:
 _LIST = TypeAdapter(dict[Literal["model"], list[Accepted]])
 
 
-def read_accepted(path: Path = ACCEPTED_FILE) -> tuple[Accepted, ...]:
-    """Return the list, in the file's order.
+def read_accepted(path: Path | None = None) -> tuple[Accepted, ...]:
+    """Return a list, ours by default, in the file's order.
 
     Raises:
         SetupError: The file is missing, or is no such list.
 
     """
+    path = path or ACCEPTED_FILE
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8"))
         return tuple(_LIST.validate_python(rows).get("model", ()))
@@ -73,7 +74,7 @@ def read_accepted(path: Path = ACCEPTED_FILE) -> tuple[Accepted, ...]:
         raise SetupError(msg) from None
 
 
-def accepted_models(path: Path = ACCEPTED_FILE) -> frozenset[str]:
+def accepted_models(path: Path | None = None) -> frozenset[str]:
     """Return the digests of the models whose labels may leave.
 
     Raises:
