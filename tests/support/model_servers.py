@@ -24,6 +24,7 @@ from streams import models
 TINY = Path(__file__).with_name("tiny_model.py")
 READY_S = 280.0  # 30 s on a quiet machine
 REGION = "eu"
+INFER_UP = (sys.executable, "-P", "-m", "streams.cli", "infer", "up", "--region", REGION)
 
 
 def server_python() -> Path:
@@ -50,8 +51,7 @@ class ModelServer:
 
     def ensure(self) -> InferenceConfig:
         """Start it if it does not run, wait until it answers, return how to reach it."""
-        if self.process is None or self.process.poll() is not None:
-            self._start()
+        self.begin()
         deadline = time.monotonic() + READY_S
         while not self.health().get("ready"):
             assert self.process is not None
@@ -60,7 +60,10 @@ class ModelServer:
             time.sleep(0.2)
         return self.client()
 
-    def _start(self) -> None:
+    def begin(self) -> None:
+        """Start it if it does not run."""
+        if self.process is not None and self.process.poll() is None:
+            return
         ports, _ = choose(["health"], {}, random.SystemRandom())
         self.port = ports["health"]
         document = {**models.server(self.home, REGION, self.port), **self.settings}

@@ -3,19 +3,17 @@
 One server per engine, shared by all suites. What may be broken about it is in tests/fault.
 """
 
-import http.client
 import json
 import math
-import socket
 import stat
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from model_servers import ModelServer
+from model_servers import INFER_UP, ModelServer
+from unix_http import post
 
 from connectors.embedded.ports import HOST
 from inference import lock
@@ -23,28 +21,6 @@ from inference.config import InferenceConfig
 
 pytestmark = pytest.mark.timeout(600)  # the first use installs vLLM and starts it
 CANARY = "Zq7-canary-Wiltshire-0443"
-
-
-class Unix(http.client.HTTPConnection):
-    """Plain HTTP over a Unix socket, with nothing of ours in between."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=60)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(str(self._path))
-
-
-def post(config: InferenceConfig, path: str, body: dict[str, Any]) -> tuple[int, Any]:
-    assert config.uds is not None
-    connection = Unix(config.uds)
-    connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
-    answer = connection.getresponse()
-    found = answer.status, json.loads(answer.read() or b"null")
-    connection.close()
-    return found
 
 
 def cli(*arguments: str) -> tuple[int, Any]:
@@ -136,7 +112,7 @@ def test_status_asks_the_server_and_bench_measures_it(model_server: ModelServer)
     home = ["--home", str(model_server.home)]
 
     code, status = cli("status", "--json", *home)
-    _, bench = cli("bench", "--region", "eu", "--seconds", "0.5", "--json", *home)
+    _, bench = cli("bench", "--region", "eu", "--batch", "1", "--seconds", "0.5", "--json", *home)
 
     (row,) = status["servers"]
     assert (code, row["state"], row["region"]) == (0, "ready", "eu")
@@ -149,18 +125,7 @@ def test_a_second_supervisor_of_the_same_server_is_refused(model_server: ModelSe
     before = model_server.health()["session"]
 
     done = subprocess.run(
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            "streams.cli",
-            "infer",
-            "up",
-            "--region",
-            "eu",
-            "--home",
-            str(model_server.home),
-        ],
+        [*INFER_UP, "--home", str(model_server.home)],
         check=False,
         capture_output=True,
         text=True,
