@@ -124,7 +124,7 @@ class Switch:
             self._write_permit(None)
 
     def check(self) -> None:
-        """Pass while egress may run. Costs two looks at the disk, some 20 us.
+        """Pass while egress may run. Costs two looks at the disk, some 12 us.
 
         Raises:
             BreachError: It may not, or not any more.

@@ -84,6 +84,28 @@ def test_an_outcome_announces_nothing(logged: tuple[Ledger, list[LoggedRecord]])
         require_logged(ledger, [replace(records[0], leaf=MANY)], ROOT)
 
 
+@pytest.mark.parametrize("entry", [b"{", b"[]", b'{"kind":"transfer"}'])
+def test_an_entry_that_is_no_leaf_announces_nothing(
+    logged: tuple[Ledger, list[LoggedRecord]], entry: bytes
+) -> None:
+    ledger, records = logged
+    ledger.append([entry])
+
+    with pytest.raises(UnloggedError, match="announces something else"):
+        require_logged(ledger, [replace(records[0], leaf=MANY)], ROOT)
+
+
+def test_a_namesake_of_another_topic_is_not_announced(
+    logged: tuple[Ledger, list[LoggedRecord]],
+) -> None:
+    ledger, records = logged
+    record = records[0].record
+    namesake = replace(record, id=replace(record.id, topic_id="YW5vdGhlcg"))
+
+    with pytest.raises(UnloggedError, match="announces something else"):
+        require_logged(ledger, [replace(records[0], record=namesake)], ROOT)
+
+
 def test_another_root_key_opens_no_commitment(
     logged: tuple[Ledger, list[LoggedRecord]],
 ) -> None:
