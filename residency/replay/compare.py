@@ -179,8 +179,16 @@ class Comparer:
         found = self._agreed.get(key)
         if found is None:
             output = plan.outputs[claim.output]
-            said = (terms.plan, terms.object, terms.schema, terms.deletes, terms.basis)
-            ours = (plan.digest, output.object, output.schema_id, output.deletes, output.basis)
+            is_labelled = terms.model is not None
+            said = (terms.plan, terms.object, terms.schema, terms.deletes, terms.basis, is_labelled)
+            ours = (
+                plan.digest,
+                output.object,
+                output.schema_id,
+                output.deletes,
+                output.basis,
+                bool(output.labels),
+            )
             found = self._agreed[key] = said == ours
         return found
 
