@@ -40,7 +40,8 @@ def fit(vectors: Vectors, truth: Sequence[str], labels: Sequence[str]) -> NDArra
     """
     rows = np.hstack([vectors.astype(np.float64), np.ones((len(vectors), 1))])
     wanted = np.array([[label == one for label in labels] for one in truth], np.float64)
-    share = (wanted / (wanted.sum(axis=0) * len(labels))).sum(axis=1, keepdims=True)
+    texts = np.maximum(wanted.sum(axis=0), 1)  # a label may have none
+    share = (wanted / (texts * len(labels))).sum(axis=1, keepdims=True)
     step = 1 / (0.5 * np.linalg.norm(rows * np.sqrt(share), 2) ** 2 + PENALTY)
     weights: NDArray[np.float64] = np.zeros((rows.shape[1], len(labels)))
     ahead = weights
