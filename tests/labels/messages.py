@@ -1,8 +1,9 @@
 """Labelled messages of our own making: templates in text files, filled in by seed.
 
 Nobody wrote these to a shop. A line of ``train.txt``, ``dev.txt`` or ``test_en.txt`` is a
-template: its first word says the sentiment (``+``, ``=``, ``-``), whether it is urgent (``!``) and which right
-it uses (``e`` erasure, ``a`` access, ``o`` objection); the heading above it is its intent. Training
+template: its first word says the sentiment (``+``, ``=``, ``-``), whether it is urgent (``!``)
+and which right it uses (``e`` erasure, ``a`` access, ``o`` objection); the heading above it is its
+intent. ``dev.txt`` was a test until heads were first measured on it, see docs/labels.md. Training
 (``train.txt`` and ``dev.txt``) and test share no template, no item, no opening and no closing.
 
 ``.venv/bin/python tests/labels/messages.py`` writes the training set that lies in the package.
