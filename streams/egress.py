@@ -131,6 +131,9 @@ class Egress:
                 raise
             # Told to stop while the org or the database is away: as safe as a crash is.
             LOG.warning("stopped in the middle of a batch: %s", error)
+        except BreachError as error:
+            self._switch.halt(error, "egress")  # before we let go of anything: it may take long
+            raise
         finally:
             consumer.close()
 

@@ -139,7 +139,7 @@ def own(line: HaltedLine, plant: Callable[[], Any]) -> Round:
         stopped = time.perf_counter()
         sent = sum(1 for key, row in line.rows().items() if before.get(key) != row)
     started = max(at for at in watch.taken if at < watch.durable[0])
-    return Round(watch.durable[0] - started, stopped - started, sent)
+    return Round(watch.durable[0] - started, max(stopped, watch.durable[0]) - started, sent)
 
 
 def foreign(line: HaltedLine, by: Any, cause: Cause) -> Round:

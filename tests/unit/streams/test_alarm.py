@@ -1,6 +1,7 @@
 """A halt is told once, in words of closed lists and names of our records, and then waited out."""
 
 import logging
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ NAME = "eu.commerce.orders.v1[0]@7#1"
 ERROR = BreachError("Commerce_Order__c.Email__c: a rule", Cause.GATE, (NAME,))
 HOOK = WebhookConfig(url="https://hooks.example/T0")
 WAIT_S = 10.0
+PAGE = (Path(__file__).parents[3] / "docs/halt.md").read_text(encoding="utf-8")
 
 
 class Person:
@@ -106,6 +108,17 @@ def test_an_alert_holds_names_of_our_records_and_words_of_closed_lists() -> None
         "somebody resumes it: homeport egress status --region eu"
     )
     assert MEANINGS.keys() == set(Cause)
+
+
+def test_the_page_for_operators_has_every_field_and_every_cause() -> None:
+    said = document("eu", Halt("0f" * 16, Cause.GATE, NOW, "egress", "text"))
+    told = {
+        name
+        for row in re.findall(r"^\| (`.+?) \|", PAGE, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
+
+    assert {*said, *Cause} - told == set()
 
 
 def test_a_halt_is_told_once_also_over_restarts(
