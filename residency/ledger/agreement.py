@@ -75,10 +75,9 @@ def _of_answers(
         at, one, other = f"answers/{text}/{task}", here.get(task), there.get(task)
         if one is None or other is None:
             yield Difference(at, (one and one.label, other and other.label))
-            continue
-        if one.label != other.label:
+        elif one.label != other.label:
             yield Difference(f"{at}/label", (one.label, other.label))
-        if one.method != other.method:
+        elif one.method != other.method:
             yield Difference(f"{at}/method", (one.method, other.method))
-        if one.method != GENERATED and abs(one.score - other.score) > SCORE_SLACK:
+        elif one.method != GENERATED and abs(one.score - other.score) > SCORE_SLACK:
             yield Difference(f"{at}/score", (one.score, other.score))
