@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from inference.config import InferenceConfig
+from inference.config import InferenceConfig, ServerConfig
 from inference.golden import certificate
 from inference.labelling import Labeller, labeller
 from inference.lock import LockedModel, locked, model_digest, served_name, task_digests
@@ -88,6 +88,13 @@ def served(home: Path, region: str) -> Served:
     return Served(name, model, client)
 
 
+def supervised(config: ServerConfig) -> Served:
+    """Return what a supervisor's own server serves, by its own settings and no other's."""
+    model = locked(config.model, config.lock_file)
+    name = served_name(config.model, model_digest(model, task_digests()))
+    return Served(config.model, model, InferenceConfig(model.engine, name, uds=config.uds))
+
+
 def certify(
     folder: Path,
     one: Served,
@@ -139,17 +146,22 @@ def latest_certificate(ledger: Path) -> tuple[int, ModelLeaf] | None:
     return newest(reader, open_head(reader), ModelLeaf)
 
 
-def at_ready(home: Path, region: str) -> Callable[[State], None]:
-    """Return what certifies a region's model, beside everything else, when its server is ready.
+def at_ready(folder: Path, config: ServerConfig) -> Callable[[State], None]:
+    """Return what certifies the model of a supervisor, beside all else, when its server is ready.
 
     A certificate that fails is logged: the server serves on, `homeport models certify` tries
     again, and `homeport models agree` tells of a region that has none.
+
+    Args:
+        folder: The region's.
+        config: The server's.
+
     """
     was_ready = False
 
     def run() -> None:
         try:
-            done = certify(home / region, served(home, region), datetime.now(UTC))
+            done = certify(folder, supervised(config), datetime.now(UTC))
         except (HomeportError, OSError) as error:
             why = str(error) if isinstance(error, HomeportError) else type(error).__name__
             LOG.warning("the model is not certified: %s", why)

@@ -70,7 +70,7 @@ def infer_up(region: str, home: Path) -> None:
     signals = telemetry("inference", region, home / region / "telemetry", os.environ)
     supervisor = Supervisor(
         config,
-        _both(_tell(), at_ready(home, region)),
+        _both(_tell(), at_ready(home / region, config)),
         lambda cause: signals.recorder.add("homeport.inference.restarts", cause=cause),
     )
     try:

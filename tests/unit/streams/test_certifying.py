@@ -1,23 +1,33 @@
 """A region's model is certified once, and again only when something about it changes."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
-from inference.config import InferenceConfig
+from inference.config import InferenceConfig, ServerConfig
 from inference.golden import golden_set
 from inference.labelling import Answer
 from inference.lock import locked, task_digests
+from inference.supervisor import Phase, State
 from residency.ledger.certificates import ModelLeaf
 from residency.ledger.files import Ledger
 from residency.ledger.leaves import parse_leaf
 from residency.ledger.requests import FOLDER, Requests
-from schemas.errors import HaltError, SetupError
+from schemas.errors import HaltError, RetriableError, SetupError
 from streams import certifying
-from streams.certifying import Certified, Served, certify, latest_certificate, served
+from streams.certifying import (
+    Certified,
+    Served,
+    at_ready,
+    certify,
+    latest_certificate,
+    served,
+)
 
 NOW = datetime(2026, 11, 26, 2, 0, 30, tzinfo=UTC)
 MINILM = Served("minilm", locked("minilm"), InferenceConfig("pooling", "minilm@0", url="http://x"))
@@ -105,6 +115,67 @@ def test_a_model_whose_scores_are_none_is_not_certified(tmp_path: Path, score: f
         certified(tmp_path, Answering(score=score))
 
     assert egress(tmp_path) == []
+
+
+class Told:
+    """Stands for `certify`: remembers what it was asked, and fails if told so."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.asked: Queue[Served] = Queue()
+        self._error = error
+
+    def __call__(self, _folder: Path, one: Served, _now: datetime) -> Certified:
+        self.asked.put(one)
+        if self._error is not None:
+            raise self._error
+        return Certified(None, 7, is_new=True)  # type: ignore[arg-type] # nobody looks at it
+
+
+def phases(folder: Path, *names: Phase) -> None:
+    """Let a server of *folder* go through these phases."""
+    config = ServerConfig("eu", "minilm", folder, folder / "engine.sock")
+    tell = at_ready(folder, config)
+    for name in names:
+        tell(State("minilm@0", "0", name))
+
+
+def test_a_server_is_certified_each_time_it_gets_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told()
+    monkeypatch.setattr(certifying, "certify", told)
+
+    phases(tmp_path, "starting", "ready", "ready", "failed", "starting", "ready", "stopped")
+
+    first, second = told.asked.get(timeout=5), told.asked.get(timeout=5)
+    assert first == second
+    assert (first.name, first.client.uds) == ("minilm", tmp_path / "engine.sock")
+    assert first.client.model.startswith("minilm@")
+    assert told.asked.empty()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RetriableError("no answer from the model server"), "no answer from the model server"),
+        (OSError("Ada Lovelace"), "OSError"),
+    ],
+)
+def test_a_server_that_is_not_certified_serves_on_and_says_so(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    told: str,
+) -> None:
+    monkeypatch.setattr(certifying, "certify", Told(error))
+
+    phases(tmp_path, "ready")
+
+    for thread in threading.enumerate():
+        if thread.name == "certify":
+            thread.join(5)
+    assert caplog.messages == [f"the model is not certified: {told}"]
 
 
 def test_a_region_without_a_model_server_is_told_how_to_get_one(tmp_path: Path) -> None:
