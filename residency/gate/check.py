@@ -180,13 +180,14 @@ class Gate:
     def _check_model(self, schema: WireSchema, model: str | None) -> None:
         """Check that a record has labels if a model made some, and that the model is accepted."""
         has_labels = schema.version == LABEL_VERSION
-        rule = None
-        if has_labels != (model is not None):
-            rule = "not named by a record of labels" if has_labels else "named by another record"
-        elif has_labels and model not in self._models:
-            rule = "its digest is none of the accepted models'"
-        if rule is not None:
-            rule = f"{_MODEL}{rule}"
+        if model is None and has_labels:
+            rule = f"{_MODEL}not named by a record of labels"
+            raise Violation(rule)
+        if model is not None and not has_labels:
+            rule = f"{_MODEL}named by another record"
+            raise Violation(rule)
+        if model is not None and model not in self._models:
+            rule = f"{_MODEL}its digest is none of the accepted models'"
             raise Violation(rule)
 
 

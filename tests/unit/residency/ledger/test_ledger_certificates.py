@@ -139,6 +139,51 @@ def test_more_tasks_than_a_certificate_holds_are_refused_though_each_is_answered
         ModelLeaf(TIME, "0f" * 16, said)
 
 
+LONG_PATH = "/".join(["a" * 100] * 5)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        replace(CERTIFICATE, model="m"),
+        replace(CERTIFICATE, model="m" * 40),
+        with_identity(version="1"),
+        with_identity(version="1" * 40),
+        with_identity(files={"a": "a1" * 32}),
+        with_identity(files={LONG_PATH: "a1" * 32}),
+        with_identity(max_tokens=0),
+        with_answer(method="g"),
+        with_answer(method="g" * 20),
+        with_answer(score=0),
+        with_answer(score=100),
+    ],
+)
+def test_the_least_and_the_most_of_each_form_is_taken(said: Certificate) -> None:
+    leaf = ModelLeaf(TIME, "0f" * 16, said)
+
+    assert parse_leaf(leaf.to_bytes()) == leaf
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        replace(CERTIFICATE, model=""),
+        replace(CERTIFICATE, model="m" * 41),
+        with_identity(version=""),
+        with_identity(version="1" * 41),
+        with_identity(files={"": "a1" * 32}),
+        with_identity(files={"a" * 101: "a1" * 32}),
+        with_identity(files={f"{LONG_PATH}/a": "a1" * 32}),
+        with_identity(files={"a/": "a1" * 32}),
+        with_answer(method=""),
+        with_answer(method="g" * 21),
+    ],
+)
+def test_less_or_more_than_a_form_has_is_not_taken(said: Certificate) -> None:
+    with pytest.raises(FormatError):
+        ModelLeaf(TIME, "0f" * 16, said)
+
+
 @pytest.mark.parametrize(("time", "request_id"), [("today", "0f" * 16), (TIME, "0F" * 16)])
 def test_time_and_request_have_their_forms_too(time: str, request_id: str) -> None:
     with pytest.raises(FormatError):
