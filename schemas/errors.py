@@ -24,6 +24,7 @@ class Cause(StrEnum):
 
     GATE = "gate"  # a record our own code should never have made, or too many that look personal
     PLAN = "plan"  # a record's plan is not approved, or has ended
+    MODEL = "model"  # labels of a model that nobody accepted, or of none
     UNLOGGED = "unlogged"  # something was about to be sent that the ledger does not hold
     LEDGER = "ledger"  # the ledger does not verify, or cannot be written
     RECONCILE = "reconcile"  # org, expected rows and ledger do not agree

@@ -30,6 +30,7 @@ FIRST_WAIT_S, MAX_WAIT_S = 1.0, 60.0  # between two tries of the webhook
 MEANINGS: Final[Mapping[Cause, str]] = {
     Cause.GATE: "the gate stopped a record that must not leave",
     Cause.PLAN: "a record came under a plan that is not approved, or has ended",
+    Cause.MODEL: "labels came of a model that nobody accepted",
     Cause.UNLOGGED: "something was about to be sent that the ledger does not hold",
     Cause.LEDGER: "the ledger does not verify, or cannot be written",
     Cause.RECONCILE: "the org does not hold what the ledger says was accepted",

@@ -18,7 +18,7 @@ def arrival_of(record: Record) -> Arrival:
     found = own_headers(record.headers, str(record.at))
     minimal = headers.minimal_record(found, record.key, record.value, str(record.at))
     basis = tuple(filter(None, found[headers.BASIS].split(",")))
-    return Arrival(minimal, basis, found[headers.RELEASE])
+    return Arrival(minimal, basis, found[headers.RELEASE], found.get(headers.MODEL))
 
 
 def name_of(message: Message) -> tuple[str, str]:

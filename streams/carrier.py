@@ -131,7 +131,7 @@ class Carrier:
         if not due:
             return {}
         self._index()
-        batch = [Arrival(one.record, one.basis, one.release) for one in due]
+        batch = [Arrival(one.record, one.basis, one.release, one.model) for one in due]
         found = self._sort(batch, frozenset())
         outcomes = self._write(self._logged(batch, found))
         return self._settle(found, outcomes, {one.record.id: one for one in due})

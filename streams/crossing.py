@@ -34,11 +34,19 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A minimal record as it came from Kafka, with what its border claims of it."""
+    """A minimal record as it came from Kafka, with what its border claims of it.
+
+    Attributes:
+        basis: Transfer-basis ids.
+        release: Of the software that made it.
+        model: Digest of the model that gave its labels; None: it has none.
+
+    """
 
     record: MinimalRecord
     basis: tuple[str, ...]
     release: str
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from connectors.salesforce.bulk.writer import BulkWriter
 from connectors.salesforce.client import OrgClient
 from connectors.salesforce.preflight import preflight
 from connectors.salesforce.sink import Clock, SalesforceSink
+from inference.accepted import accepted_models
 from residency.contracts.needs import region_needs
 from residency.contracts.read import load_contract
 from residency.gate.check import Gate
@@ -88,7 +89,7 @@ def outfit(
             settled=ledger.size == 0,  # there was no earlier run
         )
         yield Parts(
-            gate=Gate.load(settings.region, APPROVED_FILE),
+            gate=Gate.load(settings.region, APPROVED_FILE, accepted_models()),
             ledger=ledger,
             store=store,
             sink=LicensedSink(sink, ledger, keys.root, licence),

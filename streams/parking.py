@@ -60,6 +60,7 @@ def parked(
         record,
         draft.basis,
         draft.release,
+        draft.model,
         outcome.code or NO_CODE,
         attempts,
         None if is_behind else now + policy.wait(attempts),

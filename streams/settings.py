@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from connectors.kafka.config import KafkaConfig
 from connectors.salesforce.config import SalesforceConfig
 from connectors.webhook import WebhookConfig
+from inference.config import InferenceConfig, ServerConfig
 from schemas.errors import SetupError
 from streams.backlog import BatchPolicy
 from streams.limit import LimitPolicy
@@ -37,6 +38,7 @@ class Settings:
         http_host: The address it listens on: loopback, except in a container of its own.
         slot: Which of several workers of this service; each has its own from 0.
         gateways: Public gateway URLs by region; the gateway alone knows them.
+        inference: The region's model server; enrich alone knows it.
         quarantine_limit: How much quarantine stops border and egress.
         egress_batch: How many records egress settles together.
         parked_alarm_s: How long a record may be parked before egress raises an alert.
@@ -55,6 +57,7 @@ class Settings:
     http_port: int | None = None
     http_host: str = "127.0.0.1"
     gateways: Mapping[str, str] | None = None
+    inference: InferenceConfig | None = None
     quarantine_limit: LimitPolicy = field(default_factory=LimitPolicy)
     egress_batch: BatchPolicy = field(default_factory=BatchPolicy)
     parked_alarm_s: float = 3_600.0
@@ -139,6 +142,17 @@ def load_settings(home: Path, region: str, service: str) -> Settings:
     """
     path = _must_exist(home / region / "services" / f"{service}.json")
     return _checked(path, Settings, lambda raw: raw, "run `homeport up` to write it again")
+
+
+def load_server(home: Path, region: str) -> ServerConfig:
+    """Return what the supervisor of a region's model server may know.
+
+    Raises:
+        SetupError: The file is missing, readable by others, or has a key we do not know.
+
+    """
+    path = home / region / "services" / "inference.json"
+    return _checked(path, ServerConfig, lambda raw: raw, "see docs/inference.md")
 
 
 def load_org(path: Path) -> SalesforceConfig:

@@ -97,7 +97,7 @@ def _passed(
 
     """
     try:
-        fields = gate.check(arrival.record)
+        fields = gate.check(arrival.record, arrival.model)
     except GateHalt as error:
         if entry is not None or str(arrival.record.id) not in stays:
             raise
@@ -113,4 +113,4 @@ def _passed(
             )
             raise BreachError(msg, Cause.GATE, (str(entry.id),)) from None
         return None
-    return Draft(arrival.record, fields, arrival.basis, arrival.release)
+    return Draft(arrival.record, fields, arrival.basis, arrival.release, arrival.model)

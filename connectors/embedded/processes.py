@@ -22,6 +22,7 @@ from schemas.errors import SetupError
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 MAX_LOG_BYTES = 16 * 1024 * 1024  # at start; the previous log is kept as NAME.log.1
 POLL_S = 0.05
+READY_S = 120.0  # until a process answers; a broker needs 3-4 s on a quiet machine
 # a worker says: going on could move data that must stay; a person must look
 HALTED = 4  # exit code
 START_TICK = 19  # proc(5): starttime is field 22, the 20th after the process name
@@ -42,10 +43,12 @@ class ProcessSpec:
         env: Added to the kept part of the caller's environment.
         region: The region it belongs to, or None.
         port: Where it listens on 127.0.0.1, or None. Without *ready_url*, listening is ready.
-        stage: Higher stages stop first: 0 brokers and databases, 1 the org, 2 workers.
+        stage: Higher stages stop first: 0 brokers and databases, 1 the org and model
+            servers, 2 workers.
         user_id: The user to run as, or None for the caller's.
         stop_signal: What asks it to end.
         stop_timeout_s: How long it may take before SIGKILL.
+        ready_s: How long `up` waits until it is ready; 0: it gets ready in the background.
 
     """
 
@@ -59,6 +62,7 @@ class ProcessSpec:
     user_id: int | None = None
     stop_signal: int = signal.SIGTERM
     stop_timeout_s: float = 15.0
+    ready_s: float = READY_S
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""

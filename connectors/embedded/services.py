@@ -40,7 +40,11 @@ def port_names(regions: Sequence[str]) -> list[str]:
     names = [ORG]
     for region in regions:
         names += [f"{region}-kafka", f"{region}-kafka-controller", f"{region}-postgres"]
-        names += [f"{region}-gateway-public", *(f"{region}-{name}" for name in SERVICES)]
+        names += [
+            f"{region}-inference",
+            f"{region}-gateway-public",
+            *(f"{region}-{name}" for name in SERVICES),
+        ]
     return names
 
 
@@ -63,7 +67,11 @@ def _new() -> str:
 
 
 def write_services(
-    home: Path, regions: Sequence[str], ports: Mapping[str, int], app: Mapping[str, pki.App]
+    home: Path,
+    regions: Sequence[str],
+    ports: Mapping[str, int],
+    app: Mapping[str, pki.App],
+    models: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Passwords]:
     """Write the service files of all *regions* and return their passwords.
 
@@ -75,6 +83,7 @@ def write_services(
         regions: The regions of the home.
         ports: By name, as of `port_names`.
         app: By region, its app in the test org; empty without one.
+        models: By ``<region>-<service>``, how that service reaches the region's model server.
 
     """
     gateways = {region: f"http://{HOST}:{ports[f'{region}-gateway-public']}" for region in regions}
@@ -97,6 +106,7 @@ def write_services(
                 "http_port": None,
                 "health_port": ports.get(f"{region}-{service}"),
                 "gateways": None,
+                "inference": (models or {}).get(f"{region}-{service}"),
             }
             if user in secret.postgres:
                 port = ports[f"{region}-postgres"]

@@ -13,7 +13,7 @@ from connectors.embedded import state as states
 from connectors.embedded.broker import ADMIN, Broker
 from connectors.embedded.files import exclusive, private_dir
 from connectors.embedded.kafka_admin import Login
-from connectors.embedded.launch import Launch
+from connectors.embedded.launch import MODEL_READY_S, Launch, write_models
 from connectors.embedded.ports import answers, choose
 from connectors.embedded.postgres import SUPERUSER, Server
 from connectors.embedded.processes import ProcessSpec
@@ -81,6 +81,18 @@ class Stack:
                 raise
         return True
 
+    def await_models(self, progress: Progress = quiet) -> None:
+        """Wait until every model server answers that `up` left to start in the background.
+
+        Raises:
+            SetupError: One halted, keeps ending, or takes too long.
+
+        """
+        wanted = states.read_wanted(self.home)
+        self._ups = wanted.ups
+        specs = [spec for spec in wanted.processes if not spec.ready_s]
+        self._all([partial(self._ready, spec, progress, MODEL_READY_S) for spec in specs])
+
     def down(self, progress: Progress = quiet) -> list[str]:
         """Stop what `up` started, leftovers of a crash included; return the names.
 
@@ -147,7 +159,8 @@ class Stack:
             apps = {region: pki.ensure_app(self.home, region) for region in self.regions}
             readers = {r: pki.ensure_app(self.home, r, pki.RECONCILE) for r in self.regions}
             pki.write_apps(self.home, [*apps.values(), *readers.values()])
-        secrets = write_services(self.home, self.regions, ports, apps)
+        models = write_models(self.home, self.regions, ports, launch.model)
+        secrets = write_services(self.home, self.regions, ports, apps, models)
         if readers:
             write_reconcile(self.home, ports, apps, readers, secrets)
         if is_running:
@@ -159,15 +172,17 @@ class Stack:
             kept = []
             base = self._prepare(lib, ports, secrets, progress)
         later = launch.specs(self.regions, ports)
-        org = [spec for spec in later if spec.stage == 1]
-        self._want([*base, *org, *(spec for spec in later if spec in kept)], ports)
+        early = [spec for spec in later if spec.stage == 1]  # models take longest: they go first
+        org = [spec for spec in early if spec.region is None]
+        self._want([*base, *early, *(spec for spec in later if spec in kept)], ports)
         if not is_running:
             states.start_supervisor(self.home)
         tasks = [partial(self._region_up, r, ports, secrets[r], progress) for r in self.regions]
         tasks += [partial(self._ready, spec, progress) for spec in org]
         self._all(tasks)
         self._want([*base, *later], ports)
-        self._all([partial(self._ready, spec, progress) for spec in later if spec.stage > 1])
+        rest = [spec for spec in later if spec not in org and spec.ready_s]
+        self._all([partial(self._ready, spec, progress) for spec in rest])
         self._want([*base, *later], ports, is_complete=True)
 
     def _ports(self, remembered: Mapping[str, int], progress: Progress) -> dict[str, int]:
@@ -245,16 +260,28 @@ class Stack:
         kafka_admin.provision(login, region, services, self.home / region / "topics.json")
         progress(f"{region} kafka", "ready")
 
-    def _ready(self, spec: ProcessSpec, progress: Progress) -> None:
+    def _ready(self, spec: ProcessSpec, progress: Progress, limit_s: float | None = None) -> None:
         progress(spec.name, "starting")
-        self._until(spec.name, lambda: states.probe(spec) != "starting")
-        progress(spec.name, states.probe(spec))
+        state, told = states.probe(spec), ""
+
+        def is_told() -> bool:
+            nonlocal state, told
+            state, step = states.look(spec)
+            if step and step != told:  # a model server says what takes it so long
+                told = step
+                progress(spec.name, step)
+            return state != "starting"
+
+        self._until(spec.name, is_told, limit_s or spec.ready_s)
+        progress(spec.name, state)
 
     def _all(self, tasks: Iterable[Callable[[], None]]) -> None:
         side_by_side(tasks, self._cancelled)
 
-    def _until(self, name: str, is_ready: Callable[[], bool]) -> None:
-        wait_until_ready(self.home, name, is_ready, self._ups, self._cancelled)
+    def _until(
+        self, name: str, is_ready: Callable[[], bool], limit_s: float = processes.READY_S
+    ) -> None:
+        wait_until_ready(self.home, name, is_ready, self._ups, self._cancelled, limit_s=limit_s)
 
     def _halt(self) -> list[str]:
         """Stop the supervisor, then by pid whatever outlived it; return the names."""

@@ -191,19 +191,25 @@ def reap(pid: int) -> None:
 
 def probe(spec: ProcessSpec) -> State:
     """Return what a process that runs says of itself now: ready, starting or halted."""
+    return look(spec)[0]
+
+
+def look(spec: ProcessSpec) -> tuple[State, str]:
+    """Return what a process says of itself, as `probe`, and what it says it does until ready."""
     if spec.ready_url is None:
-        return "ready" if spec.port is None or answers(spec.port) else "starting"
+        return "ready" if spec.port is None or answers(spec.port) else "starting", ""
     opener = build_opener(ProxyHandler({}))  # a proxy from the environment cannot see 127.0.0.1
     try:
         with opener.open(spec.ready_url, timeout=PROBE_S) as response:
-            return "ready" if response.status == HTTP_OK else "starting"
+            return "ready" if response.status == HTTP_OK else "starting", ""
     except HTTPError as answer:  # not ready; it may say why
         with answer, suppress(ValueError, OSError):
             page = json.load(answer)
-            return "halted" if isinstance(page, dict) and page.get("halted") else "starting"
+            if isinstance(page, dict):
+                return "halted" if page.get("halted") else "starting", str(page.get("step", ""))
     except (URLError, OSError, ValueError):
         pass
-    return "starting"
+    return "starting", ""
 
 
 def status(home: Path) -> list[ProcessStatus]:

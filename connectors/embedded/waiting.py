@@ -8,9 +8,9 @@ from pathlib import Path
 
 from connectors.embedded import state as states
 from connectors.embedded.ports import PortError
+from connectors.embedded.processes import READY_S
 from schemas.errors import SetupError
 
-READY_S = 120.0  # until a process answers; a broker needs 3-4 s on a quiet machine
 RESTARTS = 2  # more than this while starting: it will not come up
 POLL_S = 0.1
 LOG_TAIL_BYTES = 16 * 1024  # what the last few tries wrote
@@ -32,8 +32,14 @@ def side_by_side(tasks: Iterable[Callable[[], None]], cancelled: threading.Event
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def wait_until_ready(
-    home: Path, name: str, is_ready: Callable[[], bool], ups: int, cancelled: threading.Event
+def wait_until_ready(  # noqa: PLR0913, what is waited for, and how long
+    home: Path,
+    name: str,
+    is_ready: Callable[[], bool],
+    ups: int,
+    cancelled: threading.Event,
+    *,
+    limit_s: float = READY_S,
 ) -> None:
     """Wait until a process is ready.
 
@@ -43,12 +49,13 @@ def wait_until_ready(
         is_ready: Whether it is.
         ups: The run of `up` that waits; what halted in an earlier one does not count.
         cancelled: Set when nobody waits any longer.
+        limit_s: How long it may take.
 
     Raises:
         SetupError: It keeps ending, any process halted, the supervisor ended, or the time is up.
 
     """
-    deadline = time.monotonic() + READY_S
+    deadline = time.monotonic() + limit_s
     before = states.restarts(home, name)
     while not is_ready():
         if cancelled.wait(POLL_S):
@@ -64,7 +71,7 @@ def wait_until_ready(
         if states.restarts(home, name) - before > RESTARTS:
             raise _why(home, name)
         if time.monotonic() > deadline:
-            msg = f"{name} is not ready after {READY_S:.0f} s; see `homeport logs {name}`"
+            msg = f"{name} is not ready after {limit_s:.0f} s; see `homeport logs {name}`"
             raise SetupError(msg)
 
 

@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS parked_records (
   deletes boolean NOT NULL,
   basis text[] NOT NULL,
   release text NOT NULL,
+  model text,
   code text NOT NULL,
   attempts integer NOT NULL,
   next_at timestamptz,
@@ -50,6 +51,7 @@ class Parked:
         record: With its bytes.
         basis: Transfer-basis ids, as its transfer leaf has them.
         release: Of the software that made it.
+        model: Digest of the model that gave its labels; None: it has none.
         code: Why it waits: the org's error code, ``BEHIND``, or another of the sink's.
         attempts: How often it was sent.
         next_at: When to try it again; None behind another record of its row.
@@ -60,6 +62,7 @@ class Parked:
     record: MinimalRecord
     basis: tuple[str, ...]
     release: str
+    model: str | None
     code: str
     attempts: int
     next_at: datetime | None
@@ -147,8 +150,8 @@ def waiting(connection: psycopg.Connection[Any]) -> Waiting:
 
 _PUT: LiteralString = """
 INSERT INTO parked_records (topic_id, record, object, external_id, version, schema_id, plan, keys,
-  value, deletes, basis, release, code, attempts, next_at, since)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+  value, deletes, basis, release, model, code, attempts, next_at, since)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (topic_id, record) DO UPDATE SET
   code = excluded.code, attempts = excluded.attempts, next_at = excluded.next_at
 """
@@ -185,7 +188,7 @@ WITH heads AS (
   SELECT * FROM queues WHERE place <= %s ORDER BY place, due_at, seq LIMIT %s
 )
 SELECT topic_id, record, object, external_id, version, schema_id, plan, keys, value, deletes,
-  basis, release, code, attempts, next_at, since
+  basis, release, model, code, attempts, next_at, since
 FROM chosen ORDER BY seq
 """
 
@@ -205,6 +208,7 @@ def _values(one: Parked) -> tuple[Any, ...]:
         record.deletes,
         list(one.basis),
         one.release,
+        one.model,
         one.code,
         one.attempts,
         one.next_at,

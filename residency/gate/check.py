@@ -15,7 +15,7 @@ from residency.gate.rules import Grammar, Rule, load_grammar
 from residency.gate.scan import scan
 from residency.gate.wire import CLEARED, DELETED, Violation, WireSchema, load_schemas, read
 from schemas.errors import BreachError, Cause, QuarantineError, Reason, SetupError
-from schemas.events import GENERATION_STEP, MinimalRecord, RecordId
+from schemas.events import GENERATION_STEP, LABEL_VERSION, MinimalRecord, RecordId
 
 EXTERNAL_ID: Final = "External_Id__c"
 BASE_VERSION: Final = "Base_Version__c"
@@ -24,6 +24,8 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _PLAN_KEYS: Final = frozenset({"region", "digest", "subject", "schema_id"})
 _FOREIGN: Final = "record id: "
 _PLAN: Final = "plan: "
+_MODEL: Final = "model: "
+_CAUSES: Final = {_PLAN: Cause.PLAN, _MODEL: Cause.MODEL}  # any other rule: the gate's own
 _NOT_AFTER: Final = "not_after"  # a day; absent if the plan rests on nothing that ends
 
 
@@ -46,7 +48,7 @@ class GateHalt(BreachError):  # noqa: N818 - the verdict's name in the design
         super().__init__(
             f"{which}: {where or 'record'}: {rule}; stopped before it left the region: "
             "find what wrote it, then replay",
-            Cause.PLAN if rule.startswith(_PLAN) else Cause.GATE,
+            next((cause for start, cause in _CAUSES.items() if rule.startswith(start)), Cause.GATE),
             () if rule.startswith(_FOREIGN) else (str(at),),
         )
         self.id = at
@@ -58,13 +60,14 @@ class GateHalt(BreachError):  # noqa: N818 - the verdict's name in the design
 class Gate:
     """Checks the minimal records of one region. Holds no state between records."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917, one argument per reviewed file
         self,
         region: str,
         approved: Mapping[str, date | None],
         grammar: Grammar,
         schemas: Mapping[int, WireSchema],
         today: Callable[[], date] = lambda: datetime.now(UTC).date(),
+        models: Container[str] = frozenset(),
     ) -> None:
         """Take the region's rules.
 
@@ -75,19 +78,21 @@ class Gate:
             grammar: What each field may hold.
             schemas: The minimal schemas by wire id.
             today: The day in UTC.
+            models: SHA-256 digests, hex, of the models whose labels may leave.
 
         """
         self.region = region
         self._approved = approved
         self._today = today
+        self._models = models
         self._grammar = grammar
         self._schemas = schemas
         self._objects = frozenset(schema.object for schema in schemas.values())
         self._topic = re.compile(re.escape(region) + r"\.commerce\.[a-z]{1,40}\.v[1-9][0-9]?")
 
     @classmethod
-    def load(cls, region: str, approved_file: Path) -> Self:
-        """Return the gate of *region* from the reviewed files.
+    def load(cls, region: str, approved_file: Path, models: Container[str] = frozenset()) -> Self:
+        """Return the gate of *region* from the reviewed files; *models* as of the constructor.
 
         Raises:
             SetupError: One of them is missing or wrong.
@@ -95,23 +100,31 @@ class Gate:
         """
         schemas = load_schemas()
         return cls(
-            region, load_approved(approved_file, region), load_grammar(region, schemas), schemas
+            region,
+            load_approved(approved_file, region),
+            load_grammar(region, schemas),
+            schemas,
+            models=models,
         )
 
-    def check(self, record: MinimalRecord) -> Mapping[str, Any]:
+    def check(self, record: MinimalRecord, model: str | None = None) -> Mapping[str, Any]:
         """Return what may be sent of *record*: Salesforce field name to value.
 
         Only the fields it sets, external id and version among them; None empties a field.
         Times are aware datetimes in UTC, amounts are decimals. Of a record that deletes its
         row: external id and version.
 
+        Args:
+            record: What is to leave.
+            model: Digest of the model that gave its labels, hex, as its headers say; None: none.
+
         Raises:
-            GateHalt: The record breaks the grammar, or its plan is not approved.
+            GateHalt: The record breaks the grammar, or its plan or model is not approved.
             QuarantineError: A value keeps to the grammar and is personal data all the same.
 
         """
         try:
-            target, fields = self._admit(record)
+            target, fields = self._admit(record, model)
         except Violation as violation:
             known = record.object if record.object in self._objects else None
             raise GateHalt(record.id, known, violation.field, violation.rule) from None
@@ -124,7 +137,7 @@ class Gate:
                 raise QuarantineError(Reason.SCANNER, name)
         return fields
 
-    def _admit(self, record: MinimalRecord) -> tuple[str, dict[str, Any]]:
+    def _admit(self, record: MinimalRecord, model: str | None) -> tuple[str, dict[str, Any]]:
         """Return object and fields of *record* once it keeps to the grammar."""
         if self._topic.fullmatch(record.id.at.topic) is None:
             rule = f"{_FOREIGN}names no raw topic of {self.region}"
@@ -138,6 +151,7 @@ class Gate:
             raise Violation(rule)
         schema, decoded = read(record.value, self._schemas)
         _check_envelope(record, schema, decoded)
+        self._check_model(schema, model)
         rules = self._grammar.get(schema.object)
         if rules is None:
             rule = f"object: the grammar of {self.region} does not name it"
@@ -147,19 +161,34 @@ class Gate:
             for name, value in decoded.items()
             if name not in {CLEARED, DELETED} and value is not None
         }
-        if decoded[DELETED]:
-            _check_delete(rules, set_fields, decoded[CLEARED])
+        deletes, cleared = decoded.get(DELETED, False), decoded.get(CLEARED, [])
+        if deletes:
+            _check_delete(rules, set_fields, cleared)
         for name, value in set_fields.items():
             if name not in rules:
                 rule = f"field: the grammar of {self.region} does not name it"
                 raise Violation(rule, name)
             rules[name].check(value)
         for name, wanted in rules.items():
-            if wanted.required and name not in set_fields and not decoded[DELETED]:
+            has_it = name in schema.types  # labels are a record of their own
+            if wanted.required and has_it and name not in set_fields and not deletes:
                 rule = "required: missing"
                 raise Violation(rule, name)
-        _check_origin(record)
-        return schema.object, set_fields | _emptied(decoded[CLEARED], rules, set_fields)
+        _check_origin(record, schema)
+        return schema.object, set_fields | _emptied(cleared, rules, set_fields)
+
+    def _check_model(self, schema: WireSchema, model: str | None) -> None:
+        """Check that a record has labels if a model made some, and that the model is accepted."""
+        has_labels = schema.version == LABEL_VERSION
+        if model is None and has_labels:
+            rule = f"{_MODEL}not named by a record of labels"
+            raise Violation(rule)
+        if model is not None and not has_labels:
+            rule = f"{_MODEL}named by another record"
+            raise Violation(rule)
+        if model is not None and model not in self._models:
+            rule = f"{_MODEL}its digest is none of the accepted models'"
+            raise Violation(rule)
 
 
 def _check_delete(
@@ -203,19 +232,19 @@ def _check_envelope(record: MinimalRecord, schema: WireSchema, decoded: Mapping[
         rule = "object: differs from the one its schema is for"
     elif record.external_id != decoded[EXTERNAL_ID]:
         rule, name = "external id: differs from the one in the bytes", EXTERNAL_ID
-    elif record.version != decoded[BASE_VERSION]:
-        rule, name = "version: differs from the one in the bytes", BASE_VERSION
-    elif record.deletes != decoded[DELETED]:
+    elif record.version != decoded[schema.version]:
+        rule, name = "version: differs from the one in the bytes", schema.version
+    elif record.deletes != decoded.get(DELETED, False):
         rule, name = "deleted: differs from what the bytes say", DELETED
     if rule:
         raise Violation(rule, name)
 
 
-def _check_origin(record: MinimalRecord) -> None:
+def _check_origin(record: MinimalRecord, schema: WireSchema) -> None:
     """Check the numbers that say where the record comes from: the ledger repeats them."""
     if record.version % GENERATION_STEP != record.id.at.offset:
         rule = "version: is not that of the raw record's offset"
-        raise Violation(rule, BASE_VERSION)
+        raise Violation(rule, schema.version)
     if not 1 <= record.keys <= MAX_KEYS:
         rule = f"keys: not a version from 1 to {MAX_KEYS}"
         raise Violation(rule)

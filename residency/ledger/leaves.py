@@ -101,6 +101,8 @@ class TransferLeaf:
         basis: Transfer-basis ids of the rules that let it pass, sorted, each once.
         commitment: See `commitment`.
         deletes: Whether it deletes the row instead of writing it.
+        model: Of a record with labels: digest of the model that gave them, hex, see
+            `residency.ledger.certificates.Identity`; None: it has none.
 
     """
 
@@ -114,6 +116,7 @@ class TransferLeaf:
     basis: tuple[str, ...]
     commitment: str
     deletes: bool = False
+    model: str | None = None
 
     kind: ClassVar[str] = "transfer"
 
@@ -136,6 +139,8 @@ class TransferLeaf:
         forms.check(tuple(sorted(set(self.basis))) == self.basis, "basis", "sorted, each once")
         forms.check(isinstance(self.deletes, bool), "deletes", "true or false")
         forms.check_text("commitment", self.commitment, forms.DIGEST)
+        if self.model is not None:
+            forms.check_word("model", self.model, forms.DIGEST)
 
     def to_bytes(self) -> bytes:
         """Return the entry; the inverse of `parse_leaf`."""
@@ -153,13 +158,15 @@ class TransferLeaf:
                 "basis": list(self.basis),
                 "deletes": self.deletes,
                 "commitment": self.commitment,
+                **({} if self.model is None else {"model": self.model}),
             }
         )
 
     @classmethod
     def from_fields(cls, row: Mapping[str, Any]) -> Self:
         """Return the leaf whose JSON object is *row*."""
-        forms.check_fields(row, _TRANSFER_FIELDS)
+        forms.check_fields(row, _TRANSFER_FIELDS, _TRANSFER_OPTIONAL)
+        forms.check(row.get("model", "") is not None, "model", "absent where there is none")
         forms.check(isinstance(row["basis"], list), "basis", "a list")
         return cls(
             time=row["time"],
@@ -172,6 +179,7 @@ class TransferLeaf:
             basis=tuple(row["basis"]),
             commitment=row["commitment"],
             deletes=row["deletes"],
+            model=row.get("model"),
         )
 
 
@@ -181,6 +189,7 @@ Leaf = RecordLeaf | Notice
 _TRANSFER_FIELDS = forms.SHARED_FIELDS | {
     "object", "schema", "plan", "keys", "release", "basis", "deletes", "commitment",
 }  # fmt: skip
+_TRANSFER_OPTIONAL = frozenset({"model"})
 
 
 def parse_leaf(data: bytes) -> Leaf:

@@ -21,6 +21,7 @@ class Draft:
         fields: Its fields, as the gate decoded them.
         basis: Transfer-basis ids of the rules that let it pass, in any order.
         release: The software release that made it, which may not be the one that logs it.
+        model: Digest of the model that gave its labels, hex; None: it has none.
 
     """
 
@@ -28,6 +29,7 @@ class Draft:
     fields: Mapping[str, Any] = field(repr=False)
     basis: tuple[str, ...]
     release: str
+    model: str | None = None
 
 
 def transfer_leaf(draft: Draft, *, time: str, key: bytes) -> TransferLeaf:
@@ -53,6 +55,7 @@ def transfer_leaf(draft: Draft, *, time: str, key: bytes) -> TransferLeaf:
         release=draft.release,
         basis=tuple(sorted(set(draft.basis))),
         deletes=record.deletes,
+        model=draft.model,
         commitment=commitment(key, record.id, record.value),
     )
 

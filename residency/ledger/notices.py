@@ -12,6 +12,7 @@ its hash.
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Protocol, Self
 
+from residency.ledger.certificates import ModelLeaf
 from residency.ledger.replays import ReplayLeaf
 from residency.ledger.resumes import ResumeLeaf
 
@@ -47,6 +48,7 @@ class Notice(Protocol):
 
 
 NOTICES: Final[Mapping[str, type[Notice]]] = {
+    ModelLeaf.kind: ModelLeaf,
     ReplayLeaf.kind: ReplayLeaf,
     ResumeLeaf.kind: ResumeLeaf,
 }

@@ -116,6 +116,16 @@ class Requests:
             if path.name.startswith(f"{request}."):
                 self._remove(path)
 
+    def waiting(self) -> Iterator[Notice]:
+        """Yield the leaves that are asked for and have no answer yet, in no order."""
+        for name in disk.names(self.folder):
+            match = _NAME.fullmatch(name)
+            if match is not None and (match[2] or match[3]):
+                with suppress(FormatError):  # the writer says what is wrong with it
+                    leaf = parse_leaf(_checked(_File(self.folder / name, match[1], None)))
+                    if not isinstance(leaf, RecordLeaf):
+                        yield leaf
+
     # -- for the writer
 
     def serve(self, ledger: Ledger) -> Served:

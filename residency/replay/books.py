@@ -94,17 +94,6 @@ def make(
         current: books.of(current).minimise_batch(raw, generation)
     }
     for version, numbers in older.items():
-        some = books.of(version).minimise_batch(_part(raw, numbers), generation)
+        some = books.of(version).minimise_batch(raw.part(numbers), generation)
         made[version] = dict(zip(numbers, some, strict=True))
     return made
-
-
-def _part(raw: RawBatch, numbers: Sequence[int]) -> RawBatch:
-    """Return the records of these numbers."""
-    return RawBatch(
-        [raw.topics[n] for n in numbers],
-        [raw.partitions[n] for n in numbers],
-        [raw.offsets[n] for n in numbers],
-        [raw.values[n] for n in numbers],
-        [raw.keys[n] for n in numbers],
-    )

@@ -79,6 +79,7 @@ class Terms:
     release: str
     basis: tuple[str, ...]
     deletes: bool
+    model: str | None
     month: str
 
 
@@ -106,6 +107,7 @@ class TermsBook:
             leaf.release,
             leaf.basis,
             leaf.deletes,
+            leaf.model,
             month_of(leaf.time),
         )
         return self._known.setdefault(terms, len(self._known))
@@ -126,6 +128,7 @@ class TermsBook:
             row["release"],
             tuple(row["basis"]),
             row["deletes"],
+            row.get("model"),
             month_of(row["time"]),
         )
         return self._known.get(terms)

@@ -113,8 +113,16 @@ class Comparer:
         found = self._agreed.get(key)
         if found is None:
             output = plan.outputs[claim.output]
-            said = (terms.plan, terms.object, terms.schema, terms.deletes, terms.basis)
-            ours = (plan.digest, output.object, output.schema_id, output.deletes, output.basis)
+            is_labelled = terms.model is not None
+            said = (terms.plan, terms.object, terms.schema, terms.deletes, terms.basis, is_labelled)
+            ours = (
+                plan.digest,
+                output.object,
+                output.schema_id,
+                output.deletes,
+                output.basis,
+                bool(output.labels),
+            )
             found = self._agreed[key] = said == ours
         return found
 
@@ -132,7 +140,7 @@ class Comparer:
             counts[Verdict.QUARANTINED] += 1
             return
         pending = self._elsewhere.pending.get(offset, frozenset())
-        for output in range(len(made.rows)):
+        for output in range(len(made.rows) - made.plan.requests):  # of a request, none yet
             if output in logged:
                 continue
             if output in refused:

@@ -12,7 +12,7 @@ import orjson
 
 from residency.regions import load_regions
 from streams.cli import EXIT_WRONG
-from streams.cli.options import home_option, json_option
+from streams.cli.options import home_option, inference_option, json_option
 from streams.cli.processes import org_page
 from streams.cli.stack import parse_regions
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--keep", is_flag=True, help="Leave the processes running; end with `down`.")
 @click.option("--seed", type=int, help="Repeat a run's customers; default: fresh ones.")
+@inference_option
 @home_option
 @json_option
 def demo(  # noqa: PLR0913, one parameter per option
@@ -40,15 +41,18 @@ def demo(  # noqa: PLR0913, one parameter per option
     regions: tuple[str, ...],
     keep: bool,
     seed: int | None,
+    without_inference: bool,
     home: Path,
     as_json: bool,
 ) -> None:
     """Run the whole line on real parts and prove it.
 
-    Starts a Kafka and a PostgreSQL per region and a Salesforce-compatible org, publishes
-    synthetic events through the gateways, waits until all is settled, then shows what came
-    of each and the evidence: the org read back, a search for leaks in everything that left,
-    every ledger verified. HOME must be idle; its state stays there to look at.
+    Starts a Kafka, a PostgreSQL and a model server per region and a Salesforce-compatible org,
+    publishes synthetic events through the gateways, waits until all is settled, then shows
+    what came of each and the evidence: the org read back, a search for leaks in everything
+    that left, every ledger verified. HOME must be idle; its state stays there to look at.
+    The first run installs vLLM (2.7 GB), and each region's model server takes 3 GB of memory:
+    choose fewer regions, or go without labels.
 
     Exit code 1 if a count does not add up, a canary leaked or a ledger does not verify.
 
@@ -56,6 +60,7 @@ def demo(  # noqa: PLR0913, one parameter per option
     Examples:
       homeport demo
       homeport demo --events 200 --regions eu,uk --json
+      homeport demo --without-inference
       homeport demo --keep && homeport status && homeport down
     """
     from streams.cli.watch import Watch  # noqa: PLC0415, rich is slow to import
@@ -65,7 +70,14 @@ def demo(  # noqa: PLR0913, one parameter per option
     with Watch(events) as watch:
         chosen = secrets.randbits(32) if seed is None else seed
         outcome = Demo(
-            home.absolute(), regions, events, chosen, keep, watch.step, watch.stages
+            home.absolute(),
+            regions,
+            events,
+            chosen,
+            keep,
+            watch.step,
+            watch.stages,
+            with_inference=not without_inference,
         ).run()
     if as_json:
         click.echo(orjson.dumps({**outcome.to_json(), "seed": chosen}).decode())
@@ -121,7 +133,7 @@ _NAMES = (
 def _numbers(counts: "Counts") -> Mapping[str, int]:
     border, results = counts.border, counts.results
     values = (
-        counts.raw, border.sent, border.nothing, border.quarantined, border.minimal,
+        counts.raw, border.sent, border.nothing, border.quarantined, counts.minimal,
         results.get("accepted", 0), results.get("superseded", 0),
         results.get("rejected", 0), results.get("gate-refused", 0),
     )  # fmt: skip

@@ -32,6 +32,15 @@ def json_option(command: F) -> F:
     )(command)
 
 
+def inference_option(command: F) -> F:
+    """Add ``--without-inference``: no model servers, so no labels."""
+    return click.option(
+        "--without-inference",
+        is_flag=True,
+        help="Start no model servers: texts wait in their region, no labels are made.",
+    )(command)
+
+
 def region_option(command: F) -> F:
     """Add the required ``--region``, one of ``regions.toml``."""
     return click.option(

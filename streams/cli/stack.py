@@ -1,33 +1,24 @@
 """``homeport up``, ``down``, ``status``, ``logs`` and ``doctor``: the embedded stack for people."""
 
 import json
-import re
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import click
 
 from residency.regions import load_regions
 from streams.cli import EXIT_ENVIRONMENT, EXIT_WRONG
-from streams.cli.options import home_option, json_option
+from streams.cli.options import home_option, inference_option, json_option
 from streams.cli.processes import NOTHING, gateways, health, org_page, show_table
-
-if TYPE_CHECKING:
-    from rich.progress import TaskID
-
+from streams.cli.steps import progress_lines
 
 FOLLOW_S = 0.2
 TAIL_BYTES = 256 * 1024  # the last lines of a log lie within
-COUNT = re.compile(r"\d+/\d+")
-
-Report = Callable[[str, str], None]
 
 
 def parse_regions(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -59,30 +50,45 @@ def parse_regions(ctx: click.Context, param: click.Parameter, value: str) -> tup
 @click.option(
     "--without-workers", is_flag=True, help="Start brokers, databases and the test org only."
 )
-def up(home: Path, regions: tuple[str, ...], *, as_json: bool, without_workers: bool) -> None:
+@inference_option
+def up(
+    home: Path,
+    regions: tuple[str, ...],
+    *,
+    as_json: bool,
+    without_workers: bool,
+    without_inference: bool,
+) -> None:
     """Start the embedded stack and wait until all of it is ready.
 
     \b
     Examples:
       homeport up
       homeport up --regions eu,us --without-workers
+      homeport up --without-inference
 
-    For each region an Apache Kafka broker, a PostgreSQL and its workers; one Salesforce test
-    org for all. The first run downloads Kafka's jars (44 MB) and checks each against its
-    pinned SHA-256. Everything listens on 127.0.0.1 and asks for a password. Run it again at
-    any time: it starts what is missing, and what halted.
+    For each region an Apache Kafka broker, a PostgreSQL, its workers and a model server; one
+    Salesforce test org for all. The first run downloads Kafka's jars (44 MB), checks each
+    against its pinned SHA-256, and installs vLLM (2.7 GB; 3 GB of memory per region when it
+    runs). Everything listens on 127.0.0.1 and asks for a password, or on a private socket. Run
+    it again at any time: it starts what is missing, and what halted.
 
     Exit codes: 0 all is ready, 3 something could not start or halted (the text says what to do),
     130 interrupted; in both cases what this run started is stopped again.
     """
     from connectors.embedded.stack import Stack  # noqa: PLC0415 - heavy
+    from streams import models  # noqa: PLC0415 - heavy
     from streams.launch import launch  # noqa: PLC0415 - heavy
 
     stack = Stack(home, regions)
     # `kill` cleans up like Ctrl-C; the default would leave half a stack to the next run
     signal.signal(signal.SIGTERM, _interrupt)
+    with_workers, with_inference = not without_workers, not without_inference
     with progress_lines() as report:
-        has_started = stack.up(launch(home, with_workers=not without_workers), report)
+        if with_workers and with_inference:
+            models.ensure(regions, partial(report, "vllm"), is_new=not stack.is_running())
+        start = launch(home, with_workers=with_workers, with_inference=with_inference)
+        has_started = stack.up(start, report)
     found = stack.status()
     if as_json:
         document = {
@@ -254,42 +260,3 @@ def doctor(ctx: click.Context, home: Path, *, as_json: bool) -> None:
             click.echo(f"{mark} {check.name}: {check.detail}{step}")
     if not all(check.is_ok for check in checks):
         ctx.exit(EXIT_ENVIRONMENT)
-
-
-@contextmanager
-def progress_lines() -> Iterator[Report]:
-    """Yield what shows a step and its state on stderr: live on a terminal, else line by line."""
-    show = _live() if sys.stderr.isatty() else _plain()
-    with show as report:
-        yield report
-
-
-@contextmanager
-def _plain() -> Iterator[Report]:
-    def report(step: str, state: str) -> None:
-        if not COUNT.fullmatch(state):  # they move too fast for a log
-            click.echo(f"{step}: {state}", err=True)
-
-    yield report
-
-
-@contextmanager
-def _live() -> Iterator[Report]:
-    from rich.console import Console  # noqa: PLC0415 - heavy
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-
-    columns = (
-        SpinnerColumn(finished_text="[green]✓[/]"),
-        TextColumn("{task.description}"),
-        TextColumn("[dim]{task.fields[state]}[/]"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as live:
-        tasks: dict[str, TaskID] = {}
-
-        def report(step: str, state: str) -> None:
-            if step not in tasks:
-                tasks[step] = live.add_task(step, total=1, state=state)
-            live.update(tasks[step], state=state, completed=state == "ready")
-
-        yield report

@@ -12,6 +12,7 @@ from connectors.embedded.stack import Stack
 from connectors.sandbox.running import issue_token
 from residency.ledger.verify import Report
 from schemas.errors import HomeportError, SetupError
+from streams import models
 from streams.demo.evidence import (
     Org,
     blind_spots,
@@ -74,7 +75,7 @@ class Outcome:
             "with_records": sum(c.border.sent for c in regions),
             "nothing_to_send": sum(c.border.nothing for c in regions),
             "quarantined": sum(c.border.quarantined for c in regions),
-            "minimal": sum(c.border.minimal for c in regions),
+            "minimal": sum(c.minimal for c in regions),
             "delivered": self.total("accepted"),
             "superseded": self.total("superseded"),
             "rejected": self.total("rejected"),
@@ -105,7 +106,7 @@ class Outcome:
             found.append("published is not refused + duplicates + raw")
         if raw != sum(one.border.raw for one in c):
             found.append("raw is not with records + nothing to send + quarantined")
-        if sum(one.border.minimal for one in c) != sum(one.settled for one in c):
+        if sum(one.minimal for one in c) != sum(one.settled for one in c):
             found.append("minimal is not delivered + superseded + rejected + gate-refused")
         found += [f"{what}; see `homeport logs`" for what in self.unwell]
         if self.surplus:
@@ -133,6 +134,7 @@ class Demo:
     keep: bool = False
     on_step: Step = lambda _step, _state: None
     on_stages: Stages = lambda _answered, _counts: None
+    with_inference: bool = False
     _answered: int = field(default=0, init=False)
 
     def run(self) -> Outcome:
@@ -148,7 +150,11 @@ class Demo:
             msg = f"{self.home}: in use; run `homeport down` first, or choose another --home"
             raise SetupError(msg)
         started = time.monotonic()
-        stack.up(launch(self.home), self.on_step)
+        if self.with_inference:
+            models.ensure(self.regions, lambda state: self.on_step("vllm", state))
+        # the model servers take longest: they start first, and base records do not wait for them
+        start = launch(self.home, with_inference=self.with_inference, is_model_awaited=False)
+        stack.up(start, self.on_step)
         try:
             return self._prove(stack, started, time.monotonic() - started)
         finally:
@@ -161,6 +167,8 @@ class Demo:
         shop = Shop(random.Random(self.seed), self.regions)
         events = list(shop.publications(self.events))
         published = asyncio.run(self._drive(events, observers, before))
+        if self.with_inference:
+            stack.await_models(self.on_step)
         rows = list(self._org().rows())
         # Read again: what came after everything had seemed settled would show in the sums.
         counts = {region: o.counts().since(before[region]) for region, o in observers.items()}

@@ -280,6 +280,23 @@ def test_a_forged_record_is_not_sent_and_a_person_may_say_that_it_stays(line: Ha
     assert name in found.stdout
 
 
+def test_labels_of_a_model_that_nobody_accepted_stay_and_a_person_is_told(line: HaltedLine) -> None:
+    name = line.label("00" * 32)
+    line.publish(10)
+    with line.egress():
+        halt = line.halted("model")
+        before = line.rows()
+        line.resume("--refuse", name)
+        line.settled()
+
+    assert halt.records == (name,)
+    assert "accepted" in halt.text
+    assert before.keys() < line.rows().keys()
+    assert not any(row.get("Intent__c") for row in line.rows().values())
+    found = line.homeport("quarantine", "list", "--region", REGION, "--reason", "gate", "--json")
+    assert name in found.stdout
+
+
 def test_resuming_needs_a_reason_whose_text_stays_in_the_region(line: HaltedLine) -> None:
     silent = [line.homeport(*RESUME), line.homeport(*RESUME, "--reason", "  ")]
     idle = line.homeport(*RESUME, "--reason", "for nothing")

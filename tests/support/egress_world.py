@@ -14,7 +14,7 @@ from residency.keys import LedgerKeys, TokenKeys
 from residency.ledger.files import Ledger
 from residency.ledger.leaves import RecordLeaf, parse_leaf
 from residency.plan.approved import APPROVED_FILE
-from residency.plan.book import PlanBook
+from residency.plan.labels import label_record
 from schemas.codec import encode
 from schemas.events import Coordinates, LoggedRecord, RawEvent
 from schemas.plainjson import from_plain
@@ -22,12 +22,14 @@ from schemas.registry import load_registry
 from streams.carrier import Carrier
 from streams.crossing import Arrival, Parts
 from streams.parking import ParkPolicy
+from streams.plans import load_book
 
 NOW = datetime(2026, 11, 23, 16, 40, tzinfo=UTC)
 KEYS = LedgerKeys("ledger.eu.test/transfers", b"s" * 32, b"r" * 32)
 SCHEMA = load_registry().latest("commerce.messages.ProductReviewSubmitted")
-BOOK = PlanBook.load("eu", TokenKeys("eu", b"i" * 32, b"a" * 32), NOW.date())
-GATE = Gate.load("eu", APPROVED_FILE)
+BOOK = load_book("eu", TokenKeys("eu", b"i" * 32, b"a" * 32), NOW.date())
+MODEL = "ab" * 32
+GATE = Gate.load("eu", APPROVED_FILE, {MODEL})
 
 
 class CrashError(Exception):
@@ -94,6 +96,28 @@ def review(offset: int, message: str, rating: int = 5, sku: str = "MUG-1") -> Ar
     at = Coordinates("eu.commerce.messages.v1", 0, offset)
     crossing = BOOK.minimise(RawEvent(at, "dG9waWM", 1, value))
     return Arrival(crossing.records[0], crossing.plan.outputs[0].basis, "test")
+
+
+def labels(offset: int, message: str, model: str | None = MODEL, intent: str = "praise") -> Arrival:
+    """Return labels of a support message, of which *model* is said to have made them."""
+    schema = load_registry().latest("commerce.messages.SupportMessageReceived")
+    data = {
+        "event_id": f"0b0b8a3e-7a41-4a61-9f0f-{offset:012d}",
+        "occurred_at": "2026-11-23T10:00:00Z",
+        "customer": {"customer_id": "C-1", "residence": {"country": "DE"}},
+        "message_id": message,
+        "received_at": "2026-11-23T10:00:00Z",
+        "channel": "web",
+        "body": "lovely",
+    }
+    value = encode(schema, from_plain(schema, data))
+    at = Coordinates("eu.commerce.messages.v1", 0, offset)
+    crossing = BOOK.minimise(RawEvent(at, "dG9waWM", 1, value))
+    (request,) = crossing.requests
+    output = crossing.plan.outputs[request.id.output]
+    answers = {one.field: "unknown" for one in output.labels} | {"Intent__c": intent}
+    record = label_record(request, crossing.plan, answers, load_registry())
+    return Arrival(record, output.basis, "test", model)
 
 
 @dataclass

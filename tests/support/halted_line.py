@@ -18,6 +18,7 @@ from oracle import comparable, expected_rows, org_rows
 
 from connectors.embedded.launch import Launch
 from connectors.embedded.stack import Stack
+from connectors.kafka import headers
 from connectors.kafka.record import Record, read
 from connectors.webhook import WebhookConfig
 from residency import topics
@@ -25,6 +26,8 @@ from residency.ledger import disk
 from residency.ledger.errors import LockedError
 from residency.ledger.files import LOCK
 from residency.telemetry.setup import telemetry
+from schemas.codec import encode
+from schemas.registry import load_registry
 from streams.arrivals import arrival_of
 from streams.cli import cli
 from streams.demo.generate import Publication, Shop
@@ -127,8 +130,8 @@ class HaltedLine:
         assert halt.cause == cause, halt.text
         return halt
 
-    def minimal(self) -> Record:
-        """Return some record of the minimal topic."""
+    def minimal(self, target: bytes | None = None) -> Record:
+        """Return some record of the minimal topic, of the object *target* if given."""
         consumer = Consumer(
             self.settings.kafka.librdkafka(
                 group_id=topics.group("egress"), enable_auto_commit=False
@@ -136,9 +139,12 @@ class HaltedLine:
         )
         topic = topics.minimal(REGION)
         consumer.assign([TopicPartition(topic, n, 0) for n in range(topics.PARTITIONS)])
-        (found,) = consumer.consume(1, WAIT_S)
-        consumer.close()
-        return read(found)
+        while True:
+            (message,) = consumer.consume(1, WAIT_S)
+            found = read(message)
+            if target in {None, dict(found.headers)[headers.OBJECT]}:
+                consumer.close()
+                return found
 
     def is_unlocked(self) -> bool:
         """Return whether egress has let go of its ledger, as the last thing it does."""
@@ -150,7 +156,21 @@ class HaltedLine:
 
     def forge(self, change: Callable[[dict[str, bytes]], dict[str, bytes]]) -> str:
         """Write a copy of a minimal record, changed, as nobody but the border may; name it."""
-        record = self.minimal()
+        return self._write(self.minimal(), change)
+
+    def label(self, model: str) -> str:
+        """Write labels of a case, as enrichment does that asked *model*; name the record."""
+        case = self.minimal(b"Commerce_Case__c")
+        found = arrival_of(case).record
+        schema = load_registry().minimal(found.object, "labels")
+        unset = dict.fromkeys(row["name"] for row in schema.avro["fields"])
+        row = {"External_Id__c": found.external_id, "Label_Version__c": found.version}
+        value = encode(schema, {**unset, **row, "Intent__c": "praise"})
+        name = str(replace(found.id, output=1)).encode()
+        own = {headers.RECORD: name, headers.MODEL: model.encode()}
+        return self._write(replace(case, value=value), lambda given: given | own)
+
+    def _write(self, record: Record, change: Callable[[dict[str, bytes]], dict[str, bytes]]) -> str:
         given = change(dict(record.headers))
         login = load_settings(self.home, REGION, "admin").kafka
         producer = Producer(login.librdkafka())

@@ -11,7 +11,12 @@ from streams.cli import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("streams", "connectors", "inference", "residency", "schemas")
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-uv.lock")
+LOCKS = (
+    "requirements.lock",
+    "requirements-dev.lock",
+    "requirements-uv.lock",
+    "requirements-inference.lock",
+)
 MAX_LINES = 300
 # Assembled, so that this file does not contain what it looks for. A host in a lock or a script
 # would override the index that a company has configured on its machines.

@@ -78,6 +78,7 @@ class TestOneRecord:
             ({"schema": 9}, Verdict.DIFFERS),
             ({"basis": ()}, Verdict.DIFFERS),
             ({"deletes": True}, Verdict.DIFFERS),
+            ({"model": "ab" * 32}, Verdict.DIFFERS),
             ({"keys": 1}, Verdict.DIFFERS),  # other tokens
             ({"time": "2026-10-23T16:40Z"}, Verdict.DIFFERS),  # another month's key
             ({"commitment": "0" * 64, "release": OTHER}, Verdict.OTHER_CODE),
@@ -268,14 +269,16 @@ class TestEntries:
 
     def test_known_terms_are_packed_as_the_strict_reader_would(self) -> None:
         book, fresh = TermsBook(), TermsBook()
-        entries = [leaf(7).to_bytes(), leaf(8, resend=2).to_bytes(), refusal(9).to_bytes()]
+        labelled = leaf(9, model="ab" * 32)
+        both = [leaf(7).to_bytes(), leaf(8, resend=2).to_bytes(), refusal(9).to_bytes()]
+        entries = [*both, labelled.to_bytes(), replace(labelled, model="cd" * 32).to_bytes()]
 
         found = [claim_of(n, entry, book) for n, entry in enumerate(entries)]
 
         strict = [parse_leaf(entry) for entry in entries]
         assert found == [(one.record, pack(n, one, fresh)) for n, one in enumerate(strict)]
         assert book.terms == fresh.terms
-        assert len(book.terms) == 1
+        assert [terms.model for terms in book.terms] == [None, "ab" * 32, "cd" * 32]
 
     def test_other_outcomes_and_kinds_claim_nothing(self) -> None:
         accepted = replace(refusal(7), result="accepted", code=None, transfer=0)

@@ -71,6 +71,7 @@ transfers = st.builds(
     basis=st.frozensets(st.sampled_from(["a:b", "c", "d/e#f"])).map(lambda ids: tuple(sorted(ids))),
     commitment=digests,
     deletes=st.booleans(),
+    model=st.none() | digests,
 )
 
 
@@ -234,6 +235,8 @@ def test_a_word_of_a_leaf_has_one_character_at_least_and_a_bound(
         {"basis": ("a", "a")},
         {"basis": ("ada@example.com",)},
         {"commitment": "tok_eu1_abc"},
+        {"model": "minilm"},
+        {"model": "AB" * 32},
     ],
 )
 def test_a_transfer_leaf_takes_only_its_forms_and_does_not_repeat_the_value(change: Any) -> None:
@@ -288,6 +291,8 @@ def changed(**fields: Any) -> bytes:
         changed(kind="outcome"),
         changed(deletes=None),
         changed(deletes=1),
+        changed(model=None),
+        changed(model=7),
     ],
 )
 def test_what_is_not_the_one_way_to_write_a_leaf_is_refused(data: bytes) -> None:

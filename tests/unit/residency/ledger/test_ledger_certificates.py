@@ -1,0 +1,242 @@
+"""A certificate of a model is as strict as any leaf, and its digest covers all that it names."""
+
+import json
+from dataclasses import fields, replace
+from hashlib import sha256
+from typing import Any
+
+import jsonschema
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from residency.ledger.certificates import (
+    MAX_FILES,
+    MAX_TASKS,
+    MAX_TEXTS,
+    Certificate,
+    GoldenAnswer,
+    Identity,
+    ModelLeaf,
+)
+from residency.ledger.errors import FormatError
+from residency.ledger.leaves import parse_leaf
+from residency.ledger.published import SCHEMAS
+from residency.ledger.tiles import MAX_ENTRY_BYTES
+from tests.support.certified import CERTIFICATE, IDENTITY, LEAF, TIME, with_answer, with_identity
+
+ROW: dict[str, Any] = json.loads(LEAF.to_bytes())
+digests = st.sampled_from(["00" * 32, "ab" * 32])
+words = st.sampled_from(["a", "0-b_c", "x" * 40])
+
+
+@st.composite
+def certificates(draw: st.DrawFn) -> Certificate:
+    """Draw a certificate of any model, tasks and texts."""
+    tasks = draw(st.dictionaries(words, digests, min_size=1, max_size=3))
+    answers = st.builds(
+        GoldenAnswer, words, st.sampled_from(["gate", "rules", "pooling"]), st.integers(0, 100)
+    )
+    to_all = st.fixed_dictionaries(dict.fromkeys(tasks, answers))
+    paths = st.sampled_from([".gitattributes", "a/B_1/c.json", "model.safetensors"])
+    identity = Identity(
+        draw(st.sampled_from(["pooling", "generate"])),
+        draw(words),
+        "0.32.0+cpu",
+        draw(words),
+        draw(st.integers(0, 2**53 - 1)),
+        draw(st.dictionaries(paths, digests, min_size=1)),
+        tasks,
+    )
+    texts = draw(st.dictionaries(words, to_all, min_size=1, max_size=3))
+    return Certificate(draw(words), identity, draw(digests), texts, draw(digests))
+
+
+@given(certificates())
+def test_a_certificate_is_rfc_8785_and_parses_back(said: Certificate) -> None:
+    leaf = ModelLeaf(TIME, "0f" * 16, said)
+
+    data = leaf.to_bytes()
+
+    assert data == rfc8785.dumps(json.loads(data))
+    assert parse_leaf(data) == leaf
+
+
+def test_the_digest_is_that_of_the_canonical_json_of_all_that_decides_a_label() -> None:
+    names = [one.name for one in fields(Identity)]
+
+    digest = IDENTITY.digest
+
+    assert digest == ROW["digest"]
+    assert digest == sha256(rfc8785.dumps({name: ROW[name] for name in names})).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"engine": "generate"},
+        {"package": "vllm"},
+        {"version": "0.32.1"},
+        {"dtype": "bfloat16"},
+        {"max_tokens": 257},
+        {"files": {**IDENTITY.files, "config.json": "00" * 32}},
+        {"tasks": {**IDENTITY.tasks, "intent": "00" * 32}},
+    ],
+)
+def test_whatever_decides_a_label_changes_the_digest(change: Any) -> None:
+    assert with_identity(**change).identity.digest != IDENTITY.digest
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        with_identity(engine="rules"),
+        with_identity(package="VLLM cpu"),
+        with_identity(version="0.32 by ada"),
+        with_identity(dtype=""),
+        with_identity(max_tokens=-1),
+        with_identity(max_tokens=True),
+        with_identity(files={}),
+        with_identity(files={"../../etc/passwd x": "a1" * 32}),
+        with_identity(files={"/config.json": "a1" * 32}),
+        with_identity(files={"config.json": "a1"}),
+        with_identity(files={f"{n}.bin": "a1" * 32 for n in range(MAX_FILES + 1)}),
+        with_identity(tasks={}),
+        with_identity(tasks={"intent": "d4" * 32}),
+        with_identity(tasks={**IDENTITY.tasks, "urgency": "E5" * 32}),
+        with_identity(tasks={**IDENTITY.tasks, "more": "e5" * 32}),
+        with_answer(label="Ada Lovelace"),
+        with_answer(label="a" * 41),
+        with_answer(label=None),
+        with_answer(method="by hand"),
+        with_answer(method="0"),
+        with_answer(score=101),
+        with_answer(score=-1),
+        with_answer(score=0.5),
+        replace(CERTIFICATE, model="Mini LM"),
+        replace(CERTIFICATE, golden="f6"),
+        replace(CERTIFICATE, release="a b"),
+        replace(CERTIFICATE, answers={}),
+        replace(CERTIFICATE, answers={"EN": CERTIFICATE.answers["en-return"]}),
+        replace(
+            CERTIFICATE,
+            answers={f"t{n}": CERTIFICATE.answers["en-return"] for n in range(MAX_TEXTS + 1)},
+        ),
+    ],
+)
+def test_a_certificate_takes_only_its_forms(said: Certificate) -> None:
+    with pytest.raises(FormatError):
+        ModelLeaf(TIME, "0f" * 16, said)
+
+
+def test_more_tasks_than_a_certificate_holds_are_refused_though_each_is_answered() -> None:
+    tasks = {f"t{n}": "d4" * 32 for n in range(MAX_TASKS + 1)}
+    answers = {"a": dict.fromkeys(tasks, GoldenAnswer("x", "gate", 0))}
+    said = replace(with_identity(tasks=tasks), answers=answers)
+
+    with pytest.raises(FormatError, match="tasks"):
+        ModelLeaf(TIME, "0f" * 16, said)
+
+
+LONG_PATH = "/".join(["a" * 100] * 5)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        replace(CERTIFICATE, model="m"),
+        replace(CERTIFICATE, model="m" * 40),
+        with_identity(version="1"),
+        with_identity(version="1" * 40),
+        with_identity(files={"a": "a1" * 32}),
+        with_identity(files={LONG_PATH: "a1" * 32}),
+        with_identity(max_tokens=0),
+        with_answer(method="g"),
+        with_answer(method="g" * 20),
+        with_answer(score=0),
+        with_answer(score=100),
+    ],
+)
+def test_the_least_and_the_most_of_each_form_is_taken(said: Certificate) -> None:
+    leaf = ModelLeaf(TIME, "0f" * 16, said)
+
+    assert parse_leaf(leaf.to_bytes()) == leaf
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        replace(CERTIFICATE, model=""),
+        replace(CERTIFICATE, model="m" * 41),
+        with_identity(version=""),
+        with_identity(version="1" * 41),
+        with_identity(files={"": "a1" * 32}),
+        with_identity(files={"a" * 101: "a1" * 32}),
+        with_identity(files={f"{LONG_PATH}/a": "a1" * 32}),
+        with_identity(files={"a/": "a1" * 32}),
+        with_answer(method=""),
+        with_answer(method="g" * 21),
+    ],
+)
+def test_less_or_more_than_a_form_has_is_not_taken(said: Certificate) -> None:
+    with pytest.raises(FormatError):
+        ModelLeaf(TIME, "0f" * 16, said)
+
+
+@pytest.mark.parametrize(("time", "request_id"), [("today", "0f" * 16), (TIME, "0F" * 16)])
+def test_time_and_request_have_their_forms_too(time: str, request_id: str) -> None:
+    with pytest.raises(FormatError):
+        ModelLeaf(time, request_id, CERTIFICATE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"digest": "00" * 32},
+        {"note": "x"},
+        {"files": []},
+        {"tasks": "d4"},
+        {"answers": []},
+        {"answers": {"en-return": []}},
+        {"answers": {"en-return": {**ROW["answers"]["en-return"], "intent": "return"}}},
+        {"answers": {"en-return": {**ROW["answers"]["en-return"], "intent": ["a", "b"]}}},
+        {"answers": {"en-return": {**ROW["answers"]["en-return"], "intent": ["a", "b", 1, 2]}}},
+    ],
+)
+def test_there_is_one_way_to_write_a_certificate(change: Any) -> None:
+    data = rfc8785.dumps({**ROW, **change})
+
+    with pytest.raises(FormatError):
+        parse_leaf(data)
+
+
+def test_the_most_texts_tasks_and_files_fit_into_an_entry() -> None:
+    tasks = {"intent": "d4" * 32, "language": "d4" * 32, "privacy_request": "d4" * 32,
+             "sentiment": "d4" * 32, "urgency": "d4" * 32}  # fmt: skip
+    answer = GoldenAnswer("product_question", "pooling", 100)
+    answers = {f"{n:02}-{'x' * 17}": dict.fromkeys(tasks, answer) for n in range(MAX_TEXTS)}
+    files = {f"{n:03}-{'x' * 26}": "a1" * 32 for n in range(MAX_FILES)}
+    said = replace(with_identity(tasks=tasks, files=files), answers=answers)
+
+    leaf = ModelLeaf(TIME, "0f" * 16, said)
+
+    assert len(leaf.to_bytes()) <= MAX_ENTRY_BYTES
+    assert parse_leaf(leaf.to_bytes()) == leaf
+
+
+def test_the_published_schema_accepts_what_we_write_and_nothing_more() -> None:
+    text = json.loads((SCHEMAS / "model.json").read_text())
+    validator = jsonschema.Draft202012Validator(text)
+
+    assert validator.is_valid(ROW)
+    assert not validator.is_valid({**ROW, "email": "x"})
+    for name in ROW:
+        assert not validator.is_valid({k: v for k, v in ROW.items() if k != name})
+        assert not validator.is_valid({**ROW, name: "Ada Lovelace <ada@example.com>"})
+    for name in ("files", "tasks"):
+        assert not validator.is_valid({**ROW, name: {}})
+        assert not validator.is_valid({**ROW, name: {"Ada Lovelace": "a1" * 32}})
+        assert not validator.is_valid({**ROW, name: {"a": "Ada Lovelace"}})
+    for answer in (["Ada Lovelace", "gate", 0], ["a", "By hand", 0], ["a", "gate", 101], ["a"]):
+        assert not validator.is_valid({**ROW, "answers": {"a": {"intent": answer}}})
