@@ -33,10 +33,13 @@ class Key(NamedTuple):
     asked: str
 
 
-def key_of(record: RecordId, output: OutputPlan) -> Key:
-    """Return what the decision about *record* is found by, which *output* of its plan made."""
-    rows = [_plain(label) for label in output.labels]
-    asked = hashlib.sha256(rfc8785.dumps(rows)).hexdigest()
+def asked_of(output: OutputPlan) -> str:
+    """Return the SHA-256, hex, of what an output of a plan asks."""
+    return hashlib.sha256(rfc8785.dumps([_plain(label) for label in output.labels])).hexdigest()
+
+
+def key_of(record: RecordId, asked: str) -> Key:
+    """Return what the decision about *record* is found by, given what its output asks."""
     return Key(record.topic_id, str(RecordId(record.at, record.output)), asked)
 
 
@@ -64,7 +67,7 @@ class Question:
 def question(request: LabelRequest, output: OutputPlan) -> Question:
     """Return what *request* asks, which *output* of its plan made."""
     cost = record_cost(label.values for label in output.labels)
-    return Question(key_of(request.id, output), request.subject, request.plan, cost)
+    return Question(key_of(request.id, asked_of(output)), request.subject, request.plan, cost)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,8 @@ class Maker:
             model=decision.model,
         )
         stamped = of_minimal(str(made.id), made.version, stamp.encoded())
-        return Stamped(((made.external_id.encode(), made.value, stamped),))
+        row = made.external_id.encode(), made.value, stamped
+        return Stamped((row,), is_again=request.id.resend > 0)
 
     def alerts(self, asked: Asked, decision: Decision) -> bool:
         """Return whether what goes out is something that somebody in the region must hear of."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from label_world import PLAN, TASKS, made_plan, made_request
 
-from residency.decisions import Answered, Decision, Key, key_of, question
+from residency.decisions import Answered, Decision, Key, asked_of, question
 from residency.leak import label_cost
 
 OUTPUT = PLAN.outputs[1]
@@ -15,7 +15,7 @@ def test_a_resend_asks_the_same_again() -> None:
     first, again = made_request(7, "a"), made_request(7, "a", resend=2)
 
     assert question(first, OUTPUT) == question(again, OUTPUT)
-    assert key_of(again.id, OUTPUT).record == "eu.commerce.messages.v1[0]@7#1"
+    assert question(again, OUTPUT).key.record == "eu.commerce.messages.v1[0]@7#1"
 
 
 @pytest.mark.parametrize(
@@ -34,10 +34,7 @@ def test_a_changed_task_is_another_question_and_the_text_is_no_part_of_one() -> 
 
     changed = made_plan(tasks=newer).outputs[1]
 
-    assert (
-        key_of(made_request(7, "a").id, changed).asked
-        != question(made_request(7, "a"), OUTPUT).key.asked
-    )
+    assert asked_of(changed) != question(made_request(7, "a"), OUTPUT).key.asked
     assert question(made_request(7, "a"), OUTPUT) == question(made_request(7, None), OUTPUT)
 
 
