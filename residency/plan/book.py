@@ -139,8 +139,7 @@ class PlanBook:
         """
         for output in (output for plan in plans.values() for output in plan.outputs):
             check_refs(output.processors, processors)
-        self.region = region
-        self.plans = plans
+        self.region, self.plans = region, plans
         self._registry = registry
         self._processors = processors
         self._regions = tuple(load_regions().values())
@@ -155,12 +154,10 @@ class PlanBook:
         for plan in self.plans.values():
             if any(output.processors for output in plan.outputs):
                 continue  # they work on decoded fields, so `strip` carries it out
-            schema, tokeniser = (
-                self._registry.by_id(plan.schema_id),
-                self._tokenisers[plan.destination],
-            )
+            schema = self._registry.by_id(plan.schema_id)
+            tokens = self._tokenisers[plan.destination]
             try:
-                walker = Walker(plan, schema, tokeniser, self._registry, (COUNTRY, SUBDIVISION))
+                walker = Walker(plan, schema, tokens, self._registry, (COUNTRY, SUBDIVISION))
             except UnwalkableError:
                 continue  # `strip` carries it out
             topic = topics.raw(self.region, schema.domain)

@@ -108,6 +108,20 @@ def test_whatever_a_generaliser_makes_is_allowed(
 
 
 @pytest.mark.parametrize("region", REGIONS)
+def test_every_label_that_a_plan_lists_is_allowed_and_no_other(region: str) -> None:
+    planned = [
+        (output.object, label)
+        for plan in compile_all(region, date(2026, 11, 23), tasks=load_tasks())
+        for output in plan.outputs
+        for label in output.labels
+    ]
+
+    assert planned
+    for target, label in planned:
+        assert GRAMMAR[region][target][label.field].values == frozenset(label.values)
+
+
+@pytest.mark.parametrize("region", REGIONS)
 @given(st.data())
 def test_every_result_that_a_planned_generaliser_declares_is_allowed(
     region: str, data: st.DataObject
