@@ -50,7 +50,8 @@ def provision(port: int, password: str, role_passwords: Mapping[str, str]) -> No
             for role in role_passwords:
                 _schema(connection, role)
             for role, other in READS.items():
-                _reads(connection, role, other)
+                if {role, other} <= role_passwords.keys():
+                    _reads(connection, role, other)
     except psycopg.Error as exc:
         msg = f"PostgreSQL refused the set-up ({exc.sqlstate}); see `homeport logs`"
         raise SetupError(msg) from exc
