@@ -58,13 +58,15 @@ def prepare_folders(config: ServerConfig) -> None:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the server's folder while the block runs; the kernel drops it with its holder.
+def alone(config: ServerConfig) -> Iterator[None]:
+    """Make and hold the server's folders while the block runs; the kernel drops a dead holder's.
 
     Raises:
-        SetupError: Another supervisor holds it.
+        SetupError: Another supervisor holds it, or a folder is not ours.
 
     """
+    prepare_folders(config)
+    folder = config.folder
     with (folder / "lock").open("a+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,7 +10,9 @@ from typing import Any
 from aiohttp import web
 
 from inference.config import ServerConfig
+from inference.process import alone
 from inference.supervisor import State, Supervisor
+from schemas.errors import SetupError
 
 HOST = "127.0.0.1"
 
@@ -24,14 +26,16 @@ async def serve(config: ServerConfig, supervisor: Supervisor) -> None:
     """Run *supervisor* until SIGTERM or SIGINT, its state at ``/health`` of the health port.
 
     Raises:
-        HomeportError: As of `Supervisor.run`.
+        ModelError: As of `Supervisor.run`.
+        SetupError: Another supervisor has the server's folder, or something cannot be started.
 
     """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)
-    async with _health(config, supervisor):
-        await supervisor.run()
+    with alone(config):
+        async with _health(config, supervisor):
+            await supervisor.run()
 
 
 @asynccontextmanager
@@ -49,8 +53,11 @@ async def _health(config: ServerConfig, supervisor: Supervisor) -> AsyncIterator
     app.router.add_get("/health", health)
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
-    await web.TCPSite(runner, HOST, config.health_port).start()
     try:
+        await web.TCPSite(runner, HOST, config.health_port).start()
         yield
+    except OSError as exc:
+        msg = f"port {config.health_port} of {HOST}: {exc.strerror}; run `homeport up` again"
+        raise SetupError(msg) from exc
     finally:
         await runner.cleanup()

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar, get_args
 from inference import engine, lock
 from inference.canary import Probe
 from inference.config import InferenceConfig, ServerConfig
-from inference.process import KILL_S, Server, alone, end_leftovers, log_path, prepare_folders
+from inference.process import KILL_S, Server, end_leftovers, log_path
 
 T = TypeVar("T")
 Phase = Literal["stopped", "waiting", "checking", "starting", "ready", "failed"]
@@ -110,28 +110,26 @@ class Supervisor:
         self._halt.set()
 
     async def run(self) -> None:
-        """Keep the server running until `stop`.
+        """Keep the server running until `stop`; the folder must be ours alone (`process.alone`).
 
         Raises:
             ModelError: The model's files, or the server's version, are not those of the lock.
-            SetupError: Another supervisor has the folder, or something cannot be started.
+            SetupError: Something cannot be started.
 
         """
-        prepare_folders(self._config)
-        with alone(self._config.folder):
-            if found := end_leftovers(self._config):
-                LOG.warning("ended %d processes that a killed supervisor had left", found)
-            failures = 0
-            while (cause := await self._run_once()) is not None:
-                failures = 0 if self._was_steady() else failures
-                wait_s = min(FIRST_WAIT_S * (1 << min(failures, MAX_DOUBLINGS)), MOST_WAIT_S)
-                failures += 1
-                self.state.restarts[cause] += 1
-                self._on_restart(cause)
-                LOG.warning("the model server failed: %s; it starts again in %.1f s", cause, wait_s)
-                self._say("failed", cause)
-                await self._pause(wait_s)
-            self._say("stopped")
+        if found := end_leftovers(self._config):
+            LOG.warning("ended %d processes that a killed supervisor had left", found)
+        failures = 0
+        while (cause := await self._run_once()) is not None:
+            failures = 0 if self._was_steady() else failures
+            wait_s = min(FIRST_WAIT_S * (1 << min(failures, MAX_DOUBLINGS)), MOST_WAIT_S)
+            failures += 1
+            self.state.restarts[cause] += 1
+            self._on_restart(cause)
+            LOG.warning("the model server failed: %s; it starts again in %.1f s", cause, wait_s)
+            self._say("failed", cause)
+            await self._pause(wait_s)
+        self._say("stopped")
 
     async def _run_once(self) -> Cause | None:
         """Start the server and watch it; return why it failed, None if it was told to stop."""

@@ -78,12 +78,9 @@ class Asker:
 
         """
         self._together_first([one for one in texts if one.name not in self._found])
-        missing = [one for one in texts if one.name not in self._found]
-        for one in missing:
-            self._alone(one)
-        if any(one.name not in self._found for one in missing):
-            msg = "the region's model failed on a text that it may be able to read"
-            raise NotNowError(msg)
+        for one in texts:
+            while one.name not in self._found:
+                self._alone(one)
         answers = [self._found[one.name] for one in texts]
         self._found.clear()
         self._suspects.clear()

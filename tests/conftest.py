@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from model_servers import ModelServer, server_python, tiny_settings
 
 from connectors.embedded.launch import Launch
 from connectors.embedded.stack import Stack
+from inference.config import InferenceConfig
 
 # `timeout` ends us by SIGTERM: then, too, the fixtures must stop what they started.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -65,3 +67,39 @@ def stack(new_home: Callable[[], Path]) -> Stack:
     running = Stack(new_home(), ("eu", "us"))
     running.up(Launch())
     return running
+
+
+@pytest.fixture(scope="session")
+def _minilm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+    server_python()
+    quick = {"canary_every_s": 1.0, "canary_deadline_s": 3.0}  # a hang is found in seconds
+    server = ModelServer(tmp_path_factory.mktemp("minilm"), quick)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def _tiny_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+    folder = tmp_path_factory.mktemp("tiny")
+    server = ModelServer(folder, tiny_settings(folder))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def model_server(_minilm_server: ModelServer) -> ModelServer:
+    """One real vLLM that embeds with MiniLM, answering; all suites share it."""
+    _minilm_server.ensure()
+    return _minilm_server
+
+
+@pytest.fixture
+def vllm_server(model_server: ModelServer) -> InferenceConfig:
+    """How to reach the shared vLLM that embeds with MiniLM."""
+    return model_server.client()
+
+
+@pytest.fixture
+def tiny_server(_tiny_server: ModelServer) -> InferenceConfig:
+    """How to reach one real vLLM that generates with a tiny random model; all suites share it."""
+    return _tiny_server.ensure()
