@@ -18,6 +18,7 @@ from connectors.embedded import kafka_admin, postgres_admin
 from connectors.embedded.broker import ADMIN, Broker, properties
 from connectors.embedded.files import private_dir, write_json, write_private
 from connectors.embedded.postgres import DATABASE, SUPERUSER
+from inference import lock
 from residency.regions import load_regions
 from streams.services import SERVICES
 
@@ -32,6 +33,7 @@ KAFKA_PORT, CONTROLLER_PORT, POSTGRES_PORT = 9092, 9093, 5432
 HTTP_PORT, HEALTH_PORT = 8080, 9000
 FIRST_PUBLIC_PORT = 8081  # the first region's gateway on the host; the next regions follow
 PASSWORD_BYTES = 24
+MODEL, MODEL_PORT = "minilm", 8000
 
 
 @click.group()
@@ -151,6 +153,11 @@ def _service(
         }
     if service == "gateway":
         document |= {"http_host": "0.0.0.0", "http_port": HTTP_PORT, "gateways": dict(gateways)}  # noqa: S104 - its container's only published port
+    if service == "enrich":
+        model = lock.locked(MODEL)
+        name = lock.served_name(MODEL, lock.model_digest(model, lock.task_digests()))
+        url = f"http://{region}-vllm:{MODEL_PORT}"
+        document["inference"] = {"engine": model.engine, "model": name, "url": url}
     if service == "egress" and org:
         document["salesforce"] = {
             "instance_url": org["instance_url"],

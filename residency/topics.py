@@ -84,8 +84,8 @@ def rights(region: str, service: str) -> Rights:
         ),
         "vault": Rights(read=raw_topics(region), group=group("vault")),
         "replay": Rights(
-            read=(*raw_topics(region), minimal(region), quarantine(region)),
-            watch=(group("border"), group("egress")),
+            read=all_topics(region),
+            watch=(group("border"), group("enrich"), group("egress")),
         ),
     }
     return table[service]

@@ -17,7 +17,7 @@ from schemas.fieldcheck import FieldCheck, Problem
 from schemas.registry import (
     AVRO_FOLDER,
     IDS_FILE,
-    MINIMAL,
+    OURS,
     SCHEMA_ID,
     Pin,
     event_files,
@@ -92,7 +92,7 @@ def _fields(schemas: Schemas, shared: Mapping[str, Mapping[str, Any]]) -> Iterat
     for file, schema in schemas.items():
         names = {**shared, **named_types(schema)}
         short = {name.rpartition(".")[2]: found for name, found in names.items()}
-        tagged = not file.startswith(f"{MINIMAL}/")
+        tagged = file.partition("/")[0] not in OURS
         yield from FieldCheck(file, {**short, **names}, tagged).record(schema)
 
 

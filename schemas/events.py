@@ -1,7 +1,8 @@
 """The event as it moves down the line: raw, classified, minimal, logged.
 
 The state is the type. A sink takes only a `LoggedRecord`, only the ledger makes one from
-a `MinimalRecord`, and only `strip` makes those. No ``repr`` shows a payload.
+a `MinimalRecord`, and only the plan's interpreters make those. A `LabelRequest` goes the other
+way round to one: to the region's model first. No ``repr`` shows a payload.
 """
 
 import re
@@ -95,6 +96,8 @@ class RawBatch:
     Attributes:
         values: Confluent wire format each; empty bytes where Kafka had none.
         keys: Those of the records, likewise.
+        headers: Those of the records; none at all where nobody asks for them.
+        times_ms: When Kafka says they came, since 1970; likewise.
 
     """
 
@@ -103,10 +106,24 @@ class RawBatch:
     offsets: Sequence[int]
     values: Sequence[bytes] = field(repr=False)
     keys: Sequence[bytes] = field(repr=False)
+    headers: Sequence[Sequence[tuple[str, bytes]]] = field(default=(), repr=False)
+    times_ms: Sequence[int] = ()
 
     def __len__(self) -> int:
         """Return how many records there are."""
         return len(self.offsets)
+
+    def part(self, numbers: Sequence[int]) -> "RawBatch":
+        """Return the records of these numbers."""
+        return RawBatch(
+            [self.topics[n] for n in numbers],
+            [self.partitions[n] for n in numbers],
+            [self.offsets[n] for n in numbers],
+            [self.values[n] for n in numbers],
+            [self.keys[n] for n in numbers],
+            [self.headers[n] for n in numbers] if self.headers else (),
+            [self.times_ms[n] for n in numbers] if self.times_ms else (),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +168,34 @@ class MinimalRecord:
     keys: int
     value: bytes = field(repr=False)
     deletes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRequest:
+    """Texts that the region's model is asked to label. Never leaves its region.
+
+    Attributes:
+        id: That of the minimal record with the labels, which it becomes.
+        object: Salesforce object whose row the labels are for.
+        external_id: The row's token; also the Kafka key.
+        subject: Token of the customer whose texts they are.
+        version: Topic generation and raw offset as one number, as of a minimal record.
+        schema_id: Pinned id of the request schema.
+        plan: SHA-256 of the plan that made it, hex.
+        keys: Version of the token keys used.
+        texts: What was written, by the request's field; None where nothing was.
+
+    """
+
+    id: RecordId
+    object: str
+    external_id: str = field(repr=False)
+    subject: str = field(repr=False)
+    version: int
+    schema_id: int
+    plan: str
+    keys: int
+    texts: Mapping[str, str | None] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ schema that wrote them.
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import fastavro
 
 from schemas.errors import SetupError
+from schemas.events import LABEL_VERSION, VersionKind
 from schemas.resolve import (
     Leaf,
     digest,
@@ -31,6 +32,8 @@ __all__ = ["AVRO_FOLDER", "EventSchema", "Leaf", "Pin", "Registry", "load_regist
 AVRO_FOLDER = Path(__file__).with_name("avro")
 IDS_FILE = "ids.toml"
 MINIMAL = "minimal"  # domain of the schemas of minimal records
+REQUESTS = "requests"  # of those of what the region's model is asked; they never leave
+OURS = frozenset({MINIMAL, REQUESTS})  # what we write; all other schemas are of events
 OBJECT = "homeport.object"
 # Fields of every minimal record that say what to do with the row, and are no fields of it.
 CLEARED, DELETED = "cleared", "deleted"
@@ -58,7 +61,8 @@ class EventSchema:
         version: From 1, per subject.
         digest: SHA-256 of the resolved schema, hex.
         avro: The resolved schema, self-contained.
-        domain: ``orders``, ``customers``, ``messages``; ``minimal`` for minimal records.
+        domain: ``orders``, ``customers``, ``messages``; ``minimal`` for minimal records,
+            ``requests`` for what the region's model is asked.
 
     """
 
@@ -93,9 +97,15 @@ class EventSchema:
 
     @property
     def object(self) -> str | None:
-        """Return the Salesforce object of a minimal record, else None."""
+        """Return the Salesforce object of a minimal record or a request, else None."""
         name: str | None = self.avro.get(OBJECT)
         return name
+
+    @property
+    def kind(self) -> VersionKind:
+        """Which of a row's two versions the minimal records raise."""
+        names = {row["name"] for row in self.avro["fields"]}
+        return "labels" if LABEL_VERSION in names else "base"
 
 
 @dataclass(frozen=True)
@@ -146,7 +156,7 @@ class Registry:
                 the subject or the version, whichever is not known.
 
         """
-        known = {s.version: s for s in self.versions(subject) if s.domain != MINIMAL}
+        known = {s.version: s for s in self.versions(subject) if s.domain not in OURS}
         if not known:
             raise KeyError(subject)
         wanted = max(known) if version is None else version
@@ -155,25 +165,40 @@ class Registry:
         return known[wanted]
 
     def raw(self) -> tuple[EventSchema, ...]:
-        """Return the schemas of events, without those of minimal records."""
-        return tuple(schema for schema in self.schemas if schema.domain != MINIMAL)
+        """Return the schemas of events, without those of what we write."""
+        return tuple(schema for schema in self.schemas if schema.domain not in OURS)
 
-    def minimal(self, object_name: str) -> EventSchema:
-        """Return the newest schema of an object's minimal records.
+    def minimal(self, object_name: str, kind: VersionKind = "base") -> EventSchema:
+        """Return the newest schema of one kind of an object's minimal records.
 
         Raises:
             KeyError: There is none for this object.
 
         """
-        subjects = {s.subject for s in self.schemas if s.object == object_name}
+        return self._only(
+            object_name, (s for s in self.schemas if s.domain == MINIMAL and s.kind == kind)
+        )
+
+    def request(self, object_name: str) -> EventSchema:
+        """Return the newest schema of what the region's model is asked for an object's rows.
+
+        Raises:
+            KeyError: There is none for this object.
+
+        """
+        return self._only(object_name, (s for s in self.schemas if s.domain == REQUESTS))
+
+    def _only(self, object_name: str, among: Iterable[EventSchema]) -> EventSchema:
+        subjects = {schema.subject for schema in among if schema.object == object_name}
         if len(subjects) != 1:
             raise KeyError(object_name)
         return self.latest(subjects.pop())
 
 
 def domain_of(file: str, subject: str) -> str:
-    """Return the domain of a subject: the last part of its namespace, or ``minimal``."""
-    return MINIMAL if file.startswith("minimal/") else subject.split(".")[-2]
+    """Return the domain of a subject: what we write by its folder, an event by its namespace."""
+    folder = file.partition("/")[0]
+    return folder if folder in OURS else subject.split(".")[-2]
 
 
 def read_pins(folder: Path) -> tuple[Pin, ...]:
@@ -228,8 +253,8 @@ def load_registry(folder: Path = AVRO_FOLDER) -> Registry:
 
 
 def event_files(folder: Path) -> tuple[Path, ...]:
-    """Return the files that need a pin: events and minimal records, not shared types."""
-    return tuple(sorted([*folder.glob("raw/*.avsc"), *folder.glob("minimal/*.avsc")]))
+    """Return the files that need a pin: events and what we write, not shared types."""
+    return tuple(sorted(path for name in ("raw", *OURS) for path in folder.glob(f"{name}/*.avsc")))
 
 
 def _load(folder: Path, pin: Pin, types: Mapping[str, Mapping[str, Any]]) -> EventSchema:

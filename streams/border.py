@@ -18,7 +18,6 @@ from connectors.kafka.headers import Headers, Stamp
 from connectors.kafka.topology import TopicInfo, check_topic_ids, load_topics
 from residency import topics
 from residency.keys import secret, token_keys
-from residency.plan.book import PlanBook
 from residency.plan.model import Plan
 from residency.release import release_digest
 from residency.seal import BORDER, Seal
@@ -28,9 +27,10 @@ from schemas.errors import HaltError, QuarantineError, Reason
 from schemas.events import Coordinates, RawBatch
 from streams.duties import Route
 from streams.hop import Hop
+from streams.kafkawatch import KafkaWatch
 from streams.limit import QuarantineLimit
-from streams.place import Verdict
-from streams.processor import discover
+from streams.place import Verdict, shape_of
+from streams.plans import load_book
 from streams.settings import Settings
 
 LOG = logging.getLogger("homeport.border")
@@ -51,7 +51,7 @@ class Border:
             if name in topics.raw_topics(region)
         }
         keys = token_keys(settings.folder / "keys", region)
-        self._book = PlanBook.load(region, keys, datetime.now(UTC).date(), discover())
+        self._book = load_book(region, keys, datetime.now(UTC).date())
         if not self._book.is_fast:
             LOG.warning("Numba is not there: every record is decided one by one, far slower")
         self._book.warm_up()
@@ -61,7 +61,7 @@ class Border:
         self._hop = Hop(settings.kafka.librdkafka(), self._route(), self, signals)
         self._is_ready = False
         self._decided = 0
-        self._counted = {"received": 0, "sent": 0}
+        self._watch = KafkaWatch(signals.recorder, "border")
 
     def _route(self) -> Route:
         region = self._settings.region
@@ -105,19 +105,23 @@ class Border:
         """Return what becomes of each record."""
         return self._book.minimise_batch(batch, lambda topic: self._topics[topic].generation)
 
-    def stamp(self, topic: str, plan: Plan) -> Sequence[Headers]:
-        """Return the headers that all minimal records of *topic* under *plan* share."""
+    def stamp(self, topic: str, plan: Plan) -> Sequence[tuple[str, Headers]]:
+        """See `Duties.stamp`: a request goes to the region's model, and leaves nothing out."""
         keys, topic_id = self._book.keys_version(plan), self._topics[topic].id
+        minimal, requests = topics.minimal(self._book.region), topics.enrich(self._book.region)
         return [
-            Stamp(
-                topic_id,
-                output.object,
-                plan.digest,
-                keys,
-                output.basis,
-                self._release,
-                output.deletes,
-            ).encoded()
+            (
+                requests if output.labels else minimal,
+                Stamp(
+                    topic_id,
+                    output.object,
+                    plan.digest,
+                    keys,
+                    output.basis,
+                    self._release,
+                    output.deletes,
+                ).encoded(),
+            )
             for output in plan.outputs
         ]
 
@@ -155,10 +159,11 @@ class Border:
         refused = Counter(v.reason for v in verdicts if isinstance(v, QuarantineError))
         for reason, n in refused.items():
             recorder.add("homeport.quarantined", n, stage="border", reason=reason)
-        made = Counter(len(v.rows) for v in verdicts if not isinstance(v, QuarantineError))
-        minimal = sum(rows * n for rows, n in made.items())
+        made = Counter(shape_of(v) for v in verdicts if not isinstance(v, QuarantineError))
+        minimal, asked = (sum(shape[k] * n for shape, n in made.items()) for k in range(2))
         recorder.add("homeport.records", minimal, stage="border", outcome="minimal")
-        recorder.add("homeport.records", made[0], stage="border", outcome="nothing")
+        recorder.add("homeport.records", asked, stage="border", outcome="requested")
+        recorder.add("homeport.records", made[0, 0], stage="border", outcome="nothing")
         if Reason.WRONG_REGION in refused:
             self._alert(batch, verdicts)
         self._decided += len(batch)
@@ -185,16 +190,7 @@ class Border:
     def observed(self) -> None:
         """Export what Kafka's clients say of themselves."""
         recorder, hop = self._signals.recorder, self._hop
-        read, wrote = hop.reading, hop.writing
-        for direction, records, waiting, stats in (
-            ("received", read.received, read.fetched, read),
-            ("sent", wrote.sent, wrote.unsent, wrote),
-        ):
-            labels = {"stage": "border", "direction": direction}
-            recorder.add("homeport.kafka.records", records - self._counted[direction], **labels)
-            self._counted[direction] = records
-            recorder.set("homeport.kafka.queue", waiting, **labels)
-            recorder.set("homeport.kafka.round_trip", stats.round_trip_s, **labels)
+        self._watch.look(hop.reading, hop.writing)
         domains = {topics.raw(self._settings.region, domain): domain for domain in topics.DOMAINS}
         for (topic, partition), lag in hop.lag().items():
             if partition < MAX_PARTITIONS:

@@ -19,7 +19,7 @@ from schemas.errors import QuarantineError, Reason
 from schemas.events import Coordinates, RawEvent
 from schemas.plainjson import from_plain
 from schemas.registry import Registry, load_registry
-from streams.processor import discover
+from streams.plans import load_book
 
 TECHNICAL = {"External_Id__c", "Base_Version__c"}  # coordinates, not content
 MALFORMED: Mapping[str, Any] = {
@@ -42,7 +42,7 @@ class DryRun:
     def load(cls, region: str, keys: TokenKeys, on: date) -> "DryRun":
         """Return the region's dry run with its own keys."""
         gate = Gate.load(region, APPROVED_FILE)
-        return cls(region, PlanBook.load(region, keys, on, discover()), gate, load_registry())
+        return cls(region, load_book(region, keys, on), gate, load_registry())
 
     def answers(self, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         """Yield one answer per non-blank line, in order."""

@@ -7,9 +7,16 @@ from typing import Protocol
 from connectors.kafka.clients import MAX_POLL_MS
 from connectors.kafka.headers import Headers
 from residency.plan.model import Plan
-from schemas.errors import QuarantineError
+from residency.telemetry.names import SpanName
+from schemas.errors import QuarantineError, RetriableError
 from schemas.events import RawBatch
 from streams.place import Verdict
+
+BATCH = 2_000  # records; a transaction costs about 5 ms however many it carries
+
+
+class NotNowError(RetriableError):
+    """What decides does not answer now; the records wait, and nobody starts afresh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +25,15 @@ class Route:
 
     Attributes:
         generations: Source topics, each with its generation: the high part of row versions.
-        target: Topic of what is made.
+        target: Topic of what is made, where `Duties.stamp` names no other.
         quarantine: Topic of what cannot be decided.
         group: Consumer group; its workers share the partitions.
         member: ``group.instance.id``, stable per slot: a restart is no rebalance.
         transactional: ``transactional.id``, stable per slot: a restart fences its zombie.
         max_poll_ms: A worker that takes longer over a batch is no member any more.
+        batch: Records taken together, at most.
+        is_detailed: Duties look at headers and times too; reading them takes longer.
+        span: Around each transaction.
 
     """
 
@@ -34,17 +44,28 @@ class Route:
     member: str
     transactional: str
     max_poll_ms: int = MAX_POLL_MS
+    batch: int = BATCH
+    is_detailed: bool = False
+    span: SpanName = "border.batch"
 
 
 class Duties(Protocol):
     """What a hop is for."""
 
     def decide(self, batch: RawBatch) -> Sequence[Verdict]:
-        """Return a verdict per record, in order. Nothing is open yet: raising is clean."""
+        """Return a verdict per record, in order. Nothing is open yet: raising is clean.
+
+        Raises:
+            NotNowError: It cannot be said now; call again with those that are still ours.
+
+        """
         ...
 
-    def stamp(self, topic: str, plan: Plan) -> Sequence[Headers] | None:
-        """Return per output of *plan* the headers all its records share; None: no headers."""
+    def stamp(self, topic: str, plan: Plan) -> Sequence[tuple[str, Headers]] | None:
+        """Return per output of *plan* where its records go and the headers all of them share.
+
+        None: they go to the route's target, without headers.
+        """
         ...
 
     def refuse(

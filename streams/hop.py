@@ -4,15 +4,13 @@ What is made of the records, their source offsets and a count of what became of 
 together or not at all. Deciding happens before the transaction opens, so that it is short:
 an open transaction hides later records from everybody. The hop knows nothing of what is
 decided; `Duties` does. It works in columns and keeps no object per record, because it runs
-for every record of a region: what happens once per record stands in `_records`.
+for every record of a region: what happens once per record stands in `streams.outgoing`.
 """
 
-import gc
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, cast
 
@@ -21,27 +19,26 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 from connectors.kafka.clients import (
     API_TIMEOUT_S,
     Listeners,
-    Outgoing,
     member,
     send,
     transactional_producer,
 )
 from connectors.kafka.errors import FatalWatch, named
-from connectors.kafka.headers import Headers, of_minimal
 from connectors.kafka.record import check, headers_of
 from connectors.kafka.stats import Stats, parse
 from residency.telemetry.setup import Telemetry
 from residency.telemetry.trace import inject, link_from
-from schemas.errors import QuarantineError
+from schemas.errors import RetriableError
 from schemas.events import RawBatch, row_version
-from streams.duties import Duties, Route
-from streams.place import Batch, Place, Verdict
+from streams.duties import Duties, NotNowError, Route
+from streams.heap import settled_heap, tidy
+from streams.outgoing import outgoing
+from streams.patience import retrying
+from streams.place import Batch, Decided, Place
 from streams.tally import Tally
 
 LOG = logging.getLogger("homeport.hop")
-BATCH = 2_000  # records; a transaction costs about 5 ms however many it carries
 POLL_S = 0.05  # how long an idle worker waits before it looks whether to stop
-FULL_COLLECTION = 500  # batches from one collection of all to the next
 MAX_LINKS = 32  # of a batch's span to spans that published its records; each costs some 8 us
 
 
@@ -59,6 +56,7 @@ class Hop:
         self._watch = FatalWatch()
         self._places: dict[tuple[str | None, int | None], Place] = {}
         self._has_moved = False  # partitions, inside the last consume()
+        self._is_resting = False  # what decides does not answer: nothing is read
         self.reading = Stats()
         self.writing = Stats()
 
@@ -88,7 +86,7 @@ class Hop:
             HaltError: Nobody may, until a person looked.
 
         """
-        with named("hop"), _settled_heap():
+        with named("hop"), settled_heap():
             route, watch = self._route, self._watch
             producer = transactional_producer(
                 self._client, route.transactional, Listeners(self._wrote, watch)
@@ -109,8 +107,12 @@ class Hop:
                 for batches in count(1):
                     if halt.is_set():
                         break
-                    self._step(consumer, producer)
-                    _tidy(batches)
+                    self._step(consumer, producer, halt)
+                    tidy(batches)
+            except NotNowError as error:
+                if not halt.is_set():
+                    raise
+                LOG.warning("stopped with records in hand: %s", error)  # as safe as a crash is
             finally:
                 consumer.close()
 
@@ -130,6 +132,8 @@ class Hop:
                 tally=Tally.from_metadata(found.metadata),
             )
         consumer.incremental_assign(partitions)
+        if self._is_resting:
+            consumer.pause(partitions)
         self._has_moved = True
         LOG.info("assigned %d partitions", len(partitions))
         self._duties.assigned(len(self._places))
@@ -151,11 +155,11 @@ class Hop:
         self.writing = parse(statistics)
         self._duties.observed()
 
-    def _step(self, consumer: Consumer, producer: Producer) -> None:
+    def _step(self, consumer: Consumer, producer: Producer, halt: threading.Event) -> None:
         """Carry what is there: one record when it is quiet, a full batch under load."""
         messages = consumer.consume(1, POLL_S)
-        if messages:  # never wait to fill a batch: that would be latency for nothing
-            messages += consumer.consume(BATCH - 1, 0)
+        if messages and self._route.batch > 1:  # never wait to fill it: latency for nothing
+            messages += consumer.consume(self._route.batch - 1, 0)
         producer.poll(0)  # its errors and statistics
         self._watch.check()
         failed = next((m for m in messages if m.error() is not None), None)
@@ -165,7 +169,9 @@ class Hop:
         if len(batch.raw):
             first = messages[:MAX_LINKS]
             links = [link for m in first if (link := link_from(headers_of(m))) is not None]
-            self._carry(consumer, producer, batch, links)
+            started = time.monotonic()
+            decided = self._decided(consumer, producer, batch, halt)
+            self._carry(consumer, producer, decided, links, started)
 
     def _ours(self, messages: Sequence[Message]) -> Batch:
         """Return the records of *messages* that this worker has to decide.
@@ -183,24 +189,74 @@ class Hop:
         values = cast("list[bytes]", [m.value() or b"" for m in messages])
         keys = cast("list[bytes]", [m.key() or b"" for m in messages])
         topics, partitions = [p.topic for p in owned], [p.partition for p in owned]
-        return Batch(RawBatch(topics, partitions, offsets, values, keys), owned)
+        if not self._route.is_detailed:
+            return Batch(RawBatch(topics, partitions, offsets, values, keys), owned)
+        headers, times = [headers_of(m) for m in messages], [m.timestamp()[1] for m in messages]
+        raw = RawBatch(topics, partitions, offsets, values, keys, headers, times)
+        return Batch(raw, owned)
+
+    def _decided(
+        self, consumer: Consumer, producer: Producer, batch: Batch, halt: threading.Event
+    ) -> Decided:
+        """Return what becomes of a batch's records, however long it takes to know.
+
+        Where what decides does not answer, they wait, in hand and in Kafka: partitions are
+        paused, not left. What a rebalance takes meanwhile is not in the batch any more.
+        """
+
+        def attempt() -> Decided:
+            ours = batch.of(self.places) if self._is_resting else batch
+            return Decided(ours, self._duties.decide(ours.raw))
+
+        def rest(seconds: float) -> None:
+            self._rest(consumer, producer, time.monotonic() + seconds, halt)
+
+        decided = retrying(halt, NotNowError, rest)(attempt)
+        if self._is_resting:
+            self._is_resting = False
+            consumer.resume(self._partitions())
+        return decided
+
+    def _rest(
+        self, consumer: Consumer, producer: Producer, until: float, halt: threading.Event
+    ) -> None:
+        """Stay a member of the group and take no record, until a time or *halt*."""
+        if not self._is_resting:
+            self._is_resting = True
+            consumer.pause(self._partitions())
+        while not halt.is_set() and time.monotonic() < until:
+            for message in consumer.consume(1, POLL_S):
+                check(message)
+                msg = "Kafka gave a record of a paused partition; the worker starts afresh"
+                raise RetriableError(msg)
+            producer.poll(0)
+            self._watch.check()
+
+    def _partitions(self) -> list[TopicPartition]:
+        return [TopicPartition(place.topic, place.partition) for place in self.places]
 
     def _carry(
-        self, consumer: Consumer, producer: Producer, batch: Batch, links: Sequence[Any]
+        self,
+        consumer: Consumer,
+        producer: Producer,
+        decided: Decided,
+        links: Sequence[Any],
+        started: float,
     ) -> None:
-        """Decide a batch, then commit its records, its offsets and its count as one."""
-        started = time.monotonic()
-        verdicts = self._duties.decide(batch.raw)
+        """Commit a batch's records, its offsets and its count as one."""
+        batch, verdicts = decided
+        if not verdicts:
+            return  # a rebalance took all of it
         after = batch.after(verdicts)
         offsets = [
             TopicPartition(place.topic, place.partition, offset, tally.to_metadata())
             for place, (offset, tally) in after.items()
         ]
-        with self._signals.span("border.batch", links) as span:
+        with self._signals.span(self._route.span, links) as span:
             trace = inject(span.get_span_context())
             producer.begin_transaction()
             try:
-                send(producer, self._records(batch, verdicts, trace))
+                send(producer, outgoing(decided, self._route, self._duties, trace))
                 producer.send_offsets_to_transaction(
                     offsets, consumer.consumer_group_metadata(), API_TIMEOUT_S
                 )
@@ -212,71 +268,12 @@ class Hop:
             place.next, place.tally = offset, tally
         self._duties.committed(batch.raw, verdicts, time.monotonic() - started)
 
-    def _records(
-        self, batch: Batch, verdicts: Sequence[Verdict], trace: tuple[str, bytes]
-    ) -> Iterator[Outgoing]:
-        """Yield topic, value, key and headers of everything that the batch becomes."""
-        target, quarantine = self._route.target, self._route.quarantine
-        stamps: dict[tuple[str, int], Sequence[Headers] | None] = {}  # by topic and plan
-        last_plan: object = None
-        last_place: object = None
-        stamped: Sequence[Headers] | None = None
-        raw = batch.raw
-        for place, offset, value, verdict in zip(
-            batch.places, raw.offsets, raw.values, verdicts, strict=True
-        ):
-            if isinstance(verdict, QuarantineError):
-                record = f"{place.at}{offset}"
-                refused, why = self._duties.refuse(record, place.topic, verdict, value)
-                yield quarantine, refused, record.encode(), why
-                continue
-            plan, rows = verdict
-            if not rows:
-                continue
-            if plan is not last_plan or place is not last_place:
-                last_plan, last_place = plan, place
-                which = place.topic, id(plan)  # its digest would take longer
-                if which not in stamps:
-                    shared = self._duties.stamp(place.topic, plan)
-                    stamps[which] = shared and [[*one, trace] for one in shared]
-                stamped = stamps[which]
-            if stamped is None:
-                for key, minimal in rows:
-                    yield target, minimal, key, None
-                continue
-            for number, (key, minimal) in enumerate(rows):
-                record = f"{place.at}{offset}#{number}"
-                version = place.version + offset
-                yield target, minimal, key, of_minimal(record, version, stamped[number])
-
     def _abort(self, producer: Producer, exc: BaseException) -> None:
         """Abort what is open; the worker crashes and reads on from the committed offsets."""
         self._duties.aborted()
         error = exc.args[0] if isinstance(exc, KafkaException) else None
         if error is None or error.txn_requires_abort():
             producer.abort_transaction(API_TIMEOUT_S)
-
-
-@contextmanager
-def _settled_heap() -> Iterator[None]:
-    """Keep the collector from walking what lives as long as the worker, and from its own pace.
-
-    Schemas, plans and libraries are some 300,000 objects, a fifth of the hop's own time; and a
-    batch makes thousands of tuples, which are all gone once it is committed: `_tidy` looks then.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        gc.unfreeze()
-
-
-def _tidy(batches: int) -> None:
-    """Collect what a batch left in cycles; now and then what many left."""
-    gc.collect(2 if batches % FULL_COLLECTION == 0 else 0)
 
 
 def _first_of_each(

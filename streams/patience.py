@@ -1,7 +1,8 @@
-"""How egress waits for the org, the database and Kafka, until it is told to stop."""
+"""How workers wait for the org, the model, the database and Kafka, until they are told to stop."""
 
 import logging
 import threading
+from collections.abc import Callable
 
 from tenacity import (
     RetryCallState,
@@ -14,17 +15,28 @@ from tenacity import (
 
 from schemas.errors import RetriableError
 
-LOG = logging.getLogger("homeport.egress")
+LOG = logging.getLogger("homeport.patience")
 FIRST_WAIT_S, MAX_WAIT_S = 0.5, 30.0
 
 
-def retrying(halt: threading.Event) -> Retrying:
-    """Return what calls again while the org or the database does not answer, until *halt*."""
+def retrying(
+    halt: threading.Event,
+    on: type[RetriableError] = RetriableError,
+    rest: Callable[[float], None] | None = None,
+) -> Retrying:
+    """Return what calls again while something does not answer, until *halt*.
+
+    Args:
+        halt: Told to stop.
+        on: What is tried again.
+        rest: What to do for so many seconds; else sleep.
+
+    """
     return Retrying(
-        retry=retry_if_exception_type(RetriableError),
+        retry=retry_if_exception_type(on),
         wait=wait_exponential_jitter(multiplier=FIRST_WAIT_S, max=MAX_WAIT_S),
         stop=stop_when_event_set(halt),
-        sleep=sleep_using_event(halt),
+        sleep=rest or sleep_using_event(halt),
         before_sleep=_say,
         reraise=True,
     )

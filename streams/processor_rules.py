@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from residency.gate.check import BASE_VERSION
 from residency.gate.rules import Grammar, load_grammar
 from residency.gate.scan import scan
 from residency.gate.wire import Violation, load_schemas, read
@@ -113,7 +114,7 @@ def _not_allowed(module: str) -> str:
 
 def _declaration(loaded: Loaded) -> Iterator[str]:
     """Yield what is wrong with what it declares."""
-    schemas = {schema.object: schema for schema in _schemas().values()}
+    schemas = {one.object: one for one in _schemas().values() if one.version == BASE_VERSION}
     if loaded.object not in schemas:
         yield f"there is no object {loaded.object}; there are {', '.join(sorted(schemas))}"
         return

@@ -10,7 +10,6 @@ from residency import topics
 from residency.gate.rules import Rule, load_grammar
 from residency.gate.wire import load_schemas
 from residency.keys import KEY_BYTES, TokenKeys
-from residency.plan.book import PlanBook
 from residency.plan.processors import UNTOUCHABLE, Fields
 from residency.regions import load_regions
 from schemas.codec import decode_physical, encode
@@ -19,6 +18,7 @@ from schemas.events import Coordinates, RawEvent
 from schemas.plainjson import from_plain
 from schemas.registry import load_registry
 from streams.demo.generate import Shop
+from streams.plans import load_book
 
 EVENTS: Final = 300  # per region
 SEED: Final = 7
@@ -42,7 +42,7 @@ def _demo(region: str, rng: random.Random) -> Iterator[tuple[str, Fields]]:
     """Yield object and fields of what the border makes of the demo's events."""
     registry = load_registry()
     keys = TokenKeys(region, bytes(KEY_BYTES), bytes(KEY_BYTES))  # for samples: no secret
-    book = PlanBook.load(region, keys, datetime.now(UTC).date())
+    book = load_book(region, keys, datetime.now(UTC).date())
     for offset, event in enumerate(Shop(rng, [region]).publications(EVENTS)):
         try:
             schema = registry.event(event.type, event.schema_version)

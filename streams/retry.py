@@ -4,7 +4,8 @@ Not by publishing them anew: a record's coordinates are its name in the ledger, 
 the org and one of the border's count. The same raw record is decided under today's plans, and
 what it becomes goes to the minimal topic under the old coordinates, with a resend number
 that sets it apart. In the same transaction a second record under the entry's key settles
-it. So no retry counts twice, whenever it dies; two at once fence each other.
+it. So no retry counts twice, whenever it dies; two at once fence each other. Where the plan wants
+labels, the region's model is asked again, by a request of the same name.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,11 +28,14 @@ from connectors.kafka.record import read
 from connectors.kafka.topology import load_topics
 from residency import topics
 from residency.keys import token_keys
-from residency.plan.book import Crossing, PlanBook
+from residency.plan.book import Crossing
+from residency.plan.labels import request_value
 from residency.release import release_digest
 from residency.seal import SealError
 from schemas.errors import QuarantineError
-from schemas.events import MinimalRecord, RawEvent, RecordId
+from schemas.events import LabelRequest, MinimalRecord, RawEvent, RecordId
+from schemas.registry import load_registry
+from streams.plans import load_book
 from streams.quarantine import Entry, entries, payload, reader
 from streams.settings import Settings
 
@@ -45,7 +49,8 @@ class Outcome:
     """How a retry of one entry ended.
 
     Attributes:
-        sent: Names of the minimal records it became; none: there is nothing to send.
+        sent: Names of the minimal records it became, or becomes by way of the region's model;
+            none: there is nothing to send.
         stays: Why it is still in quarantine, or None if it is settled.
 
     """
@@ -56,12 +61,24 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """One record that an entry becomes: a minimal record, or a request for labels."""
+
+    topic: str
+    name: RecordId
+    key: bytes = field(repr=False)
+    value: bytes = field(repr=False)
+    version: int
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
 class Again:
     """An entry that can be decided now."""
 
     entry: Entry
     plan: str
-    records: tuple[tuple[RecordId, MinimalRecord, Stamp], ...] = field(repr=False)
+    rows: tuple[Row, ...] = field(repr=False)
 
 
 class Decider:
@@ -72,7 +89,7 @@ class Decider:
         self._settings = settings
         self._topics = load_topics(settings.home, settings.region)
         keys = token_keys(settings.folder / "keys", settings.region)
-        self._book = PlanBook.load(settings.region, keys, datetime.now(UTC).date())
+        self._book = load_book(settings.region, keys, datetime.now(UTC).date())
         self._release = release_digest()
 
     def decide(self, consumer: Consumer, entry: Entry) -> Again | Outcome:
@@ -97,13 +114,20 @@ class Decider:
 
     def _again(self, entry: Entry, crossing: Crossing) -> Again | Outcome:
         plan, minimal = crossing.plan, entry.minimal
-        wanted = range(len(crossing.records)) if minimal is None else [minimal.output]
-        if minimal is not None and minimal.output >= len(crossing.records):
+        region, registry = self._settings.region, load_registry()
+        made: dict[int, tuple[str, bytes, MinimalRecord | LabelRequest]] = {
+            **{r.id.output: (topics.minimal(region), r.value, r) for r in crossing.records},
+            **{
+                r.id.output: (topics.enrich(region), request_value(r, registry), r)
+                for r in crossing.requests
+            },
+        }
+        if minimal is not None and minimal.output not in made:
             return Outcome(entry.record, stays="today's plan makes no such output")
         resend = minimal.resend + 1 if minimal else 1
         rows = []
-        for number in wanted:
-            record = crossing.records[number]
+        for number in made if minimal is None else [minimal.output]:
+            topic, value, record = made[number]
             stamp = Stamp(
                 topic_id=entry.topic_id,
                 object=record.object,
@@ -111,9 +135,11 @@ class Decider:
                 keys=record.keys,
                 basis=plan.outputs[number].basis,
                 release=self._release,
-                deletes=record.deletes,
+                deletes=plan.outputs[number].deletes,
             )
-            rows.append((RecordId(entry.raw, number, resend, entry.topic_id), record, stamp))
+            name = RecordId(entry.raw, number, resend, entry.topic_id)
+            key = record.external_id.encode()
+            rows.append(Row(topic, name, key, value, record.version, stamp))
         return Again(entry, plan.digest, tuple(rows))
 
 
@@ -155,10 +181,9 @@ class Retry:
         producer.begin_transaction()
         try:
             for one in batch:
-                for name, record, stamp in one.records:
-                    stamped = of_minimal(str(name), record.version, stamp.encoded())
-                    key = record.external_id.encode()
-                    send(producer, [(topics.minimal(region), record.value, key, stamped)])
+                for row in one.rows:
+                    stamped = of_minimal(str(row.name), row.version, row.stamp.encoded())
+                    send(producer, [(row.topic, row.value, row.key, stamped)])
                 settled: Headers = headers.for_settled(
                     one.entry.record, one.entry.topic_id, one.plan, _how(one)
                 )
@@ -195,13 +220,13 @@ def still_open(settings: Settings) -> dict[str, Entry]:
 
 
 def _how(one: Again) -> str:
-    return "sent" if one.records else "nothing"
+    return "sent" if one.rows else "nothing"
 
 
 def _outcome(one: Again | Outcome) -> Outcome:
     if isinstance(one, Outcome):
         return one
-    return Outcome(one.entry.record, tuple(str(name) for name, _, _ in one.records))
+    return Outcome(one.entry.record, tuple(str(row.name) for row in one.rows))
 
 
 def _fetch(consumer: Consumer, entry: Entry) -> bytes | None:

@@ -19,6 +19,7 @@ class Tally:
         nothing: Raw records of which the CRM needs nothing.
         quarantined: Raw records in quarantine.
         minimal: Minimal records.
+        requests: Requests for labels: each becomes a minimal record later, by way of a model.
 
     """
 
@@ -26,6 +27,7 @@ class Tally:
     nothing: int = 0
     quarantined: int = 0
     minimal: int = 0
+    requests: int = 0
 
     @property
     def raw(self) -> int:
@@ -39,6 +41,7 @@ class Tally:
             self.nothing + other.nothing,
             self.quarantined + other.quarantined,
             self.minimal + other.minimal,
+            self.requests + other.requests,
         )
 
     def minus(self, other: "Tally") -> "Tally":
@@ -48,6 +51,7 @@ class Tally:
             self.nothing - other.nothing,
             self.quarantined - other.quarantined,
             self.minimal - other.minimal,
+            self.requests - other.requests,
         )
 
     def to_metadata(self) -> str:

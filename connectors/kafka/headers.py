@@ -7,8 +7,10 @@ CRM gets. Anything else that stands in a header is never read and never passed o
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from residency.plan.labels import read_request
 from schemas.errors import HaltError
-from schemas.events import MinimalRecord, RecordId
+from schemas.events import LabelRequest, MinimalRecord, RecordId
+from schemas.registry import Registry
 
 Headers = list[tuple[str, str | bytes | None]]  # as confluent-kafka types them
 
@@ -16,6 +18,7 @@ RECORD, TOPIC_ID, OBJECT = "homeport-record", "homeport-topic-id", "homeport-obj
 VERSION, PLAN, KEYS = "homeport-version", "homeport-plan", "homeport-keys"
 DELETES = "homeport-deletes"  # there only on a record that deletes its row
 BASIS, RELEASE = "homeport-basis", "homeport-release"
+MODEL = "homeport-model"  # there only on a record with labels
 REASON, PATH, SETTLED = "homeport-reason", "homeport-path", "homeport-settled"
 CODE, FIELDS = "homeport-code", "homeport-fields"  # there only on what the org rejected
 TRACEPARENT = "traceparent"
@@ -33,6 +36,7 @@ class Stamp:
         basis: W3C DPV ids of the transfer bases.
         release: Digest of the code.
         deletes: The records delete their rows.
+        model: Digest of the model that gave their labels, hex; None: they have none.
 
     """
 
@@ -43,6 +47,7 @@ class Stamp:
     basis: tuple[str, ...]
     release: str
     deletes: bool = False
+    model: str | None = None
 
     def encoded(self) -> Headers:
         """Return them ready to send; `of_minimal` puts each record's own in front."""
@@ -55,6 +60,7 @@ class Stamp:
                 BASIS: ",".join(self.basis),
                 RELEASE: self.release,
                 **({DELETES: "true"} if self.deletes else {}),
+                **({MODEL: self.model} if self.model is not None else {}),
             }
         )
 
@@ -112,6 +118,28 @@ def for_settled(record: str, topic_id: str, plan: str, how: str) -> Headers:
     return _encoded({RECORD: record, TOPIC_ID: topic_id, PLAN: plan, SETTLED: how})
 
 
+def request_of(
+    headers: Mapping[str, str], value: bytes, registry: Registry, where: str
+) -> LabelRequest:
+    """Return the request that lies on the topic of requests; its headers are a minimal record's.
+
+    Raises:
+        HaltError: As `minimal_record`.
+
+    """
+    try:
+        record = RecordId.parse(headers[RECORD], headers[TOPIC_ID])
+        plan, keys = headers[PLAN], int(headers[KEYS])
+    except (KeyError, ValueError):
+        raise _foreign(where) from None  # the cause quotes the header
+    return read_request(record, plan, keys, value, registry)
+
+
+def _foreign(where: str) -> HaltError:
+    msg = f"{where}: not written by our border; see who else may write to this topic"
+    return HaltError(msg)
+
+
 def _encoded(texts: dict[str, str]) -> Headers:
     return [(key, text.encode()) for key, text in texts.items()]
 
@@ -148,5 +176,4 @@ def minimal_record(headers: dict[str, str], key: bytes, value: bytes, where: str
             deletes=headers.get(DELETES) == "true",
         )
     except (KeyError, ValueError):
-        msg = f"{where}: not written by our border; see who else may write to this topic"
-        raise HaltError(msg) from None  # the cause quotes the header
+        raise _foreign(where) from None  # the cause quotes the header

@@ -18,8 +18,8 @@ from connectors.salesforce.client import OrgClient
 from connectors.salesforce.errors import OrgRestedError
 from connectors.salesforce.refusals import Call, api_name
 from connectors.salesforce.rows import utc_text
+from residency.contracts.model import EXTERNAL_ID
 from residency.contracts.needs import BASE_VERSION, Needs
-from residency.contracts.read import EXTERNAL_ID
 from residency.expected import field_hmacs, from_org
 from residency.reconcile.judge import OrgRow
 from residency.regions import load_regions

@@ -10,8 +10,7 @@ from typing import Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from residency.contracts.model import Contract
-from residency.contracts.read import EXTERNAL_ID
+from residency.contracts.model import EXTERNAL_ID, Contract
 from residency.plan.model import leaf_path
 from schemas.errors import SetupError
 from schemas.registry import Registry

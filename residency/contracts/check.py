@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from residency.contracts.model import Contract, FieldSource, Output
-from residency.contracts.read import EXTERNAL_ID
+from residency.contracts.model import EXTERNAL_ID, Contract, FieldSource, Output
 from residency.plan.model import leaf_path
 from schemas.registry import EventSchema, Registry
 
@@ -13,10 +12,12 @@ def contract_problems(contract: Contract, registry: Registry) -> list[str]:
 
     Looked for: events that no schema describes, mappings that match nothing in any version
     of the event's schema (those that refuse are named by the compiler), rows of one object
-    that are named by different identities, and parents that nothing writes.
+    that are named by different identities, parents that nothing writes, and labels of rows
+    that their event does not write.
     """
     check = _Check(contract, registry)
-    return list(dict.fromkeys([*check.events(), *check.mappings(), *check.identities()]))
+    found = (*check.events(), *check.mappings(), *check.identities(), *check.labels())
+    return list(dict.fromkeys(found))
 
 
 class _Check:
@@ -42,10 +43,22 @@ class _Check:
         """Yield the mappings that no version of their event's schema could ever carry out."""
         for event, output in self._outputs():
             versions = self._versions.get(event, [])
-            for name, source in {EXTERNAL_ID: output.external_id, **output.fields}.items():
+            for name, source in output.sources.items():
                 for path in _unmatched(source, versions):
                     text = f"{event}: {name}: {path!r} is in no version of the schema"
                     yield _line(output.place(name), f"{text}; mend the path, or remove the mapping")
+
+    def labels(self) -> Iterator[str]:
+        """Yield the labels of rows that their event does not write, or deletes.
+
+        Labels are sent by an upsert: of a row that is not there they would make one.
+        """
+        for event, output in self._outputs():
+            rows = self._contract.outputs[event]
+            same = [o for o in rows if o.kind == "base" and o.object == output.object]
+            if output.kind == "labels" and not any(not one.deletes for one in same):
+                text = f"{event} writes no row of {output.object} for labels to follow"
+                yield _line(output.place(""), f"{text}; add an [[output]], or remove the labels")
 
     def identities(self) -> Iterator[str]:
         """Yield the rows that could be named in two ways, and parents that are named in another."""

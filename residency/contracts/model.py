@@ -8,9 +8,12 @@ from pydantic import ConfigDict, model_validator
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from residency.plan.model import parse_path
+from schemas.events import VersionKind
 
 Aggregate = Literal["count", "sum", "min", "max"]
 STRICT = ConfigDict(extra="forbid")
+EXTERNAL_ID = "External_Id__c"
+SUBJECT = "subject"
 
 
 @checked_dataclass(frozen=True, config=STRICT)
@@ -32,6 +35,7 @@ class FieldSource:
         parent: With *identity*: the object whose row has that token as its external id.
         country: With *path*: the leaf that says which country's rules a generaliser uses.
         at: With *path*: the leaf with the event's time, for generalisers relative to it.
+        task: With *path*: the task by which the region's model labels the text there.
         otherwise: What to do where the policy gives less than the contract asks for, or
             the schema version has no such path.
 
@@ -49,6 +53,7 @@ class FieldSource:
     parent: str | None = None
     country: str | None = None
     at: str | None = None
+    task: str | None = None
     otherwise: Literal["refuse", "omit"] = "refuse"
 
     @model_validator(mode="after")
@@ -60,6 +65,9 @@ class FieldSource:
             raise ValueError(msg)
         if self.path is None and (self.identity or self.country or self.at):
             msg = "identity, country and at go with path"
+            raise ValueError(msg)
+        if self.task is not None and (self.path is None or self.identity or self.beside):
+            msg = "task goes with path alone: it labels the text there"
             raise ValueError(msg)
         if self.parent is not None and self.identity is None:
             msg = "parent goes with identity: it names the object whose rows have that external id"
@@ -91,13 +99,16 @@ class FieldSource:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One row that one event writes, or deletes.
+    """One row that one event writes, deletes or has labelled.
 
     Attributes:
+        fields: Each by its name; of labels, each has a task.
         deletes: The event deletes the row; there are no fields then.
         places: Field name -> where it is mapped, such as ``orders.toml:12``; the empty name
             is the output itself.
         processors: Names of the functions that its fields go through, in this order.
+        subject: Whose texts are labelled: the customer's identity. None of an output that is
+            made of the event itself.
 
     """
 
@@ -107,6 +118,18 @@ class Output:
     deletes: bool = False
     places: Mapping[str, str] = field(default_factory=dict, compare=False)
     processors: tuple[str, ...] = ()
+    subject: FieldSource | None = None
+
+    @property
+    def kind(self) -> VersionKind:
+        """Which of its row's two versions it raises."""
+        return "base" if self.subject is None else "labels"
+
+    @property
+    def sources(self) -> Mapping[str, FieldSource]:
+        """Return everything that is read of the event, by what it is for."""
+        subject = {} if self.subject is None else {SUBJECT: self.subject}
+        return {EXTERNAL_ID: self.external_id, **subject, **self.fields}
 
     def place(self, name: str) -> str | None:
         """Return where a field is mapped, or else the output; None if it is of no file."""
@@ -118,8 +141,8 @@ class Contract:
     """What the CRM wants of every event type.
 
     Attributes:
-        outputs: Event type -> its outputs, in the files' order; their position is the
-            output number in record ids.
+        outputs: Event type -> its outputs, in the files' order, labels last; their position is
+            the output number in record ids.
         nothing: Event types of which the CRM wants nothing, and why.
         places: Event type -> where it is first named.
 

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from residency.contracts.model import Contract
-from residency.contracts.read import EXTERNAL_ID
+from residency.contracts.model import EXTERNAL_ID, Contract
 from residency.gate.rules import Rule, load_grammar
-from residency.gate.wire import DELETED, WireSchema, load_schemas
+from residency.gate.wire import DELETED, load_schemas
 from schemas.errors import SetupError
 from schemas.events import LABEL_VERSION
 from schemas.registry import Registry
@@ -84,15 +83,23 @@ def region_needs(region: str, contract: Contract, registry: Registry) -> Needs:
     grammar = load_grammar(region, wire)
     deleted = {o.object for outputs in contract.outputs.values() for o in outputs if o.deletes}
     needs = {}
-    for schema in wire.values():
-        docs = {f["name"]: f.get("doc", "") for f in registry.minimal(schema.object).avro["fields"]}
-        rules = grammar.get(schema.object, {})
-        fields = {
-            name: _need(rule, schema, docs[name]) for name, rule in rules.items() if name != DELETED
+    for name in dict.fromkeys(schema.object for schema in wire.values()):
+        schemas = [schema for schema in wire.values() if schema.object == name]
+        docs = {
+            row["name"]: row.get("doc", "")
+            for schema in schemas
+            for row in registry.by_id(schema.id).avro["fields"]
         }
-        fields |= {name: _version(name) for name in VERSIONS if name not in fields}
-        has_rows = schema.object in deleted
-        needs[schema.object] = ObjectNeed(schema.object, fields, has_rows, DELETED in schema.types)
+        types = {one for schema in schemas for one in schema.types}
+        scales = {one: scale for schema in schemas for one, scale in schema.scales.items()}
+        rules = grammar.get(name, {})
+        fields = {
+            one: _need(rule, scales.get(one, 0), docs[one])
+            for one, rule in rules.items()
+            if one != DELETED
+        }
+        fields |= {one: _version(one) for one in VERSIONS if one not in fields}
+        needs[name] = ObjectNeed(name, fields, name in deleted, DELETED in types)
     return needs
 
 
@@ -139,7 +146,7 @@ def _wider(one: FieldNeed, other: FieldNeed | None) -> FieldNeed:
     )
 
 
-def _need(rule: Rule, schema: WireSchema, doc: str) -> FieldNeed:
+def _need(rule: Rule, scale: int, doc: str) -> FieldNeed:
     longest = rule.max_length or max(map(len, rule.values or ()), default=0)
     is_number = rule.type in {"long", "decimal"}
     return FieldNeed(
@@ -147,7 +154,7 @@ def _need(rule: Rule, schema: WireSchema, doc: str) -> FieldNeed:
         rule.type,
         longest=longest,
         digits=max(_digits(rule.min), _digits(rule.max)) if is_number else 0,
-        scale=schema.scales.get(rule.field, 0),
+        scale=scale,
         values=rule.values,
         is_token=rule.is_token,
         always_sent=rule.required and rule.field == EXTERNAL_ID,  # labels have no base version

@@ -10,12 +10,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from residency.contracts.model import STRICT, Contract, FieldSource, Output
+from residency.contracts.model import EXTERNAL_ID, STRICT, SUBJECT, Contract, FieldSource, Output
 from residency.policy.lines import line_of
 from schemas.errors import SetupError
 
 CONTRACTS_FOLDER = Path(__file__).parent
-EXTERNAL_ID = "External_Id__c"
 _WHERE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
@@ -44,6 +43,15 @@ class _Block:
 
 
 @checked_dataclass(frozen=True, config=STRICT)
+class _Labels:
+    events: tuple[str, ...]
+    object: str
+    external_id: FieldSource
+    subject: FieldSource
+    fields: Mapping[str, FieldSource]
+
+
+@checked_dataclass(frozen=True, config=STRICT)
 class _Nothing:
     event: str
     because: str
@@ -52,6 +60,7 @@ class _Nothing:
 @checked_dataclass(frozen=True, config=STRICT)
 class _File:
     output: tuple[_Block, ...] = ()
+    labels: tuple[_Labels, ...] = ()
     nothing: tuple[_Nothing, ...] = ()
 
 
@@ -76,6 +85,7 @@ class _Reading:
 
     def __init__(self) -> None:
         self._outputs: dict[str, dict[str, Output]] = {}
+        self._labels: dict[str, dict[str, Output]] = {}
         self._nothing: dict[str, str] = {}
         self._places: dict[str, str] = {}
         self._problems: list[str] = []
@@ -87,13 +97,18 @@ class _Reading:
             BadContractError: Something in some file is wrong.
 
         """
-        for event in sorted(self._outputs.keys() & self._nothing.keys()):
+        rows, labels = self._outputs, self._labels
+        for event in sorted((rows.keys() | labels.keys()) & self._nothing.keys()):
+            under = "[[output]]" if event in rows else "[[labels]]"
             self._fault(
-                self._places[event], f"{event}: listed under [[output]] and [[nothing]]; choose one"
+                self._places[event], f"{event}: listed under {under} and [[nothing]]; choose one"
             )
         if self._problems:
             raise BadContractError(self._problems)
-        outputs = {event: tuple(rows.values()) for event, rows in self._outputs.items()}
+        outputs = {
+            event: (*rows.get(event, {}).values(), *labels.get(event, {}).values())
+            for event in dict.fromkeys([*rows, *labels])
+        }
         return Contract(outputs, self._nothing, self._places)
 
     def add(self, file: str, text: str) -> None:
@@ -117,25 +132,43 @@ class _Reading:
             self._places.setdefault(row.event, place)
         for number, block in enumerate(parsed.output):
             self._block(file, text, number, block)
+        for number, asked in enumerate(parsed.labels):
+            self._asked(file, text, number, asked)
 
     def _block(self, file: str, text: str, number: int, block: _Block) -> None:
         path = "output", number
+        places = _places(file, text, path, block.fields)
+        for name, source in block.fields.items():
+            if source.task is not None:
+                self._fault(places[name], f"{name}: a task labels text; put it under [[labels]]")
         output = Output(
             block.object,
             block.external_id,
             block.fields,
             block.deletes,
-            {
-                "": f"{file}:{line_of(text, path)}",
-                EXTERNAL_ID: f"{file}:{line_of(text, (*path, 'external_id'))}",
-                **{n: f"{file}:{line_of(text, (*path, 'fields', n))}" for n in block.fields},
-            },
+            places,
             block.processors,
         )
-        for place, event in enumerate(block.events):
-            line = line_of(text, (*path, "events", place))
-            self._places.setdefault(event, f"{file}:{line}")
-            rows = self._outputs.setdefault(event, {})
+        self._note(self._outputs, output, _events(file, text, path, block.events))
+
+    def _asked(self, file: str, text: str, number: int, asked: _Labels) -> None:
+        path = "labels", number
+        places = _places(file, text, path, asked.fields)
+        for name, source in asked.fields.items():
+            if source.task is None:
+                self._fault(places[name], f"{name}: names no task; put it under [[output]]")
+        output = Output(
+            asked.object, asked.external_id, asked.fields, places=places, subject=asked.subject
+        )
+        self._note(self._labels, output, _events(file, text, path, asked.events))
+
+    def _note(
+        self, found: dict[str, dict[str, Output]], output: Output, events: Mapping[str, str]
+    ) -> None:
+        """Add an output to those of its events, which are given with their places."""
+        for event, place in events.items():
+            self._places.setdefault(event, place)
+            rows = found.setdefault(event, {})
             before = rows.get(output.object)
             rows[output.object] = output if before is None else self._merge(event, before, output)
 
@@ -143,6 +176,9 @@ class _Reading:
         if before.external_id != more.external_id:
             text = f"{event}: two external ids for one {more.object}"
             self._fault(more.places[EXTERNAL_ID], f"{text}; the first is at {before.places['']}")
+        if before.subject != more.subject:
+            text = f"{event}: two subjects for the labels of one {more.object}"
+            self._fault(more.places[SUBJECT], f"{text}; the first is at {before.places['']}")
         if before.deletes or more.deletes:
             self._fault(
                 more.places[""], f"{event}: a block that deletes {more.object} stands alone"
@@ -161,6 +197,26 @@ class _Reading:
 
     def _fault(self, place: str, text: str) -> None:
         self._problems.append(f"{place}: {text}")
+
+
+def _places(
+    file: str, text: str, path: tuple[str, int], fields: Mapping[str, FieldSource]
+) -> dict[str, str]:
+    """Return where an output stands, and each part of it."""
+    parts: dict[str, tuple[str, ...]] = {EXTERNAL_ID: ("external_id",), SUBJECT: (SUBJECT,)}
+    parts |= {name: ("fields", name) for name in fields}
+    return {
+        "": f"{file}:{line_of(text, path)}",
+        **{name: f"{file}:{line_of(text, (*path, *steps))}" for name, steps in parts.items()},
+    }
+
+
+def _events(file: str, text: str, path: tuple[str, int], events: Sequence[str]) -> dict[str, str]:
+    """Return an output's events, each with where it stands."""
+    return {
+        event: f"{file}:{line_of(text, (*path, 'events', number))}"
+        for number, event in enumerate(events)
+    }
 
 
 def _told(error: Mapping[str, Any]) -> str:

@@ -144,19 +144,21 @@ class Gate:
             for name, value in decoded.items()
             if name not in {CLEARED, DELETED} and value is not None
         }
-        if decoded[DELETED]:
-            _check_delete(rules, set_fields, decoded[CLEARED])
+        deletes, cleared = decoded.get(DELETED, False), decoded.get(CLEARED, [])
+        if deletes:
+            _check_delete(rules, set_fields, cleared)
         for name, value in set_fields.items():
             if name not in rules:
                 rule = f"field: the grammar of {self.region} does not name it"
                 raise Violation(rule, name)
             rules[name].check(value)
         for name, wanted in rules.items():
-            if wanted.required and name not in set_fields and not decoded[DELETED]:
+            has_it = name in schema.types  # labels are a record of their own
+            if wanted.required and has_it and name not in set_fields and not deletes:
                 rule = "required: missing"
                 raise Violation(rule, name)
-        _check_origin(record)
-        return schema.object, set_fields | _emptied(decoded[CLEARED], rules, set_fields)
+        _check_origin(record, schema)
+        return schema.object, set_fields | _emptied(cleared, rules, set_fields)
 
 
 def _check_delete(
@@ -200,19 +202,19 @@ def _check_envelope(record: MinimalRecord, schema: WireSchema, decoded: Mapping[
         rule = "object: differs from the one its schema is for"
     elif record.external_id != decoded[EXTERNAL_ID]:
         rule, name = "external id: differs from the one in the bytes", EXTERNAL_ID
-    elif record.version != decoded[BASE_VERSION]:
-        rule, name = "version: differs from the one in the bytes", BASE_VERSION
-    elif record.deletes != decoded[DELETED]:
+    elif record.version != decoded[schema.version]:
+        rule, name = "version: differs from the one in the bytes", schema.version
+    elif record.deletes != decoded.get(DELETED, False):
         rule, name = "deleted: differs from what the bytes say", DELETED
     if rule:
         raise Violation(rule, name)
 
 
-def _check_origin(record: MinimalRecord) -> None:
+def _check_origin(record: MinimalRecord, schema: WireSchema) -> None:
     """Check the numbers that say where the record comes from: the ledger repeats them."""
     if record.version % GENERATION_STEP != record.id.at.offset:
         rule = "version: is not that of the raw record's offset"
-        raise Violation(rule, BASE_VERSION)
+        raise Violation(rule, schema.version)
     if not 1 <= record.keys <= MAX_KEYS:
         rule = f"keys: not a version from 1 to {MAX_KEYS}"
         raise Violation(rule)

@@ -7,7 +7,7 @@ exist is refused.
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -55,7 +55,7 @@ class Rule:
         grain: What a time must be a whole multiple of, in UTC, or None.
         max_length: Characters a string may have, or None where *values* says it all.
         is_token: The string is one of our tokens: random by construction, never scanned.
-        required: Must be in every record that does not delete its row.
+        required: Must be in every record that has the field and does not delete its row.
         clearable: May be emptied in the org.
 
     """
@@ -134,27 +134,29 @@ def load_grammar(
         )
         raise SetupError(msg)
     document = tomllib.loads(file.read_text(encoding="utf-8"))
-    by_object = {schema.object: schema for schema in schemas.values()}
     grammar: dict[str, dict[str, Rule]] = {}
     for target, rows in document.items():
-        schema = by_object.get(target)
-        if schema is None:
+        types = [schema.types for schema in schemas.values() if schema.object == target]
+        if not types:
             msg = f"{file.name}: no minimal schema writes {target}; remove its rules"
             raise SetupError(msg)
         grammar[target] = {
-            name: _rule(f"{file.name}: {target}.{name}", name, row, schema)
+            name: _rule(f"{file.name}: {target}.{name}", name, row, types)
             for name, row in rows.items()
         }
     return grammar
 
 
-def _rule(where: str, name: str, row: Mapping[str, Any], schema: WireSchema) -> Rule:
+def _rule(
+    where: str, name: str, row: Mapping[str, Any], schemas: Sequence[Mapping[str, str]]
+) -> Rule:
     kind = str(row.get("type"))
+    types = {types[name] for types in schemas if name in types}
     problem = None
-    if name not in schema.types:
+    if not types:
         problem = "its schema has no such field"
-    elif kind != schema.types[name]:
-        problem = f"its schema says type {schema.types[name]}"
+    elif types != {kind}:
+        problem = f"its schema says type {' and '.join(sorted(types))}"
     elif unknown := row.keys() - _COMMON - _KEYS[kind]:
         problem = f"unknown keys {sorted(unknown)}"
     elif kind == "string" and ("pattern" in row) == ("values" in row):

@@ -25,6 +25,7 @@ MAX_BYTES: Final = 16_384  # of one minimal record; ours have a few hundred
 MAX_DECIMAL_BYTES: Final = 8  # 18 digits fit in 60 bits and a sign
 CLEARED: Final = "cleared"
 DELETED: Final = "deleted"
+VERSIONS: Final = ("Base_Version__c", "Label_Version__c")  # a record carries that of its kind
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TYPES = {
@@ -65,6 +66,7 @@ class WireSchema:
         object: Salesforce object its records are for.
         types: Field name to ``string``, ``long``, ``boolean``, ``timestamp``, ``decimal``.
         scales: Field name to digits after the point, decimals only.
+        version: The field with the record's version; it says which kind of record it is.
         parsed: What fastavro decodes with; holds no logical types.
 
     """
@@ -73,6 +75,7 @@ class WireSchema:
     object: str
     types: Mapping[str, str]
     scales: Mapping[str, int]
+    version: str
     parsed: Any = field(repr=False)
 
 
@@ -117,10 +120,14 @@ def _read_schema(name: str, source: Mapping[str, Any]) -> WireSchema:
         types[row["name"]] = kind
         if kind == "decimal":
             scales[row["name"]] = base["scale"]
+    versions = [name for name in VERSIONS if name in types]
+    if len(versions) != 1:
+        msg = f"{name}: has {len(versions)} versions; give it one of {', '.join(VERSIONS)}"
+        raise SetupError(msg)
     parsed = fastavro.parse_schema(
         {"type": "record", "name": f"gate.{source['name']}", "fields": plain}
     )
-    return WireSchema(schema_id, target, types, scales, parsed)
+    return WireSchema(schema_id, target, types, scales, versions[0], parsed)
 
 
 def _leaf(avro: Any) -> Mapping[str, Any]:  # noqa: ANN401 - Avro's JSON is str, list or dict

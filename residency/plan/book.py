@@ -14,9 +14,11 @@ from residency.keys import TokenKeys
 from residency.plan.approved import approved_digests
 from residency.plan.compile import Policy, compile_plan
 from residency.plan.faults import Fault, PlanError
+from residency.plan.labels import request_value
 from residency.plan.model import Plan
 from residency.plan.processors import NO_PROCESSORS, Processors, check_refs
-from residency.plan.strip import look_up, strip
+from residency.plan.strip import ask, look_up, strip
+from residency.plan.tasks import NO_TASKS, Tasks
 from residency.plan.walk.accelerator import IS_ACCELERATED
 from residency.plan.walk.walker import Walker
 from residency.plan.walk.wish import UnwalkableError
@@ -28,6 +30,7 @@ from schemas.errors import QuarantineError, Reason
 from schemas.events import (
     ClassifiedEvent,
     Coordinates,
+    LabelRequest,
     MinimalRecord,
     RawBatch,
     RawEvent,
@@ -46,12 +49,13 @@ def load_policy(region: str, on: date) -> Policy:
     return Policy(region, packs, load_destination(CENTRAL), on)
 
 
-def compile_all(
+def compile_all(  # noqa: PLR0913, PLR0917
     region: str,
     on: date,
     registry: Registry | None = None,
     contract: Contract | None = None,
     processors: Processors = NO_PROCESSORS,
+    tasks: Tasks = NO_TASKS,
 ) -> tuple[Plan, ...]:
     """Return a plan for every raw schema in *region*.
 
@@ -59,28 +63,26 @@ def compile_all(
         PlanError: With the problems of all schemas at once.
 
     """
-    plans, faults = compile_each(
-        region, on, registry or load_registry(), contract or load_contract(), processors
-    )
+    known, wanted = registry or load_registry(), contract or load_contract()
+    plans, faults = compile_each(region, on, known, wanted, processors, tasks)
     if faults:
         raise PlanError(faults)
     return plans
 
 
-def compile_each(
+def compile_each(  # noqa: PLR0913, PLR0917
     region: str,
     on: date,
     registry: Registry,
     contract: Contract,
     processors: Processors = NO_PROCESSORS,
+    tasks: Tasks = NO_TASKS,
 ) -> tuple[tuple[Plan, ...], tuple[Fault, ...]]:
     """Return the plans of the schemas that have one, and what keeps the others from it."""
-    policy = load_policy(region, on)
-    plans: list[Plan] = []
-    faults: list[Fault] = []
+    policy, plans, faults = load_policy(region, on), list[Plan](), list[Fault]()
     for schema in registry.raw():
         try:
-            plans.append(compile_plan(schema, contract, policy, registry, processors))
+            plans.append(compile_plan(schema, contract, policy, registry, processors, tasks))
         except PlanError as exc:
             faults += exc.faults
     return tuple(plans), tuple(faults)
@@ -88,19 +90,20 @@ def compile_each(
 
 @dataclass(frozen=True)
 class Crossing:
-    """What became of one raw event at the border."""
+    """What became of one raw event at the border: what may leave, and what a model is asked."""
 
     plan: Plan
     records: tuple[MinimalRecord, ...]
+    requests: tuple[LabelRequest, ...] = ()
 
 
 class Crossed(NamedTuple):
-    """What may leave of one raw record, as bytes: what the border's hop sends.
+    """What one raw record becomes, as bytes: what the border's hop sends.
 
     Attributes:
         plan: What decided; its outputs and `rows` correspond.
-        rows: Per output the external id and the minimal record's value in wire format.
-            Empty: nothing to send.
+        rows: Per output the external id and the value, in wire format, of the minimal record
+            or of the request for labels. Empty: nothing to send.
 
     """
 
@@ -134,11 +137,9 @@ class PlanBook:
             SetupError: A processor is not the one that a plan names.
 
         """
-        for plan in plans.values():
-            for output in plan.outputs:
-                check_refs(output.processors, processors)
-        self.region = region
-        self.plans = plans
+        for output in (output for plan in plans.values() for output in plan.outputs):
+            check_refs(output.processors, processors)
+        self.region, self.plans = region, plans
         self._registry = registry
         self._processors = processors
         self._regions = tuple(load_regions().values())
@@ -154,9 +155,9 @@ class PlanBook:
             if any(output.processors for output in plan.outputs):
                 continue  # they work on decoded fields, so `strip` carries it out
             schema = self._registry.by_id(plan.schema_id)
-            tokeniser = self._tokenisers[plan.destination]
+            tokens = self._tokenisers[plan.destination]
             try:
-                walker = Walker(plan, schema, tokeniser, self._registry, (COUNTRY, SUBDIVISION))
+                walker = Walker(plan, schema, tokens, self._registry, (COUNTRY, SUBDIVISION))
             except UnwalkableError:
                 continue  # `strip` carries it out
             topic = topics.raw(self.region, schema.domain)
@@ -174,15 +175,20 @@ class PlanBook:
 
     @classmethod
     def load(
-        cls, region: str, keys: TokenKeys, on: date, processors: Processors = NO_PROCESSORS
+        cls,
+        region: str,
+        keys: TokenKeys,
+        on: date,
+        processors: Processors = NO_PROCESSORS,
+        tasks: Tasks = NO_TASKS,
     ) -> "PlanBook":
         """Compile the region's plans and keep those whose digest is approved.
 
-        A processor whose file changed makes another plan, which nobody approved: the
-        schema's events go to quarantine as ``no-approved-plan``.
+        A processor or a task whose file changed makes another plan, which nobody approved:
+        the schema's events go to quarantine as ``no-approved-plan``.
         """
         approved = approved_digests(region)
-        compiled = compile_all(region, on, processors=processors)
+        compiled = compile_all(region, on, processors=processors, tasks=tasks)
         plans = {p.schema_id: p for p in compiled if p.digest in approved}
         return cls(region, plans, keys, load_registry(), processors)
 
@@ -205,7 +211,8 @@ class PlanBook:
         tokeniser = self._tokenisers[plan.destination]
         try:
             self._check_residence(values)
-            return Crossing(plan, strip(event, plan, tokeniser, self._registry, self._processors))
+            records = strip(event, plan, tokeniser, self._registry, self._processors)
+            return Crossing(plan, records, ask(event, plan, tokeniser))
         except QuarantineError as error:
             raise QuarantineError(error.reason, error.path, plan.digest) from None
 
@@ -253,8 +260,11 @@ class PlanBook:
             crossing = self.minimise(RawEvent(at, "", generation_of(topic), batch.values[n]))
         except QuarantineError as error:
             return error
-        rows = tuple((r.external_id.encode(), r.value) for r in crossing.records)
-        return Crossed(crossing.plan, rows)
+        rows = {r.id.output: (r.external_id.encode(), r.value) for r in crossing.records} | {
+            r.id.output: (r.external_id.encode(), request_value(r, self._registry))
+            for r in crossing.requests
+        }
+        return Crossed(crossing.plan, tuple(row for _, row in sorted(rows.items())))
 
     def _is_served(self, residence: tuple[bytes | None, ...]) -> bool:
         """Tell whether customers of a residence are this region's. The served ones are few."""

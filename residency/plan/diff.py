@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import log2
 from typing import Any
 
 from residency.generalise import generaliser
@@ -12,6 +13,11 @@ from schemas.errors import SetupError
 
 Row = Mapping[str, Any]
 NONE: Row = {}
+_MORE = (
+    "identity", "domain", "country", "at", "pattern", "range", "scale", "to",
+    "task", "version", "sha256", "values",
+)  # fmt: skip
+_TOLD = frozenset({"external_id", "fields", "labels"})  # field by field
 _STRICTNESS = [Action.DROP, Action.TOKENISE, Action.GENERALISE, Action.LABEL, Action.KEEP]
 
 
@@ -110,16 +116,25 @@ def _leaves(plan: PlanJson) -> dict[str, Row]:
 
 
 def _fields(plan: PlanJson) -> dict[str, Row]:
-    return {
-        f"{output['object']}.{field['name']}": field
-        for output in plan.get("outputs", ())
-        for field in (output["external_id"], *output["fields"])
-    }
+    found: dict[str, Row] = {}
+    for output in plan.get("outputs", ()):
+        of = _name(output)
+        made = {field["name"]: field for field in (output["external_id"], *output["fields"])}
+        found |= {f"{of}.{name}": field for name, field in made.items()}
+        for label in output.get("labels", ()):  # told by what it is made of
+            text = {key: made[label["text"]].get(key) for key in ("source", "path", "action")}
+            found[f"{output['object']}.{label['field']}"] = {**label, **text}
+    return found
+
+
+def _name(output: Row) -> str:
+    """Return what an output is called: labels are another record of the same object."""
+    return f"{output['object']} labels" if output.get("labels") else str(output["object"])
 
 
 def _rows(plan: PlanJson) -> dict[str, Row]:
     return {
-        output["object"]: {k: v for k, v in output.items() if k not in {"external_id", "fields"}}
+        _name(output): {k: v for k, v in output.items() if k not in _TOLD}
         for output in plan.get("outputs", ())
     }
 
@@ -147,7 +162,9 @@ def _looseness(row: Row) -> tuple[int, float]:
         return 0, 0.0
     action = row.get("action")
     strict = _STRICTNESS.index(Action(action)) if action else len(_STRICTNESS)
-    how = row.get("how")
+    how, values = row.get("how"), row.get("values")
+    if values:
+        return strict, log2(len(values))  # of a label
     return strict, 0.0 if how is None else _bits(how)
 
 
@@ -183,8 +200,7 @@ def _made(row: Row) -> str | None:
         row.get("value", ""),
         _action(row) if source == "path" else "",
     ]
-    more = ("identity", "domain", "country", "at", "pattern", "range", "scale", "to")
-    parts += [f"{key}={_word(row[key])}" for key in more if row.get(key) not in (None, False)]
+    parts += [f"{key}={_word(row[key])}" for key in _MORE if row.get(key) not in (None, False)]
     return " ".join(part for part in parts if part)
 
 

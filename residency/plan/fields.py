@@ -104,6 +104,24 @@ def make_field(
     return made if source.clear or to == "string" else target.misfit
 
 
+def make_text(target: Target, path: str, leaves: Mapping[str, Decided]) -> FieldPlan | str:
+    """Return the plan of a request's text, or what is in its way; see `make_field`.
+
+    The text is copied as it is, whatever format the schema declares: nothing of it leaves, and
+    nothing of it may fail the request.
+    """
+    if Each() in parse_path(path):
+        return f"{path} is many values; name a position"
+    found = leaves.get(leaf_path(path))
+    if found is None:
+        return Shortfall(f"the schema has no leaf {path!r}")
+    if found.decision.action not in {Action.LABEL, Action.KEEP}:
+        return _not_given(found, path, "a label tells something of it")
+    if kind_of(found.leaf.avro) != "string":
+        return f"{path} is {kind_of(found.leaf.avro)}, and a task reads text"
+    return FieldPlan(target.name, target.kind, "path", path, action=Action.LABEL)
+
+
 def rests_on(field: FieldPlan, leaves: Mapping[str, Decided]) -> list[Decided]:
     """Return the leaves of which the field tells something: what it is made of and made with."""
     if field.path is None:

@@ -6,7 +6,8 @@ from residency.contracts.model import Contract, Output
 from residency.contracts.org import LOOKUPS, Org, OrgField, OrgObject
 from residency.plan.faults import Fault
 from residency.plan.model import FieldPlan, OutputPlan, Plan, leaf_path
-from residency.plan.possible import texts
+from residency.plan.possible import Texts, texts
+from schemas.events import LABEL_VERSION, VersionKind
 from schemas.registry import EventSchema, Leaf, Registry
 
 EXTERNAL_ID, BASE_VERSION = "External_Id__c", "Base_Version__c"
@@ -32,9 +33,10 @@ def org_faults(
     faults: list[Fault] = []
     for plan in plans:
         schema = registry.by_id(plan.schema_id)
-        wanted = {output.object: output for output in contract.outputs.get(plan.subject, ())}
+        wanted = {(o.object, o.kind): o for o in contract.outputs.get(plan.subject, ())}
         for output in plan.outputs:
-            check = _Fit(plan, schema, output, wanted[output.object], org)
+            kind: VersionKind = "labels" if output.labels else "base"
+            check = _Fit(plan, schema, output, wanted[output.object, kind], org)
             faults += [check.fault(name, text) for name, text in check.problems()]
     return faults
 
@@ -65,6 +67,9 @@ class _Fit:
             yield None, f"the org has no object {self._output.object}; {_DEPLOY}"
             return
         yield from self._key(found)
+        if self._output.labels:
+            yield from self._labels(found)
+            return
         for field in (self._output.external_id, *self._output.fields):
             column = found.fields.get(field.name)
             if column is None:
@@ -81,8 +86,21 @@ class _Fit:
         lacking = [text for trait, text in KEY_TRAITS.items() if key and not getattr(key, trait)]
         if lacking:
             yield EXTERNAL_ID, f"the org's field must be {', '.join(lacking)}"
-        if BASE_VERSION not in found.fields:
-            yield EXTERNAL_ID, f"{found.name} has no {BASE_VERSION} in the org, the row's version"
+        version = LABEL_VERSION if self._output.labels else BASE_VERSION
+        if version not in found.fields:
+            yield EXTERNAL_ID, f"{found.name} has no {version} in the org, the row's version"
+
+    def _labels(self, found: OrgObject) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong with the fields that take labels; the row is there already."""
+        for label in self._output.labels:
+            column = found.fields.get(label.field)
+            if column is None:
+                yield label.field, f"{found.name} has no such field in the org; {_DEPLOY}"
+            elif column.type not in TYPES["string"]:
+                yield label.field, f"the org's field is a {column.type}, which takes no string"
+            else:
+                possible = Texts(max(map(len, label.values)), frozenset(label.values))
+                yield from ((label.field, text) for text in _room(possible, column))
 
     def _missing(self, found: OrgObject) -> Iterator[tuple[None, str]]:
         """Yield the fields without which the org creates no row."""
@@ -110,20 +128,24 @@ class _Fit:
 
     def _text(self, field: FieldPlan, column: OrgField) -> Iterator[str]:
         leaf: Leaf | None = self._leaves[leaf_path(field.path)] if field.path else None
-        possible = texts(field, self._plan.region, leaf)
-        if column.values is not None:
-            strange = sorted((possible.values or frozenset()) - column.values)
-            if possible.values is None:
-                yield "the org's picklist is closed, and what can come is not; make it a Text"
-            elif strange:
-                yield f"the org's picklist lacks {', '.join(strange)}; add the values"
-        elif possible.longest is None:
-            yield f"its pattern has no greatest length, the org's field has {column.length}"
-        elif possible.longest > column.length:
-            yield (
-                f"it can have {possible.longest} characters, the org's field takes"
-                f" {column.length}; make that longer"
-            )
+        yield from _room(texts(field, self._plan.region, leaf), column)
+
+
+def _room(possible: Texts, column: OrgField) -> Iterator[str]:
+    """Yield which of the possible texts a field cannot take."""
+    if column.values is not None:
+        strange = sorted((possible.values or frozenset()) - column.values)
+        if possible.values is None:
+            yield "the org's picklist is closed, and what can come is not; make it a Text"
+        elif strange:
+            yield f"the org's picklist lacks {', '.join(strange)}; add the values"
+    elif possible.longest is None:
+        yield f"its pattern has no greatest length, the org's field has {column.length}"
+    elif possible.longest > column.length:
+        yield (
+            f"it can have {possible.longest} characters, the org's field takes"
+            f" {column.length}; make that longer"
+        )
 
 
 def _number(field: FieldPlan, column: OrgField) -> Iterator[str]:

@@ -12,7 +12,7 @@ import rfc8785
 from residency.policy.rules import Action
 
 Source = Literal["path", "count", "sum", "min", "max", "constant", "region", "clear"]
-FORMAT = 2  # of the plan's JSON
+FORMAT = 3  # of the plan's JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +137,38 @@ class ProcessorRef:
 
 
 @dataclass(frozen=True, slots=True)
-class OutputPlan:
-    """One minimal record that the event becomes.
+class LabelPlan:
+    """How the region's model makes one CRM field of a text.
 
     Attributes:
+        field: Salesforce field.
+        task: Name of the task.
+        version: Of the task.
+        sha256: Of the task's file, hex: another file is another plan.
+        text: The request's field with the text.
+        values: All that can come out, sorted.
+
+    """
+
+    field: str
+    task: str
+    version: int
+    sha256: str
+    text: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """One minimal record that the event becomes, at once or by way of the region's model.
+
+    Attributes:
+        schema_id: Of what the border writes: a minimal record; where there are labels, a
+            request, which does not leave.
+        fields: What the border writes: CRM fields; of a request, the customer's token and texts.
         deletes: The record says that the row is to be deleted; it then has no fields.
+        labels: What the model makes of the request; none: the border makes the minimal record.
+        label_schema_id: Of the minimal record with the labels.
 
     """
 
@@ -152,6 +179,8 @@ class OutputPlan:
     basis: tuple[str, ...]
     deletes: bool = False
     processors: tuple[ProcessorRef, ...] = ()
+    labels: tuple[LabelPlan, ...] = ()
+    label_schema_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +206,11 @@ class Plan:
     def to_json(self) -> bytes:
         """Return the plan as canonical JSON (RFC 8785): same plan, same bytes."""
         return rfc8785.dumps(_plain({"format": FORMAT, **asdict(self)}))
+
+    @cached_property
+    def requests(self) -> int:
+        """How many of the outputs are requests; they come last."""
+        return sum(1 for output in self.outputs if output.labels)
 
     @cached_property
     def digest(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from residency.plan.approved import APPROVED_FOLDER, PlanJson, digest_of, stored_plans
-from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan, ProcessorRef
+from residency.plan.model import FieldPlan, LabelPlan, LeafDecision, OutputPlan, Plan, ProcessorRef
 from residency.policy.rules import Action
 from schemas.errors import SetupError
 
@@ -77,6 +77,8 @@ def _output(row: Mapping[str, Any]) -> OutputPlan:
         tuple(row["basis"]),
         row["deletes"],
         tuple(ProcessorRef(**one) for one in row["processors"]),
+        tuple(LabelPlan(**{**one, "values": tuple(one["values"])}) for one in row["labels"]),
+        row.get("label_schema_id"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Strip: the one place where a classified event becomes minimal records.
+"""Strip: the one place where a classified event becomes minimal records, and requests for labels.
 
 Slow, obvious, on decoded values: the definition of what leaves. It reads Avro's physical
 values (days, milliseconds, two's-complement bytes), so that no strange date of birth can
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from residency.contracts.model import EXTERNAL_ID, SUBJECT
 from residency.generalise import Context, generaliser
 from residency.plan.model import Each, FieldPlan, MapKey, OutputPlan, Plan, Step, parse_path
 from residency.plan.processors import NO_PROCESSORS, Processors, apply_processors
@@ -17,7 +18,7 @@ from residency.policy.rules import Action
 from residency.tokens import Tokeniser
 from schemas.codec import encode
 from schemas.errors import HaltError, QuarantineError, Reason
-from schemas.events import ClassifiedEvent, MinimalRecord, RecordId, row_version
+from schemas.events import ClassifiedEvent, LabelRequest, MinimalRecord, RecordId, row_version
 from schemas.registry import CLEARED, DELETED, Registry
 
 
@@ -28,7 +29,7 @@ def strip(
     registry: Registry,
     processors: Processors = NO_PROCESSORS,
 ) -> tuple[MinimalRecord, ...]:
-    """Return what may leave of *event*: one record per output of *plan*, maybe none.
+    """Return what may leave of *event*: a record per output of *plan* without labels, maybe none.
 
     Args:
         event: Written under the plan's schema.
@@ -43,15 +44,55 @@ def strip(
         HaltError: Event and plan do not belong together: our fault.
 
     """
+    _check(event, plan, tokeniser)
+    return tuple(
+        _record(event, plan, number, tokeniser, registry, processors)
+        for number, output in enumerate(plan.outputs)
+        if not output.labels
+    )
+
+
+def ask(event: ClassifiedEvent, plan: Plan, tokeniser: Tokeniser) -> tuple[LabelRequest, ...]:
+    """Return what the region's model is asked about *event*: a request per output with labels.
+
+    It stays in the region. Its texts are copied as they are: none can fail or skip it.
+
+    Raises:
+        HaltError: As `strip`.
+
+    """
+    _check(event, plan, tokeniser)
+    return tuple(
+        _request(event, plan, number, tokeniser)
+        for number, output in enumerate(plan.outputs)
+        if output.labels
+    )
+
+
+def _check(event: ClassifiedEvent, plan: Plan, tokeniser: Tokeniser) -> None:
+    """Check that event, plan and keys belong together."""
     if event.schema_id != plan.schema_id:
         msg = f"{event.raw.at}: plan for schema {plan.schema_id}, event of {event.schema_id}"
         raise HaltError(msg)
     if tokeniser.normaliser != plan.normaliser:
         msg = f"{event.raw.at}: plan of normaliser {plan.normaliser}, not {tokeniser.normaliser}"
         raise HaltError(msg)
-    return tuple(
-        _record(event, plan, number, tokeniser, registry, processors)
-        for number in range(len(plan.outputs))
+
+
+def _request(event: ClassifiedEvent, plan: Plan, number: int, tokeniser: Tokeniser) -> LabelRequest:
+    output, raw = plan.outputs[number], event.raw
+    texts = {made.name: made for made in output.fields}
+    subject = texts.pop(SUBJECT)
+    return LabelRequest(
+        id=RecordId(raw.at, number, 0, raw.topic_id),
+        object=output.object,
+        external_id=_identity(event.values, output.external_id, tokeniser),
+        subject=_identity(event.values, subject, tokeniser),
+        version=row_version(raw.generation, raw.at.offset),
+        schema_id=output.schema_id,
+        plan=plan.digest,
+        keys=tokeniser.version,
+        texts={name: look_up(event.values, made.path or "") for name, made in texts.items()},
     )
 
 
@@ -69,7 +110,7 @@ def _record(  # noqa: PLR0913, PLR0917
     values = apply_processors(made, output.processors, processors)
     schema = registry.by_id(output.schema_id)
     unset = {field["name"]: None for field in schema.avro["fields"]}
-    external_id: str = values["External_Id__c"]
+    external_id: str = values[EXTERNAL_ID]
     return MinimalRecord(
         id=RecordId(raw.at, number, 0, raw.topic_id),
         object=output.object,
@@ -88,18 +129,18 @@ def _values(
 ) -> dict[str, Any]:
     """Return the minimal record's fields; a mapped field that is null is listed as cleared."""
     made = {field.name: _value(event, field, region, tokeniser) for field in output.fields}
-    external = _value(event, output.external_id, region, tokeniser)
     return {
-        "External_Id__c": external if external is not None else _nobody(output, tokeniser),
+        EXTERNAL_ID: _identity(event, output.external_id, tokeniser),
         **{name: value for name, value in made.items() if value is not None},
         CLEARED: [name for name, value in made.items() if value is None],
         DELETED: output.deletes,
     }
 
 
-def _nobody(output: OutputPlan, tokeniser: Tokeniser) -> str:
-    """Return the token of the empty id, so that an absent one cannot fail the record."""
-    return tokeniser.identity(output.external_id.domain or "", "")
+def _identity(event: Mapping[str, Any], field: FieldPlan, tokeniser: Tokeniser) -> str:
+    """Return the token of an id; that of the empty one where it is absent: it fails no record."""
+    value = look_up(event, field.path or "")
+    return tokeniser.identity(field.domain or "", "" if value is None else value)
 
 
 def _value(event: Mapping[str, Any], field: FieldPlan, region: str, tokeniser: Tokeniser) -> Any:  # noqa: ANN401, any Avro value

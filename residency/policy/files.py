@@ -25,6 +25,7 @@ SINGLE = {
     "sets": "policy/transfer_sets.toml",
     "bases": "policy/bases.toml",
     "retired": "policy/retired_ids.toml",
+    "budgets": "policy/leak_budget.toml",
 }
 _AT_LINE = re.compile(r"\(at line (\d+)")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|#.*")
@@ -151,6 +152,7 @@ class PolicyFiles:
     sets: PolicyFile
     bases: PolicyFile
     retired: PolicyFile
+    budgets: PolicyFile
     packs: Mapping[str, PolicyFile]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
+from residency.policy.budgets import budget_findings
 from residency.policy.destinations import Destination
 from residency.policy.files import Finding, PolicyFiles, Severity
 from residency.policy.limits import Override, SetKind, TransferSet
@@ -39,6 +40,7 @@ class LimitLint:
         yield from self._special()
         for override in self.book.overrides:
             yield from self._override(override)
+        yield from budget_findings(self.book.budgets, self.book.regions)
         for base in self.book.bases:
             if not _TERM.fullmatch(base.value.id):
                 told = f"{base.value.id!r} is no term of DPV; one reads eu-gdpr:A45-3"

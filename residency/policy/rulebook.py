@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
+from residency.policy.budgets import Budget
 from residency.policy.destinations import Destination
 from residency.policy.files import Finding, PolicyFile, PolicyFiles
 from residency.policy.limits import Limits, Override, Special, TransferSet
@@ -42,6 +43,7 @@ class Rulebook:
     sets: tuple[Placed[TransferSet], ...]
     bases: tuple[Placed[Basis], ...]
     retired: tuple[Placed[Retired], ...]
+    budgets: tuple[Placed[Budget], ...]
 
     @property
     def limits(self) -> Limits:
@@ -99,6 +101,7 @@ def read_rulebook(files: PolicyFiles, findings: list[Finding]) -> Rulebook:
         sets=read_rows(files.sets, "set", TransferSet, findings),
         bases=bases,
         retired=read_rows(files.retired, "retired", Retired, findings),
+        budgets=read_rows(files.budgets, "budget", Budget, findings),
     )
 
 

@@ -31,10 +31,16 @@ CounterName = Literal[
     "homeport.kafka.records",
     # Calls to the org's API, logins aside. Unit: {call}.
     "homeport.salesforce.calls",
+    # Labels decided, by what goes out. Unit: {label}. Labels: task, label.
+    "homeport.labels",
+    # Times that enrichment paused because model or database did not answer. Unit: {pause}.
+    "homeport.enrich.pauses",
     # A region's model server failed and was started again. Unit: {restart}. Labels: cause.
     "homeport.inference.restarts",
 ]
 GaugeName = Literal[
+    # Requests that wait for the region's model. Unit: {record}.
+    "homeport.enrich.waiting",
     # Raw records not yet decided. Unit: {record}. Labels: domain, partition.
     "homeport.kafka.lag",
     # Records that wait in a client of ours. Unit: {record}. Labels: stage, direction.
@@ -59,6 +65,12 @@ HistogramName = Literal[
     "homeport.batch.duration",
     # Records in a batch. Unit: {record}. Labels: stage.
     "homeport.batch.records",
+    # From a request's arrival in Kafka to the commit of its labels. Unit: s.
+    "homeport.enrich.latency",
+    # One request to the model and back. Unit: s.
+    "homeport.enrich.request",
+    # Texts in such a request, as a part of those it has room for, 0 to 1. Unit: 1.
+    "homeport.enrich.fill",
 ]
 LabelName = Literal[
     "stage",
@@ -70,12 +82,19 @@ LabelName = Literal[
     "direction",
     "partition",
     "finding",
+    "task",
+    "label",
     "cause",
 ]
 SpanName = Literal[
     "gateway.publish",  # one event, from request to acknowledged record
     "border.batch",  # one transaction; starts a new trace
     "egress.batch",  # one batch: gate, ledger, sink
+    "enrich.batch",  # one transaction
+    "enrich.decide",  # what goes out of one batch's texts, before its transaction
+    "enrich.queue",  # from the arrival of its oldest request to its being taken
+    "enrich.request",  # one request to the model
+    "enrich.validate",  # answers checked against their plans, label records made
 ]
 
 
@@ -100,11 +119,14 @@ COUNTERS: Mapping[CounterName, Metric] = {
         "{record}", "Records that crossed the wire.", ("stage", "direction")
     ),
     "homeport.salesforce.calls": Metric("{call}", "Calls to the org's API."),
+    "homeport.labels": Metric("{label}", "Labels, by what goes out.", ("task", "label")),
+    "homeport.enrich.pauses": Metric("{pause}", "Model or database did not answer."),
     "homeport.inference.restarts": Metric(
         "{restart}", "The region's model server failed and was started again.", ("cause",)
     ),
 }
 GAUGES: Mapping[GaugeName, Metric] = {
+    "homeport.enrich.waiting": Metric("{record}", "Requests that wait for the model."),
     "homeport.kafka.lag": Metric(
         "{record}", "Raw records not yet decided.", ("domain", "partition")
     ),
@@ -126,13 +148,16 @@ GAUGES: Mapping[GaugeName, Metric] = {
 HISTOGRAMS: Mapping[HistogramName, Metric] = {
     "homeport.batch.duration": Metric("s", "First record polled to commit.", ("stage",)),
     "homeport.batch.records": Metric("{record}", "Records in a batch.", ("stage",)),
+    "homeport.enrich.latency": Metric("s", "A request's arrival to its labels' commit."),
+    "homeport.enrich.request": Metric("s", "One request to the model and back."),
+    "homeport.enrich.fill": Metric("1", "Texts in a request, of those it has room for."),
 }
 
 LABELS: Mapping[LabelName, frozenset[str]] = {
     "stage": frozenset(SERVICES),
     "outcome": frozenset(
         {"published", "refused"}  # gateway
-        | {"minimal", "nothing", "quarantined"}  # border
+        | {"minimal", "requested", "nothing", "quarantined"}  # border
         | {"accepted", "rejected", "superseded", "gate-refused", "parked"}  # egress
     ),
     "reason": frozenset(Reason),
@@ -140,11 +165,14 @@ LABELS: Mapping[LabelName, frozenset[str]] = {
     "end": frozenset({"committed", "aborted"}),
     "kind": frozenset(
         {"wrong-region", "quarantine-limit", "parked-too-long", "in-doubt", "unreconciled"}
+        | {"privacy-request"}
     ),
     "direction": frozenset({"received", "sent"}),
     "finding": frozenset(SEVERITIES),
     "cause": frozenset({"ended", "hung", "not-ready"}),  # of a model server's end
     "partition": frozenset(str(number) for number in range(MAX_PARTITIONS)),
+    "task": frozenset({"intent", "sentiment", "urgency", "language", "privacy_request"}),
+    "label": frozenset({"answered", "unknown", "withheld"}),  # which answer: the record says
 }
 
 SPANS: frozenset[SpanName] = frozenset(
@@ -152,6 +180,11 @@ SPANS: frozenset[SpanName] = frozenset(
         "gateway.publish",
         "border.batch",
         "egress.batch",
+        "enrich.batch",
+        "enrich.decide",
+        "enrich.queue",
+        "enrich.request",
+        "enrich.validate",
     }
 )
 RECORD = "homeport.record"  # a record id, or a raw record's coordinates

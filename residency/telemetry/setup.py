@@ -112,12 +112,15 @@ class Telemetry:
     _stop: Sequence[Callable[[], object]] = field(repr=False)
 
     @contextmanager
-    def span(self, name: SpanName, links: Sequence[Link] = ()) -> Iterator[Span]:
+    def span(
+        self, name: SpanName, links: Sequence[Link] = (), start_ns: int | None = None
+    ) -> Iterator[Span]:
         """Open a span around a block; an exception marks it failed by class and goes on.
 
         Args:
             name: One of the closed set.
             links: Who sent the records, from `trace.link_from`.
+            start_ns: When it began, since 1970; None: now.
 
         Raises:
             ValueError: No such span name.
@@ -130,6 +133,7 @@ class Telemetry:
             name,
             kind=SpanKind.INTERNAL,
             links=links,
+            start_time=start_ns,
             record_exception=False,  # these two would export the exception's text
             set_status_on_exception=False,
         ) as span:

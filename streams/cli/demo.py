@@ -133,7 +133,7 @@ _NAMES = (
 def _numbers(counts: "Counts") -> Mapping[str, int]:
     border, results = counts.border, counts.results
     values = (
-        counts.raw, border.sent, border.nothing, border.quarantined, border.minimal,
+        counts.raw, border.sent, border.nothing, border.quarantined, counts.minimal,
         results.get("accepted", 0), results.get("superseded", 0),
         results.get("rejected", 0), results.get("gate-refused", 0),
     )  # fmt: skip

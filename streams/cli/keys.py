@@ -159,7 +159,7 @@ def _categories() -> set[str]:
 
 def _identities() -> set[str]:
     outputs = [output for row in load_contract().outputs.values() for output in row]
-    sources = [s for output in outputs for s in (output.external_id, *output.fields.values())]
+    sources = [source for output in outputs for source in output.sources.values()]
     return {source.identity for source in sources if source.identity}
 
 

@@ -1,6 +1,7 @@
 """``homeport plan`` and ``homeport explain``: what may leave, and by which law."""
 
 from datetime import UTC, date, datetime
+from math import log2
 from typing import get_args
 
 import click
@@ -9,22 +10,16 @@ import orjson
 from residency.contracts.model import Aggregate
 from residency.generalise import generaliser
 from residency.plan.approved import approved_digests
-from residency.plan.book import compile_all
-from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan, leaf_path
+from residency.plan.model import FieldPlan, LabelPlan, LeafDecision, OutputPlan, Plan, leaf_path
 from residency.policy.rules import Action
 from schemas.registry import EventSchema, load_registry
 from streams.cli.options import json_option, region_option
-from streams.processor import discover
+from streams.plans import compiled
 
 
 def today() -> date:
     """Return the day in UTC; policy rows are dated."""
     return datetime.now(UTC).date()
-
-
-def compiled(region: str) -> tuple[Plan, ...]:
-    """Return today's plans of *region* with the processors there are."""
-    return compile_all(region, today(), processors=discover())
 
 
 def find_schema(name: str) -> EventSchema:
@@ -70,7 +65,7 @@ def show(region: str, name: str | None, as_json: bool) -> None:
     Example: homeport plan show --region eu --schema OrderPlaced
     """
     wanted = None if name is None else find_schema(name).id
-    plans = [p for p in compiled(region) if wanted in {None, p.schema_id}]
+    plans = [p for p in compiled(region, today()) if wanted in {None, p.schema_id}]
     approved = approved_digests(region)
     if as_json:
         shown = [
@@ -78,7 +73,7 @@ def show(region: str, name: str | None, as_json: bool) -> None:
                 **orjson.loads(p.to_json()),
                 "digest": p.digest,
                 "approved": p.digest in approved,
-                "bits": {o.object: _field_bits(o) for o in p.outputs},
+                "bits": _plan_bits(p),
             }
             for p in plans
         ]
@@ -93,18 +88,27 @@ def _print_plan(one: Plan, *, is_approved: bool) -> None:
     click.echo(f"\n{one.subject} (schema {one.schema_id}) in {one.region}: {mark}")
     click.echo(f"  digest {one.digest}, sends until {one.not_after or 'further notice'}")
     for output in one.outputs:
-        what = "deletes" if output.deletes else "->"
-        click.echo(f"  {what} {output.object}, basis {', '.join(output.basis) or 'none'}")
-        bits = _field_bits(output)
-        for made in (output.external_id, *output.fields):
-            what = made.source if made.source in get_args(Aggregate) else _way(made)
-            told = f", at most {bits[made.name]} bits" if made.name in bits else ""
-            click.echo(f"     {made.name:<24} {what:<16} {made.path or ''}{told}")
-        for ref in output.processors:
-            click.echo(f"     then {ref.name}, sha256 {ref.sha256[:12]}")
+        _print_output(output)
     for action in dict.fromkeys(d.action for d in one.decisions):
         paths = [d.path for d in one.decisions if d.action is action]
         click.echo(f"  {action:<11} {', '.join(paths)}")
+
+
+def _print_output(output: OutputPlan) -> None:
+    what = "deletes" if output.deletes else "->"
+    later = ", labels that follow" if output.labels else ""
+    click.echo(f"  {what} {output.object}{later}, basis {', '.join(output.basis) or 'none'}")
+    bits, texts = _field_bits(output), {made.name: made.path for made in output.fields}
+    rows = [
+        (made.name, made.source if made.source in get_args(Aggregate) else _way(made), made.path)
+        for made in (output.external_id, *(() if output.labels else output.fields))
+    ]
+    rows += [(one.field, f"label {one.task}", texts[one.text]) for one in output.labels]
+    for name, way, path in rows:
+        told = f", at most {bits[name]} bits" if name in bits else ""
+        click.echo(f"     {name:<24} {way:<21} {path or ''}{told}")
+    for ref in output.processors:
+        click.echo(f"     then {ref.name}, sha256 {ref.sha256[:12]}")
 
 
 def _way(made: FieldPlan) -> str:
@@ -112,8 +116,21 @@ def _way(made: FieldPlan) -> str:
 
 
 def _field_bits(output: OutputPlan) -> dict[str, float]:
-    """Return per generalised field how many bits it can tell at most, to a tenth."""
-    return {made.name: _bits(made.how) for made in output.fields if made.how is not None}
+    """Return per generalised field, and per label, how many bits it can tell, to a tenth."""
+    labels = {one.field: _label_bits(one) for one in output.labels}
+    return labels | {made.name: _bits(made.how) for made in output.fields if made.how is not None}
+
+
+def _plan_bits(one: Plan) -> dict[str, dict[str, float]]:
+    """Return the bits of every field, by object."""
+    found: dict[str, dict[str, float]] = {}
+    for output in one.outputs:
+        found.setdefault(output.object, {}).update(_field_bits(output))
+    return found
+
+
+def _label_bits(one: LabelPlan) -> float:
+    return round(log2(len(one.values)), 1)
 
 
 def _bits(how: str) -> float:
@@ -131,7 +148,7 @@ def explain(path: str, region: str, name: str, as_json: bool) -> None:
     Example: homeport explain customer.email --region eu --schema OrderPlaced
     """
     schema = find_schema(name)
-    one = next(p for p in compiled(region) if p.schema_id == schema.id)
+    one = next(p for p in compiled(region, today()) if p.schema_id == schema.id)
     decision = next((d for d in one.decisions if d.path == leaf_path(path)), None)
     if decision is None:
         paths = ", ".join(d.path for d in one.decisions)
@@ -151,6 +168,16 @@ def explain(path: str, region: str, name: str, as_json: bool) -> None:
             "basis": decision.basis,
             "destination": one.destination,
             "sent_as": goes,
+            "labels": [
+                {
+                    "sent_as": name,
+                    "task": label.task,
+                    "version": label.version,
+                    "values": label.values,
+                    "bits": _label_bits(label),
+                }
+                for name, label in _labels(one, decision)
+            ],
         }
         click.echo(orjson.dumps(told).decode())
         return
@@ -164,6 +191,9 @@ def explain(path: str, region: str, name: str, as_json: bool) -> None:
     click.echo(f"  law    {'; '.join(decision.sources) or '-'}")
     click.echo(f"  basis  {', '.join(decision.basis) or '-'}, to {one.destination}")
     click.echo(f"  sent   {', '.join(goes) or _why_nowhere(decision)}")
+    for field, label in _labels(one, decision):
+        values = ", ".join(label.values)
+        click.echo(f"  label  {field}, at most {_label_bits(label)} bits: {values}")
 
 
 def _why_nowhere(decision: LeafDecision) -> str:
@@ -171,15 +201,27 @@ def _why_nowhere(decision: LeafDecision) -> str:
         case Action.DROP:
             return "nowhere: the policy drops it, whatever a contract asks"
         case Action.LABEL:
-            return "nowhere: only a label of it may be sent, and this version makes none"
+            return "nowhere: only a label of it may be sent, and no contract asks for one"
         case _:
             return "nowhere: no contract asks for it"
 
 
 def _goes(one: Plan, decision: LeafDecision) -> list[str]:
-    return [
+    fields = [
         f"{output.object}.{made.name}"
         for output in one.outputs
-        for made in (output.external_id, *output.fields)
+        for made in (output.external_id, *(() if output.labels else output.fields))
         if made.path is not None and leaf_path(made.path) == decision.path
+    ]
+    return list(dict.fromkeys([*fields, *(name for name, _ in _labels(one, decision))]))
+
+
+def _labels(one: Plan, decision: LeafDecision) -> list[tuple[str, LabelPlan]]:
+    """Return the labels of a leaf, each with the field that it is sent as."""
+    return [
+        (f"{output.object}.{label.field}", label)
+        for output in one.outputs
+        for made in output.fields
+        for label in output.labels
+        if label.text == made.name and leaf_path(made.path or "") == decision.path
     ]

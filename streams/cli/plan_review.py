@@ -14,6 +14,7 @@ import click
 import orjson
 
 from connectors.sfdx.reader import OBJECTS, read_org
+from inference.tasks import load_tasks
 from residency.contracts.check import contract_problems
 from residency.contracts.read import CONTRACTS_FOLDER, BadContractError, load_contract
 from residency.plan.approved import (
@@ -35,7 +36,8 @@ from residency.plan.model import Plan
 from residency.regions import load_regions
 from schemas.registry import load_registry
 from streams.cli.options import json_option
-from streams.cli.plan import compiled, plan, today
+from streams.cli.plan import plan, today
+from streams.plans import compiled
 from streams.processor import discover
 
 __all__ = ["plan"]
@@ -91,10 +93,10 @@ def _problems(folder: Path, org: Path) -> list[str]:
         contract = load_contract(folder)
     except BadContractError as exc:
         return list(exc.problems)
-    registry, processors = load_registry(), discover()
+    registry, processors, tasks = load_registry(), discover(), load_tasks()
     plans, faults = list[Plan](), list[Fault]()
     for region in load_regions():
-        made, found = compile_each(region, today(), registry, contract, processors)
+        made, found = compile_each(region, today(), registry, contract, processors, tasks)
         plans += made
         faults += found
     faults += org_faults(contract, plans, registry, read_org(org))
@@ -198,7 +200,9 @@ def _plans(name: str) -> list[PlanJson]:
 
 
 def _compiled() -> list[PlanJson]:
-    return [json.loads(one.to_json()) for region in load_regions() for one in compiled(region)]
+    return [
+        json.loads(one.to_json()) for region in load_regions() for one in compiled(region, today())
+    ]
 
 
 def _read(path: Path) -> list[PlanJson]:
@@ -244,7 +248,7 @@ def approve(file: Path) -> None:
 
     Run `homeport plan diff` before; look at `git diff` of the files before you commit them.
     """
-    plans = [p for region in load_regions() for p in compiled(region)]
+    plans = [p for region in load_regions() for p in compiled(region, today())]
     folder = file.with_suffix("")
     texts = {folder / file_of(one): laid_out(json.loads(one.to_json())) for one in plans}
     found = changes(stored_plans(folder), [json.loads(one.to_json()) for one in plans])

@@ -52,7 +52,7 @@ class Watch:
         """Move the bars; without a terminal, a line per tenth."""
         raw = sum(c.raw for c in counts.values())
         border = [c.border for c in counts.values()]
-        decided, minimal = sum(t.raw for t in border), sum(t.minimal for t in border)
+        decided, minimal = sum(t.raw for t in border), sum(c.minimal for c in counts.values())
         settled = sum(c.settled for c in counts.values())
         self._bars.update(self._published, completed=answered, visible=True)
         self._bars.update(self._decided, completed=decided, total=raw, visible=True)

@@ -45,7 +45,7 @@ class Org:
 
 def objects() -> tuple[str, ...]:
     """Return the Salesforce objects that our minimal schemas write."""
-    return tuple(schema.object for schema in load_registry() if schema.object is not None)
+    return tuple(dict.fromkeys(one.object for one in load_registry() if one.object is not None))
 
 
 def surplus_rows(rows: Iterable[Mapping[str, Any]]) -> int:

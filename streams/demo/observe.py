@@ -1,11 +1,11 @@
 """Count what became of everything, from what the stages left behind, not from what they say.
 
-Raw records: Kafka's own end offsets. The border's count: the metadata of the offsets it
-commits in its transactions. Results: the outcome leaves in the ledger's files.
+Raw records: Kafka's own end offsets. What border and enrichment count: the metadata of the
+offsets they commit in their transactions. Results: the outcome leaves in the ledger's files.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from streams.settings import load_settings
 from streams.tally import Tally, total
 
 TIMEOUT_S = 30.0
+_COUNTING = ("border", "enrich")  # services that commit a count beside their offsets
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,12 @@ class Counts:
     raw: int = 0
     border: Tally = field(default_factory=Tally)
     results: Mapping[str, int] = field(default_factory=dict)
+    enrich: Tally = field(default_factory=Tally)
+
+    @property
+    def minimal(self) -> int:
+        """How many minimal records there are: the border's, and those with labels so far."""
+        return self.border.minimal + self.enrich.minimal
 
     @property
     def settled(self) -> int:
@@ -39,13 +46,18 @@ class Counts:
     @property
     def is_settled(self) -> bool:
         """Whether every raw record is decided and every minimal record has its result."""
-        return self.raw == self.border.raw and self.border.minimal == self.settled
+        return self.raw == self.border.raw and self.minimal == self.settled
 
     def since(self, before: "Counts") -> "Counts":
         """Return what came after *before*."""
         results = Counter(self.results)
         results.subtract(before.results)
-        return Counts(self.raw - before.raw, self.border.minus(before.border), +results)
+        return Counts(
+            self.raw - before.raw,
+            self.border.minus(before.border),
+            +results,
+            self.enrich.minus(before.enrich),
+        )
 
 
 class Observer:
@@ -60,7 +72,9 @@ class Observer:
         config = {**settings.kafka.librdkafka(), "log_level": 0}
         self._admin = AdminClient(config)
         # It never joins the group; AdminClient's own look-up of offsets has crashed librdkafka.
-        self._reader = Consumer({**config, "group.id": topics.group("border")})
+        self._readers = {
+            name: Consumer({**config, "group.id": topics.group(name)}) for name in _COUNTING
+        }
         self._ledger = home / region / "ledger"
         self._read = 0
         self._results: Counter[str] = Counter()
@@ -68,23 +82,25 @@ class Observer:
     def counts(self) -> Counts:
         """Return the counts as of now."""
         # From the end of the line to its start, so that no stage seems ahead of the one before.
-        results, border = self._outcomes(), self._border()
-        return Counts(self._raw(), border, results)
+        results = self._outcomes()
+        enrich = self._tally("enrich", [topics.enrich(self._region)])
+        border = self._tally("border", topics.raw_topics(self._region))
+        return Counts(self._raw(), border, results, enrich)
 
-    def _raw_partitions(self) -> Iterator[TopicPartition]:
-        for topic in topics.raw_topics(self._region):
+    def _partitions(self, names: Iterable[str]) -> Iterator[TopicPartition]:
+        for topic in names:
             for partition in range(self._topics[topic].partitions):
                 yield TopicPartition(topic, partition)
 
     def _raw(self) -> int:
         """Return how many raw records there are: gateways write no transactions, so no gaps."""
         latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        wanted = dict.fromkeys(self._raw_partitions(), latest)
+        wanted = dict.fromkeys(self._partitions(topics.raw_topics(self._region)), latest)
         answers = self._admin.list_offsets(wanted, request_timeout=TIMEOUT_S)
         return sum(answer.result().offset for answer in answers.values())
 
-    def _border(self) -> Tally:
-        found = self._reader.committed(list(self._raw_partitions()), TIMEOUT_S)
+    def _tally(self, service: str, names: Iterable[str]) -> Tally:
+        found = self._readers[service].committed(list(self._partitions(names)), TIMEOUT_S)
         return total(Tally.from_metadata(partition.metadata) for partition in found)
 
     def _outcomes(self) -> Mapping[str, int]:

@@ -75,7 +75,7 @@ class Outcome:
             "with_records": sum(c.border.sent for c in regions),
             "nothing_to_send": sum(c.border.nothing for c in regions),
             "quarantined": sum(c.border.quarantined for c in regions),
-            "minimal": sum(c.border.minimal for c in regions),
+            "minimal": sum(c.minimal for c in regions),
             "delivered": self.total("accepted"),
             "superseded": self.total("superseded"),
             "rejected": self.total("rejected"),
@@ -106,7 +106,7 @@ class Outcome:
             found.append("published is not refused + duplicates + raw")
         if raw != sum(one.border.raw for one in c):
             found.append("raw is not with records + nothing to send + quarantined")
-        if sum(one.border.minimal for one in c) != sum(one.settled for one in c):
+        if sum(one.minimal for one in c) != sum(one.settled for one in c):
             found.append("minimal is not delivered + superseded + rejected + gate-refused")
         found += [f"{what}; see `homeport logs`" for what in self.unwell]
         if self.surplus:

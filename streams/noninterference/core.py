@@ -22,12 +22,14 @@ from streams.noninterference.compare import Comparer, Difference
 from streams.noninterference.observe import GENERATION, Cross, Observer, Seen, interpreters
 from streams.noninterference.pairs import Pair, Source, sources
 from streams.noninterference.report import Report
+from streams.plans import load_book
 
 BATCH = 200  # pairs that are decided together
 POLL_S = 0.5
 NOTES = (
     "timing, and Kafka's own timestamps and offsets: outside of promise 1",
     "a ledger leaf's commitment and time: a hash of the record's bytes, and the clock",
+    "what the region's model is asked stays; its labels are declared, and taken to be equal",
     "metrics, logs and spans: the core makes none; --through service compares them",
 )
 Progress = Callable[[int, int], None]  # pairs done, differences
@@ -65,7 +67,7 @@ class Core:
     def load(cls, job: Job, share: int = 0) -> "Core":
         """Return what carries *job* out; *share* tells processes of one run apart."""
         day, registry = job.on or datetime.now(UTC).date(), load_registry()
-        book = PlanBook.load(job.region, job.keys, day)
+        book = load_book(job.region, job.keys, day)
         made = sources(book, registry, job.keys, f"{job.seed}.{share}", job.schema)
         gate, ways = Gate.load(job.region, APPROVED_FILE), interpreters(book)
         return cls(book, gate, made, tuple(ways.values()), Comparer(registry))
@@ -125,9 +127,9 @@ class Core:
 
 
 def _outside(seen: Seen) -> tuple[Any, ...]:
-    """Return what both ways show: egress is asked about one of them alone."""
+    """Return what both ways make of one event: egress is asked about one of them alone."""
     records = tuple((r.name, r.object, r.key, r.value, r.headers) for r in seen.records)
-    return seen.ending, seen.error, records
+    return seen.ending, seen.error, records, seen.asked
 
 
 def _name(source: Source) -> str:

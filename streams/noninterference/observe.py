@@ -1,6 +1,6 @@
 """All that leaves of one raw event through the core: what an observer outside would see.
 
-Records with their headers as the border writes them, what the gate says and hands to the
+Records with their headers as border and enrichment write them, what the gate says and hands to the
 sink, the ledger's leaf, and the text of every error. Nothing here holds a regulated value
 unless the core let one through, and even then it is compared and never shown.
 """
@@ -18,9 +18,18 @@ from connectors.kafka.headers import TRACEPARENT, Stamp, of_minimal
 from residency.gate.check import Gate
 from residency.ledger.leaves import TransferLeaf
 from residency.plan.book import Crossed, Crossing, PlanBook
+from residency.plan.labels import label_record, read_request, request_value
 from residency.plan.model import OutputPlan, Plan
 from schemas.errors import HomeportError, QuarantineError
-from schemas.events import MinimalRecord, RawBatch, RawEvent, row_version
+from schemas.events import (
+    LabelRequest,
+    MinimalRecord,
+    RawBatch,
+    RawEvent,
+    RecordId,
+    row_version,
+)
+from schemas.registry import load_registry
 
 Decision = Crossing | Crossed | Exception
 Cross = Callable[[PlanBook, Sequence[RawEvent]], Sequence[Decision]]
@@ -61,6 +70,8 @@ class Seen:
         ending: ``crosses``, or ``quarantine`` with reason and path.
         error: The whole text of the error, if there was one.
         fault: The class of an error that must not happen, or None.
+        asked: What the region's model is asked. It stays, so the sides need not agree on it;
+            the ways from raw bytes to it must.
 
     """
 
@@ -68,6 +79,7 @@ class Seen:
     records: tuple[SeenRecord, ...] = field(default=(), repr=False)
     error: str = field(default="", repr=False)
     fault: str | None = None
+    asked: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 def one_by_one(book: PlanBook, events: Sequence[RawEvent]) -> list[Decision]:
@@ -122,11 +134,17 @@ class Observer:
                 return Seen(f"quarantine: {decision.reason}{where}", error=str(decision))
             case Exception():
                 return Seen("fails", error=str(decision), fault=type(decision).__name__)
-            case Crossing(plan, made):
-                outputs = zip(made, plan.outputs, strict=True)
-                return Seen("crosses", tuple(self._record(*one) for one in outputs))
+            case Crossing(plan, made, requests):
+                made += tuple(_labelled(request, plan) for request in requests)
+                seen = [self._record(one, plan.outputs[one.id.output]) for one in made]
+                asked = tuple(request_value(one, load_registry()) for one in requests)
+                return Seen("crosses", tuple(seen), asked=asked)
             case Crossed(plan, rows):
-                return Seen("crosses", tuple(self._rows(event, plan, rows)))
+                kept = [
+                    row for row, output in zip(rows, plan.outputs, strict=True) if output.labels
+                ]
+                seen = list(self._rows(event, plan, rows))
+                return Seen("crosses", tuple(seen), asked=tuple(value for _, value in kept))
 
     def _record(self, record: MinimalRecord, output: OutputPlan) -> SeenRecord:
         """Return a record of the reference, with what egress will make of it."""
@@ -172,13 +190,29 @@ class Observer:
                 RELEASE,
                 output.deletes,
             )
+            value = row[1]
+            if output.labels:
+                at = RecordId(event.at, number, 0, event.topic_id)
+                request = read_request(at, plan.digest, keys, value, load_registry())
+                value = _labelled(request, plan).value
             yield SeenRecord(
                 name=name,
                 object=output.object,
                 key=row[0],
-                value=row[1],
+                value=value,
                 headers=_headers(name, version, stamp),
             )
+
+
+def _labelled(request: LabelRequest, plan: Plan) -> MinimalRecord:
+    """Return what a request becomes with labels that do not depend on its texts.
+
+    Labels are declared: two texts may well have different ones. Nothing else may differ.
+    """
+    turn = request.id.at.offset
+    labels = plan.outputs[request.id.output].labels
+    chosen = {one.field: one.values[turn % len(one.values)] for one in labels}
+    return label_record(request, plan, chosen, load_registry())
 
 
 def _headers(name: str, version: int, stamp: Stamp) -> tuple[tuple[str, bytes], ...]:

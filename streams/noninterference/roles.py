@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from residency.plan.model import FieldPlan, Plan
+from residency.policy.rules import Action
 
 ELEMENT = re.compile(r"\[\d*\]")
 SOURCES_WITHOUT_LEAF = frozenset({"constant", "region", "clear"})
@@ -83,7 +84,9 @@ def context_paths(field: FieldPlan) -> tuple[str | None, ...]:
 
 def _fields(plan: Plan) -> Iterator[FieldPlan]:
     for output in plan.outputs:
-        yield from (output.external_id, *output.fields)
+        yield output.external_id
+        # what a model reads may differ: its labels are taken to be equal, the texts are not
+        yield from (made for made in output.fields if made.action is not Action.LABEL)
 
 
 def generic(path: str) -> str:

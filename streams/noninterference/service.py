@@ -15,7 +15,6 @@ from connectors.kafka import headers
 from connectors.kafka.record import Record
 from residency import topics
 from residency.keys import token_keys
-from residency.plan.book import PlanBook
 from schemas.codec import decode_physical
 from schemas.errors import RetriableError
 from schemas.events import Coordinates
@@ -26,6 +25,7 @@ from streams.noninterference.pairs import Source, sources
 from streams.noninterference.report import Report
 from streams.noninterference.signals import metrics, notes, renamed, spans
 from streams.noninterference.stage import Raw, Side, Stage
+from streams.plans import load_book
 
 VERSION = "Base_Version__c"
 _TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01")
@@ -34,6 +34,7 @@ NOTES = (
     "which partition a minimal record lies on: its key, a token, chooses",
     "the order of records from different partitions: whichever was polled first",
     "what a quarantine record holds: the raw record, which stays in the region",
+    "requests for labels, which stay in the region, and labels, which are declared",
     "what egress makes of the records: --through core compares the gate and the ledger's leaf",
     "librdkafka's own lines on stderr: it sees no content but bytes to carry",
 )
@@ -129,7 +130,7 @@ def through(job: Job, home: Path, progress: Progress) -> Report:
     """Return the same on a stack that runs already, on which nobody else is at work."""
     registry, stage = load_registry(), Stage(home, job.region)
     keys = token_keys(home / job.region / "keys", job.region)
-    book = PlanBook.load(job.region, keys, job.on or datetime.now(UTC).date())
+    book = load_book(job.region, keys, job.on or datetime.now(UTC).date())
     report = Report(interpreters=("border",), notes=(*NOTES, *notes()))
     folder = home / "noninterference" / f"{job.seed}"
     # what others left on the raw topics would come out on side a

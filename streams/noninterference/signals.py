@@ -16,6 +16,10 @@ BY_TIMING: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
     "homeport.batch.records": ("how many records were polled together", frozenset({"sum"})),
     "homeport.transactions": ("how many batches there were", frozenset()),
     "homeport.parked.age": ("how long a record has waited", frozenset()),
+    "homeport.enrich.latency": ("how long a request waited for its labels", frozenset()),
+    "homeport.enrich.request": ("how long the model took", frozenset()),
+    "homeport.enrich.fill": ("how many texts were asked about together", frozenset()),
+    "homeport.enrich.pauses": ("how often the model did not answer", frozenset()),
 }
 # Made of librdkafka's statistics, every few seconds: whether there is any yet is timing, too.
 # Their labels are of closed sets, which residency/telemetry/names.py checks.

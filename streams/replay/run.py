@@ -1,8 +1,8 @@
 """One replay from end to end: take stock, let the workers work, write the report.
 
-The order of taking stock is what makes a finding one: how far border and egress are comes first,
-then what lies on the minimal topic behind egress, then the quarantine, and the ledger last. A
-record that is in none of them by then is missing.
+The order of taking stock is what makes a finding one: how far border, enrichment and egress are
+comes first, then what waits for enrichment, then what lies on the minimal topic behind egress,
+then the quarantine, and the ledger last. A record that is in none of them by then is missing.
 """
 
 import multiprocessing
@@ -72,12 +72,17 @@ def prepare(settings: Settings, asked: Asked, state: State, say: Say) -> Job:
     times = [
         None if at is None else int(at.timestamp() * 1_000) for at in (asked.since, asked.until)
     ]
-    say("reading how far border and egress are ...")
+    say("reading how far border, enrichment and egress are ...")
     chosen = {name: raw[name] for name in asked.names}
-    minimal = known[topics.minimal(settings.region)].partitions
-    positions = kafka.egress_positions(settings, minimal)
+    line = (("enrich", topics.enrich(settings.region)), ("egress", topics.minimal(settings.region)))
+    at = {
+        topic: kafka.positions(settings, service, topic, known[topic].partitions)
+        for service, topic in line
+    }
     spans = kafka.spans(settings, chosen, *times)
-    waits = kafka.pending(settings, minimal, positions)
+    waits: kafka.Names = {}
+    for topic, positions in at.items():
+        kafka.pending(settings, topic, positions, waits)
     quarantine = known[topics.quarantine(settings.region)].partitions
     kept = kafka.quarantined(settings, quarantine)
     say("reading the ledger ...")

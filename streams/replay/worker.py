@@ -13,6 +13,7 @@ from pathlib import Path
 from confluent_kafka import Message
 
 from connectors.kafka.errors import named
+from connectors.postgres.decisions import DecisionReader
 from residency.keys import TOKENS_FILE, ledger_keys, token_keys
 from residency.plan.stored import load_stored
 from residency.replay.claims import Claims
@@ -67,6 +68,10 @@ class Worker:
         keys = must_exist(settings.folder / "keys" / "ledger.json")
         self._root = ledger_keys(keys, settings.region).root
         self._spool = Spool(state.folder)
+        if settings.postgres is None:
+            msg = "the settings of replay name no postgres; run `homeport up` to write them again"
+            raise SetupError(msg)
+        self._decisions = DecisionReader(settings.postgres.dsn)
 
     def run(self, tasks: Sequence[Task], halt: Callable[[], bool]) -> None:
         """Replay *tasks*, each from where it was left, until *halt* says to stop."""
@@ -88,6 +93,7 @@ class Worker:
             self._job.release,
             task.elsewhere,
             found,
+            self._decisions.find,
         )
         if at < 0:
             at = self._begin(task, claims, comparer)

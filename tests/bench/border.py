@@ -23,14 +23,14 @@ from sharing import share
 from connectors.kafka.headers import Headers, Stamp, of_minimal
 from residency import topics
 from residency.keys import token_keys
-from residency.plan.book import PlanBook
 from residency.plan.walk.accelerator import IS_ACCELERATED
 from residency.plan.walk.found import walk_all
 from residency.plan.walk.walker import Walker
 from residency.release import release_digest
 from schemas.events import RawBatch
-from streams.hop import BATCH
+from streams.duties import BATCH
 from streams.launch import launch
+from streams.plans import load_book
 
 IN, OUT = "bench.in", "bench.out"
 SIZES = (300, 1_000, 4_000, 16_000)  # bytes
@@ -71,7 +71,7 @@ def measure(bench: Bench, number: int, events: int) -> Round:
 def parts(bench: Bench, values: Sequence[bytes]) -> dict[str, float]:
     """Return the parts of deciding the shop's orders in batches, CPU us per event."""
     keys = token_keys(bench.home / REGION / "keys", REGION)
-    book = PlanBook.load(REGION, keys, datetime.now(UTC).date())
+    book = load_book(REGION, keys, datetime.now(UTC).date())
     topic = topics.raw(REGION, "orders")
     size = min(BATCH, len(values))
     batch = RawBatch([topic] * size, [0] * size, list(range(size)), values[:size], [b""] * size)

@@ -101,7 +101,7 @@ class JobDuties:
         except (ValueError, LookupError):
             return QuarantineError(Reason.MALFORMED)
 
-    def stamp(self, topic: str, plan: Plan) -> Sequence[Headers] | None:
+    def stamp(self, topic: str, plan: Plan) -> Sequence[tuple[str, Headers]] | None:
         """See `Duties.stamp`: other tools send no headers either."""
         del topic, plan
         return None

@@ -18,8 +18,8 @@ from residency import topics
 from residency.telemetry.setup import Telemetry, telemetry
 from schemas.errors import RetriableError
 from streams.border import Border
-from streams.duties import Route
-from streams.hop import BATCH, POLL_S, Hop
+from streams.duties import BATCH, Route
+from streams.hop import POLL_S, Hop
 from streams.place import Batch, Verdict
 from streams.settings import Settings, load_settings
 

@@ -16,8 +16,8 @@ from connectors.kafka import headers
 from connectors.kafka.record import headers_of
 from residency import topics
 from residency.keys import token_keys
-from residency.plan.book import PlanBook
 from schemas.events import RawBatch
+from streams.plans import load_book
 
 ORDERS = topics.raw(REGION, "orders")
 WARM_UP = 1_000  # records that are not told of: the broker's first compilations
@@ -26,7 +26,7 @@ WARM_UP = 1_000  # records that are not told of: the broker's first compilations
 def decision(bench: Bench, values: Sequence[bytes]) -> dict[str, float]:
     """Return how long a batch of one takes, raw bytes in hand to minimal bytes in hand, in ms."""
     keys = token_keys(bench.home / REGION / "keys", REGION)
-    book = PlanBook.load(REGION, keys, datetime.now(UTC).date())
+    book = load_book(REGION, keys, datetime.now(UTC).date())
     batches = [RawBatch([ORDERS], [0], [n], [value], [b""]) for n, value in enumerate(values)]
     for batch in batches[:200]:  # the kernels compiled, the caches of the processor warm
         book.minimise_batch(batch, lambda _: 1)

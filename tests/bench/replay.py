@@ -31,7 +31,7 @@ from schemas.errors import HomeportError
 from schemas.events import RecordId
 from streams.arrivals import arrival_of
 from streams.carrier import GROUP
-from streams.hop import BATCH
+from streams.duties import BATCH
 from streams.replay.run import Asked, finish, prepare
 from streams.replay.state import State
 from streams.replay.topics import Span, records

@@ -13,6 +13,7 @@ from schemas.codec import HEADER, decode_body
 from schemas.errors import QuarantineError
 from schemas.events import Coordinates, RawBatch, RawEvent
 from schemas.registry import EventSchema, load_registry
+from streams.plans import load_book
 
 REGION, GENERATION = "eu", 1
 
@@ -39,7 +40,7 @@ Decide = Callable[[Sequence[bytes]], Sequence[Outcome]]
 def deciders() -> Mapping[str, Decide]:
     """Return the ways from raw bytes to minimal records, by name; the reference first."""
     keys = TokenKeys(REGION, b"i" * 32, b"a" * 32)
-    book = PlanBook.load(REGION, keys, datetime.now(UTC).date())
+    book = load_book(REGION, keys, datetime.now(UTC).date())
     found: dict[str, Decide] = {"minimise": lambda inputs: [_one(book, data) for data in inputs]}
     if book.is_fast:  # else it is the same, record by record
         found["minimise_batch"] = lambda inputs: _batch(book, inputs)

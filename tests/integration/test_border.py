@@ -35,7 +35,8 @@ from connectors.kafka.topology import load_topics
 from residency import topics
 from residency.keys import TokenKeys, secret, token_keys
 from residency.plan.approved import approved_digests
-from residency.plan.book import MAX_VALUE_BYTES, PlanBook
+from residency.plan.book import MAX_VALUE_BYTES, Crossing, PlanBook
+from residency.plan.labels import request_value
 from residency.seal import BORDER, EGRESS, Seal, SealError
 from residency.telemetry.setup import telemetry
 from schemas.codec import encode
@@ -50,6 +51,7 @@ from streams.demo.observe import Observer
 from streams.duties import Route
 from streams.limit import LimitPolicy
 from streams.place import Verdict
+from streams.plans import load_book
 from streams.quarantine import entries
 from streams.quarantining import Quarantine
 from streams.retry import Retry
@@ -184,7 +186,7 @@ class Line:
         wait_until("the border", is_settled)
 
     def made(self) -> list[Record]:
-        """Return what was committed to the minimal and the quarantine topic since."""
+        """Return what was committed to the topics of what the border makes since."""
         consumer, found = Consumer(self._config(enable_partition_eof=True)), []
         consumer.assign(self._start)
         left = len(self._start)
@@ -232,7 +234,7 @@ class Line:
         consumer = Consumer(self._config())
         ends = [
             TopicPartition(topic, n, consumer.get_watermark_offsets(TopicPartition(topic, n))[1])
-            for topic in (topics.minimal("eu"), topics.quarantine("eu"))
+            for topic in (topics.minimal("eu"), topics.enrich("eu"), topics.quarantine("eu"))
             for n in range(topics.PARTITIONS)
         ]
         consumer.close()
@@ -280,11 +282,15 @@ def in_country(event: Publication, country: str) -> Publication:
 
 def stripped(stack: Stack, value: bytes, at: Coordinates) -> MinimalRecord:
     """Return what the definition makes of an order, in this process and with the same keys."""
+    (record,) = crossed(stack, value, at).records
+    return record
+
+
+def crossed(stack: Stack, value: bytes, at: Coordinates) -> Crossing:
     known = load_topics(stack.home, "eu")[at.topic]
     keys = token_keys(stack.home / "eu" / "keys", "eu")
-    book = PlanBook.load("eu", keys, datetime.now(UTC).date())
-    (record,) = book.minimise(RawEvent(at, known.id, known.generation, value)).records
-    return record
+    book = load_book("eu", keys, datetime.now(UTC).date())
+    return book.minimise(RawEvent(at, known.id, known.generation, value))
 
 
 def names_of(record: Record) -> list[str]:
@@ -405,6 +411,32 @@ def test_a_minimal_record_is_what_strip_defines_with_the_allowed_headers_only(
     assert "zucanary" not in repr(record.headers)
 
 
+def test_a_text_goes_to_the_regions_model_alone_and_the_row_does_not_wait_for_it(
+    stack: Stack, line: Line
+) -> None:
+    event, words = one("SupportMessageReceived"), "zucanary: my parcel is late"
+    value = wire(replace(event, data={**event.data, "body": words}))
+
+    (at,) = line.send([Sent(topics.raw("eu", "messages"), value)])
+    with working(stack):
+        line.settle()
+
+    made = {record.at.topic: record for record in line.made()}
+    assert made.keys() == {topics.minimal("eu"), topics.enrich("eu")}
+    request, record = made[topics.enrich("eu")], made[topics.minimal("eu")]
+    crossing = crossed(stack, value, at)
+    (wanted,) = crossing.requests
+    assert wanted.texts == {"text_body": words}
+    assert request.value == request_value(wanted, load_registry())
+    assert request.key == record.key == wanted.external_id.encode()
+    assert names_of(request) == names_of(record) == MINIMAL_HEADERS
+    assert [text(one, headers.RECORD) for one in (record, request)] == [f"{at}#0", f"{at}#1"]
+    assert text(request, headers.PLAN) == wanted.plan == crossing.plan.digest
+    assert text(request, headers.TOPIC_ID) == wanted.id.topic_id
+    assert b"zucanary" not in record.value
+    assert line.tally == Tally(sent=1, minimal=1, requests=1)
+
+
 def test_the_border_starts_a_new_trace_and_links_to_the_old_one(
     stack: Stack, line: Line, tmp_path: Path
 ) -> None:
@@ -441,17 +473,15 @@ def test_the_committed_metadata_holds_the_exact_count(stack: Stack, line: Line) 
         line.settle()
 
     wanted = {where: tally for where, (_, tally) in before.items()}
-    minimal, quarantined = Counter[str](), set[str]()
-    for record in line.made():
-        if record.at.topic == topics.quarantine("eu"):
-            quarantined.add(raw_of(record))
-        else:
-            minimal[raw_of(record)] += 1
+    found = Counter((raw_of(record), record.at.topic) for record in line.made())
     for at in places:
-        made = minimal[str(at)]
-        share = Tally(bool(made), not made and str(at) not in quarantined,
-                      str(at) in quarantined, made)  # fmt: skip
+        made, asked, quarantined = (
+            found[str(at), topic]
+            for topic in (topics.minimal("eu"), topics.enrich("eu"), topics.quarantine("eu"))
+        )
+        share = Tally(bool(made), not made and not quarantined, quarantined, made, asked)
         wanted[at.topic, at.partition] = wanted[at.topic, at.partition].plus(share)
+    assert sum(tally.requests for tally in wanted.values())
     after = line.committed()
     assert {where: tally for where, (_, tally) in after.items()} == wanted
     ends = Counter((at.topic, at.partition) for at in places)
@@ -774,6 +804,24 @@ def listed(stack: Stack, *arguments: str) -> dict[str, dict[str, Any]]:
     code, document = cli(stack, "list", "--limit", "10000", *arguments)
     assert code == 0
     return {row["record"]: row for row in document["records"]}
+
+
+def test_a_retry_asks_the_regions_model_too(
+    stack: Stack, line: Line, unapproved: Callable[[Sequence[Sent]], list[str]]
+) -> None:
+    value = wire(one("SupportMessageReceived"))
+    (message,) = unapproved([Sent(topics.raw("eu", "messages"), value)])
+
+    done = cli(stack, "retry", message)
+
+    assert done == (
+        0,
+        {"region": "eu", "tried": 1, "sent": 1, "minimal": 2, "nothing": 0, "stays": []},
+    )
+    (request,) = [r for r in line.made() if r.at.topic == topics.enrich("eu")]
+    (wanted,) = crossed(stack, value, RecordId.parse(f"{message}#0").at).requests
+    assert request.value == request_value(wanted, load_registry())
+    assert text(request, headers.RECORD) == f"{message}#1+1"
 
 
 def test_a_retry_sends_what_can_be_decided_now_once_and_under_its_old_name(

@@ -66,7 +66,7 @@ class Leak:
 
         def stamped(border: Border, topic: str, plan: Any) -> Any:
             told = ("homeport-bytes", str(self.bytes).encode())
-            made = [[*one, told] for one in stamp(border, topic, plan)]
+            made = [(to, [*one, told]) for to, one in stamp(border, topic, plan)]
             return [*made, *made[:1]]
 
         monkeypatch.setattr(Border, "stamp", stamped)

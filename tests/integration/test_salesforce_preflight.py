@@ -78,7 +78,7 @@ def test_a_dry_run_finds_nothing_to_change_in_an_org_that_has_it_all(
     assert "CustomField Commerce_Order__c.Status__c\n" in result.stdout
     assert result.stderr.splitlines() == [
         "left alone: the apps of eu, uk, us; give --certificate REGION=FILE",
-        "61 components; 0 change(s) in the org",
+        "66 components; 0 change(s) in the org",
     ]
 
 

@@ -16,6 +16,7 @@ from schemas.events import Coordinates, MinimalRecord, RawEvent
 from schemas.plainjson import from_plain
 from schemas.registry import load_registry
 from streams.demo.generate import Publication, Shop
+from streams.plans import load_book
 
 REGISTRY = load_registry()
 ON = date(2026, 11, 23)
@@ -24,7 +25,7 @@ TOPIC_ID = "dG9waWMtaWQtb2YtMTZieQ"
 
 @cache
 def book(region: str) -> PlanBook:
-    return PlanBook.load(region, TokenKeys(region, b"i" * 32, b"a" * 32), ON)
+    return load_book(region, TokenKeys(region, b"i" * 32, b"a" * 32), ON)
 
 
 def crossings(region: str, events: int, seed: int) -> Iterator[MinimalRecord]:

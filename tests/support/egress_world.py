@@ -15,7 +15,6 @@ from residency.ledger.files import Ledger
 from residency.ledger.leaves import TransferLeaf, parse_leaf
 from residency.ledger.outcomes import OutcomeLeaf
 from residency.plan.approved import APPROVED_FILE
-from residency.plan.book import PlanBook
 from schemas.codec import encode
 from schemas.events import Coordinates, LoggedRecord, RawEvent
 from schemas.plainjson import from_plain
@@ -23,11 +22,12 @@ from schemas.registry import load_registry
 from streams.carrier import Carrier
 from streams.crossing import Arrival, Parts
 from streams.parking import ParkPolicy
+from streams.plans import load_book
 
 NOW = datetime(2026, 11, 23, 16, 40, tzinfo=UTC)
 KEYS = LedgerKeys("ledger.eu.test/transfers", b"s" * 32, b"r" * 32)
 SCHEMA = load_registry().latest("commerce.messages.ProductReviewSubmitted")
-BOOK = PlanBook.load("eu", TokenKeys("eu", b"i" * 32, b"a" * 32), NOW.date())
+BOOK = load_book("eu", TokenKeys("eu", b"i" * 32, b"a" * 32), NOW.date())
 GATE = Gate.load("eu", APPROVED_FILE)
 
 

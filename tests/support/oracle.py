@@ -15,7 +15,6 @@ from residency.expected import canonical, from_org, is_empty
 from residency.gate.check import Gate
 from residency.keys import token_keys
 from residency.plan.approved import APPROVED_FILE
-from residency.plan.book import PlanBook
 from schemas.codec import encode
 from schemas.errors import QuarantineError
 from schemas.events import Coordinates, RawEvent
@@ -23,6 +22,7 @@ from schemas.plainjson import from_plain
 from schemas.registry import load_registry
 from streams.demo.evidence import Org
 from streams.demo.generate import Publication
+from streams.plans import load_book
 from streams.settings import load_settings
 
 SYSTEM = {"Id", "Name", "IsDeleted", "OwnerId", "SystemModstamp", "Label_Version__c", "attributes"}
@@ -42,9 +42,7 @@ def expected_rows(home: Path, region: str, taken: Iterable[tuple[Publication, st
         taken: Events with where each lies, ``topic[partition]@offset``.
 
     """
-    book = PlanBook.load(
-        region, token_keys(home / region / "keys", region), datetime.now(UTC).date()
-    )
+    book = load_book(region, token_keys(home / region / "keys", region), datetime.now(UTC).date())
     gate = Gate.load(region, APPROVED_FILE)
     known, registry = load_topics(home, region), load_registry()
     rows: Rows = {}

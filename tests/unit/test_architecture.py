@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("streams", "connectors", "inference", "residency", "schemas")
 MAY_MINT_MINIMAL = {
     "residency/plan/strip.py",  # the definition of what leaves
+    "residency/plan/labels.py",  # of labels that the plan lists, and of tokens that strip made
     "connectors/kafka/headers.py",  # rebuilds what the border wrote, for egress alone
     "connectors/postgres/parked.py",  # rebuilds what egress parked; its leaf commits to it
 }

@@ -67,12 +67,19 @@ class Builder:
         """Return an output's emission and the fill of its external id."""
         output = self._plan.outputs[number]
         external = self._tokens(output.external_id, is_required=True)
-        sources = {made.name: self._source(made) for made in output.fields}
+        source = self._asked if output.labels else self._source
+        sources = {made.name: source(made) for made in output.fields}
         sources[output.external_id.name] = external
         emission = write_emission(
             output, registry.by_id(output.schema_id), sources, self._plan.region
         )
         return emission, external.fill
+
+    def _asked(self, made: FieldPlan) -> Source:
+        """Return where a request's field comes from: a text as it is, or whose it is."""
+        if made.action is Action.LABEL:
+            return Source(self.slot(made.path or ""))
+        return self._tokens(made, is_required=True)
 
     def _source(self, made: FieldPlan) -> Source:
         path = made.path or ""

@@ -16,6 +16,7 @@ from residency.contracts.model import Contract
 from residency.keys import TokenKeys
 from residency.plan.book import MAX_VALUE_BYTES, Crossed, PlanBook, compile_all
 from residency.plan.faults import PlanError
+from residency.plan.labels import request_value
 from residency.plan.model import Plan, ProcessorRef
 from residency.plan.processors import Fields
 from residency.plan.walk.accelerator import IS_ACCELERATED
@@ -26,6 +27,7 @@ from schemas.events import Coordinates, RawBatch, RawEvent
 from schemas.plainjson import from_plain
 from schemas.registry import load_registry
 from streams.demo.generate import Shop
+from streams.plans import load_book
 
 ROOT = Path(__file__).parents[3]
 ON = date(2026, 11, 25)
@@ -39,7 +41,7 @@ def book() -> PlanBook:
     """Return the region's plans with their walkers, interpreted where nothing compiles them."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("residency.plan.book.IS_ACCELERATED", True)
-        return PlanBook.load("eu", KEYS, ON)
+        return load_book("eu", KEYS, ON)
 
 
 def published(number: int) -> Iterator[tuple[str, bytes]]:
@@ -91,11 +93,13 @@ def one_by_one(book: PlanBook, batch: RawBatch) -> list[object]:
     for topic, partition, offset, value in columns:
         raw = RawEvent(Coordinates(topic, partition, offset), "", GENERATION, value)
         try:
-            records = book.minimise(raw).records
+            made = book.minimise(raw)
         except QuarantineError as error:
             told.append((error.reason, error.path, error.plan))
         else:
-            told.append(tuple((r.external_id.encode(), r.value) for r in records))
+            rows = [(r.external_id.encode(), r.value) for r in made.records]
+            asked = [(r.external_id.encode(), request_value(r, REGISTRY)) for r in made.requests]
+            told.append((*rows, *asked))
     return told
 
 
@@ -138,7 +142,7 @@ def test_without_the_accelerator_strip_decides_the_same(book: PlanBook) -> None:
     script = (
         "import sys; sys.path[:0] = sys.argv[1:3]\n"
         "import test_book as t\n"
-        "book = t.PlanBook.load('eu', t.KEYS, t.ON)\n"
+        "book = t.load_book('eu', t.KEYS, t.ON)\n"
         "assert not book.is_fast\n"
         "print(t.as_batch(book, t.batch_of(list(t.published(40)))))"
     )
@@ -213,7 +217,7 @@ def test_after_warming_up_a_batch_has_nothing_left_to_compile() -> None:
         "from residency.plan.walk.assemble import assemble, write_tokens\n"
         "from residency.plan.walk.kernel import walk\n"
         "kernels = (walk, assemble, write_tokens)\n"
-        "book = t.PlanBook.load('eu', t.KEYS, t.ON)\n"
+        "book = t.load_book('eu', t.KEYS, t.ON)\n"
         "book.warm_up()\n"
         "warm = [len(one.signatures) for one in kernels]\n"
         "t.as_batch(book, t.batch_of(list(t.published(40))))\n"

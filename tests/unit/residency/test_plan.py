@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from inference.tasks import load_tasks
 from residency.contracts.model import Contract, FieldSource, Output
 from residency.contracts.read import BadContractError, load_contract
 from residency.generalise import generaliser
@@ -40,7 +41,7 @@ def problems(fields: dict[str, FieldSource], policy: Policy | None = None) -> tu
 
 @pytest.mark.parametrize("region", load_regions())
 def test_every_schema_has_an_approved_plan_in_every_region(region: str) -> None:
-    plans = compile_all(region, ON)
+    plans = compile_all(region, ON, tasks=load_tasks())
 
     assert {p.schema_id for p in plans} == {s.id for s in REGISTRY.raw()}
     assert {p.digest for p in plans} == approved_digests(region)

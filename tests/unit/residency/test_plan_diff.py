@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.tasks import load_tasks
 from residency.plan.approved import (
     APPROVED_FOLDER,
     approved_digests,
@@ -27,7 +28,7 @@ from residency.plan.diff import Change, Direction, changes
 from residency.regions import load_regions
 
 ON = date(2026, 11, 23)
-EU = compile_all("eu", ON)
+EU = compile_all("eu", ON, tasks=load_tasks())
 ORDER = next(plan for plan in EU if plan.schema_id == 1002)
 PLAN: dict[str, Any] = json.loads(ORDER.to_json())
 REGIONS = list(load_regions())
@@ -322,3 +323,53 @@ def test_a_row_more_was_nothing_before() -> None:
 
     assert row.before is None
     assert (row.after or "").startswith("basis: ")
+
+
+MESSAGE: dict[str, Any] = json.loads(next(plan for plan in EU if plan.schema_id == 1010).to_json())
+
+
+def relabelled(**more: Any) -> dict[str, Any]:
+    """Return the plan of messages with its first label changed."""
+    plan = copy.deepcopy(MESSAGE)
+    plan["outputs"][1]["labels"][0].update(more)
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("more", "direction"),
+    [
+        ({"values": ["other", "return", "unknown", "withheld"] * 4}, Direction.LOOSENED),
+        ({"values": ["unknown", "withheld"]}, Direction.TIGHTENED),
+        ({"version": 9}, Direction.CHANGED),
+        ({"sha256": "cd" * 32}, Direction.CHANGED),
+    ],
+)
+def test_a_label_with_more_answers_tells_more(more: dict[str, Any], direction: Direction) -> None:
+    (change,) = changes([MESSAGE], [relabelled(**more)])
+
+    assert (change.direction, change.what) == (direction, "field Commerce_Case__c.Intent__c")
+    assert (change.before or "").startswith("body label task=intent version=1 sha256=")
+
+
+def test_a_label_of_another_text_is_looser_and_so_is_reading_it() -> None:
+    other = copy.deepcopy(MESSAGE)
+    for field in other["outputs"][1]["fields"]:
+        field["path"] = {"body": "subject"}.get(field["path"], field["path"])
+
+    found = changes([MESSAGE], [other])
+
+    assert {change.direction for change in found} == {Direction.LOOSENED}
+    labels = {label["field"] for label in MESSAGE["outputs"][1]["labels"]}
+    names = {f"Commerce_Case__c.{name}" for name in labels} | {"Commerce_Case__c labels.text_body"}
+    assert {change.what for change in found} == {f"field {name}" for name in names}
+
+
+def test_labels_are_a_row_of_their_own() -> None:
+    before = copy.deepcopy(MESSAGE)
+    del before["outputs"][1]
+
+    found = changes([before], [MESSAGE])
+
+    rows = [change for change in found if change.what.startswith("row")]
+    assert [(row.what, row.before) for row in rows] == [("row Commerce_Case__c labels", None)]
+    assert "label_schema_id: 2004" in (rows[0].after or "")

@@ -1,5 +1,6 @@
 """Whatever a plan can send, the org's field takes; what it cannot is named before it is sent."""
 
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from connectors.sfdx.reader import read_org
+from inference.tasks import load_tasks
 from residency.contracts.model import Contract, FieldSource, Output
 from residency.contracts.org import Org, OrgField, OrgObject
 from residency.contracts.read import load_contract
@@ -28,7 +30,9 @@ ORG = read_org()
 
 def test_the_shipped_plans_fit_the_shipped_org() -> None:
     contract = load_contract()
-    plans = [plan for region in load_regions() for plan in compile_all(region, ON)]
+    plans = [
+        plan for region in load_regions() for plan in compile_all(region, ON, tasks=load_tasks())
+    ]
 
     assert org_faults(contract, plans, REGISTRY, ORG) == []
 
@@ -304,3 +308,61 @@ def test_what_has_no_bounds_fits_no_field(
     (fault,) = org_faults(contract, [replace(plan, outputs=(endless,))], REGISTRY, ORG)
 
     assert fault.text.startswith(told)
+
+
+# --- labels --------------------------------------------------------------------------------
+
+CASE = "Commerce_Case__c"
+RECEIVED = REGISTRY.latest("commerce.messages.SupportMessageReceived")
+
+
+def label_faults(org: Org) -> list[str]:
+    message = FieldSource(path="message_id", identity="message")
+    customer = FieldSource(path="customer.customer_id", identity="customer")
+    fields = {"Intent__c": FieldSource(path="body", task="intent")}
+    places = {"": "m.toml:1", "External_Id__c": "m.toml:2", "Intent__c": "m.toml:3"}
+    asked = Output(CASE, message, fields, places=places, subject=customer)
+    contract = Contract({RECEIVED.subject: (asked,)})
+    policy = load_policy("eu", ON)
+    plan = compile_plan(RECEIVED, contract, policy, REGISTRY, tasks=load_tasks())
+    return merged(org_faults(contract, [plan], REGISTRY, org))
+
+
+def case_with(field: OrgField | None, name: str = "Intent__c") -> Org:
+    """Return the org with *field* for *name*, which it does not require; None: without it."""
+    fields = {key: one for key, one in ORG[CASE].fields.items() if key != name}
+    required = OrgField("Priority__c", "Text", 9, is_required=True)  # labels make no row
+    more = {"Priority__c": required} | ({} if field is None else {name: field})
+    return {**ORG, CASE: OrgObject(CASE, {**fields, **more})}
+
+
+INTENT = ORG[CASE].fields["Intent__c"]
+
+
+@pytest.mark.parametrize(
+    ("org", "told"),
+    [
+        (case_with(INTENT), None),
+        (case_with(replace(INTENT, type="Text", length=16, values=None)), None),
+        (case_with(None), "m.toml:3: .*Intent__c: Commerce_Case__c has no such field in the org"),
+        (
+            case_with(replace(INTENT, type="Number")),
+            "Intent__c: the org's field is a Number, which takes no string",
+        ),
+        (
+            case_with(replace(INTENT, values=(INTENT.values or frozenset()) - {"withheld"})),
+            "the org's picklist lacks withheld; add the values",
+        ),
+        (
+            case_with(replace(INTENT, type="Text", length=15, values=None)),
+            "it can have 16 characters, the org's field takes 15",
+        ),
+        (case_with(None, "Label_Version__c"), "m.toml:2: .* has no Label_Version__c in the org"),
+        ({}, "m.toml:1: .*the org has no object Commerce_Case__c"),
+    ],
+)
+def test_the_org_takes_every_label_there_can_be(org: Org, told: str | None) -> None:
+    found = label_faults(org)
+
+    assert len(found) == (told is not None)
+    assert all(re.search(told or "", problem) for problem in found)

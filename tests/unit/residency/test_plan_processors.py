@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from inference.tasks import load_tasks
 from residency.contracts.model import Contract, FieldSource, Output
 from residency.contracts.read import BadContractError, load_contract
 from residency.keys import TokenKeys
@@ -210,12 +211,15 @@ def test_a_changed_file_leaves_its_events_without_an_approved_plan(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before, after = here(CUT), here(replace(CUT, sha256="cd" * 32))
-    approved = {p.digest for p in compile_all("eu", ON, contract=_one(), processors=before)}
+    approved = {
+        p.digest
+        for p in compile_all("eu", ON, contract=_one(), processors=before, tasks=load_tasks())
+    }
     monkeypatch.setattr("residency.plan.book.approved_digests", lambda region: approved)
     monkeypatch.setattr("residency.plan.book.load_contract", _one)
 
-    assert PLACED.id in PlanBook.load("eu", KEYS, ON, before).plans
-    assert PLACED.id not in PlanBook.load("eu", KEYS, ON, after).plans
+    assert PLACED.id in PlanBook.load("eu", KEYS, ON, before, load_tasks()).plans
+    assert PLACED.id not in PlanBook.load("eu", KEYS, ON, after, load_tasks()).plans
 
 
 def _one() -> Contract:

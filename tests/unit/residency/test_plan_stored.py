@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from inference.tasks import load_tasks
 from residency.plan.approved import approved_digests, file_of, laid_out
 from residency.plan.book import compile_all
 from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan, ProcessorRef
@@ -49,7 +50,10 @@ def test_they_are_the_approved_ones_and_equal_to_what_is_compiled(region: str) -
     stored = load_stored(region)
 
     assert stored.keys() == approved_digests(region)
-    compiled = {plan.digest: plan for plan in compile_all(region, datetime.now(UTC).date())}
+    compiled = {
+        plan.digest: plan
+        for plan in compile_all(region, datetime.now(UTC).date(), tasks=load_tasks())
+    }
     assert {d: stored[d] for d in compiled} == compiled
 
 

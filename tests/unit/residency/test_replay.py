@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,7 +16,7 @@ from residency.ledger.outcomes import OutcomeLeaf
 from residency.plan.processors import NO_PROCESSORS
 from residency.plan.stored import load_stored
 from residency.replay.claims import ROW, Claims, TermsBook, claim_of, pack
-from residency.replay.compare import Books, Comparer, Elsewhere, Place
+from residency.replay.compare import Books, Comparer, Elsewhere, FindDecisions, Place
 from residency.replay.found import FINE, MAX_FINDINGS, NEXT_STEP, Finding, Found, Verdict, total
 from residency.replay.report import Part, key_name, open_report, report, sign
 from schemas.codec import encode
@@ -38,6 +38,7 @@ ORDER = next(
 )
 TIME = "2026-11-23T16:40Z"
 Leaf = TransferLeaf | OutcomeLeaf
+NOTHING_DECIDED = cast("FindDecisions", None)  # nobody asks: no record here has labels
 
 
 def raw(offset: int, sku: str = "MUG-1") -> bytes:
@@ -87,7 +88,9 @@ def compared(
     claims = Claims(b"".join(pack(n, one, book) for n, one in enumerate(leaves)))
     found = Found()
     terms = book.terms
-    comparer = Comparer(PLACE, BOOKS, terms, ROOT, RELEASE, elsewhere or Elsewhere(), found)
+    comparer = Comparer(
+        PLACE, BOOKS, terms, ROOT, RELEASE, elsewhere or Elsewhere(), found, NOTHING_DECIDED
+    )
     comparer.batch(raws, claims.between(0, stop))
     return found
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.tasks import load_tasks
 from residency.contracts.read import load_contract
 from residency.generalise import generaliser
 from residency.keys import TokenKeys
@@ -23,10 +24,11 @@ from schemas.codec import decode, decode_physical, encode
 from schemas.errors import HaltError, QuarantineError, Reason
 from schemas.events import ClassifiedEvent, Coordinates, MinimalRecord, RawEvent
 from schemas.registry import load_registry
+from streams.plans import load_book
 
 ON = date(2026, 11, 23)
 REGISTRY = load_registry()
-PLANS = {plan.schema_id: plan for plan in compile_all("eu", ON)}
+PLANS = {plan.schema_id: plan for plan in compile_all("eu", ON, tasks=load_tasks())}
 KEYS = TokenKeys("eu", b"i" * 32, b"a" * 32)
 PLACED = REGISTRY.latest("commerce.orders.OrderPlaced")
 CHANGED = REGISTRY.latest("commerce.customers.CustomerChanged")
@@ -435,12 +437,12 @@ class TestBook:
         assert caught.value.reason is Reason.NO_APPROVED_PLAN
 
     def test_only_approved_plans_are_loaded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        everything = PlanBook.load("eu", KEYS, ON).plans
+        everything = load_book("eu", KEYS, ON).plans
         one = PLANS[PLACED.id].digest
         monkeypatch.setattr("residency.plan.book.approved_digests", lambda region: {one})
 
         assert everything.keys() == PLANS.keys()
-        assert PlanBook.load("eu", KEYS, ON).plans.keys() == {PLACED.id}
+        assert load_book("eu", KEYS, ON).plans.keys() == {PLACED.id}
 
 
 def test_every_generaliser_of_a_plan_exists() -> None:

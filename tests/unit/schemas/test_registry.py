@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.errors import SetupError
-from schemas.registry import AVRO_FOLDER, Registry, load_registry
+from schemas.registry import AVRO_FOLDER, OURS, Registry, load_registry
 from schemas.resolve import digest, leaves, resolve
 
 REGISTRY = load_registry()
@@ -46,11 +46,23 @@ def test_ids_subjects_and_objects_find_the_same_schemas() -> None:
     assert [schema.id for schema in placed] == [1001, 1002]
     assert REGISTRY.latest("commerce.orders.OrderPlaced") is REGISTRY.by_id(1002)
     assert REGISTRY.minimal("Commerce_Case__c").id == 2003
+    assert REGISTRY.minimal("Commerce_Case__c", "labels").id == 2004
+    assert REGISTRY.request("Commerce_Case__c").id == 3001
     assert {schema.domain for schema in REGISTRY.raw()} == {"orders", "customers", "messages"}
-    assert len(list(REGISTRY)) == len(REGISTRY.raw()) + 3
+    assert {s.domain for s in REGISTRY} - {s.domain for s in REGISTRY.raw()} == OURS
+    assert [s.id for s in REGISTRY if s.kind == "labels"] == [2004]
 
 
-@pytest.mark.parametrize("look_up", ["by_id", "latest", "minimal"])
+@pytest.mark.parametrize(
+    "subject", ["homeport.crm.CommerceCase", "homeport.enrich.CommerceCaseTexts"]
+)
+def test_what_we_write_is_no_event(subject: str) -> None:
+    assert REGISTRY.latest(subject)
+    with pytest.raises(KeyError):
+        REGISTRY.event(subject)
+
+
+@pytest.mark.parametrize("look_up", ["by_id", "latest", "minimal", "request"])
 def test_what_is_not_there_is_a_key_error(look_up: str) -> None:
     with pytest.raises(KeyError):
         getattr(REGISTRY, look_up)("nothing")

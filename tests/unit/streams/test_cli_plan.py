@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from math import log2
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,32 @@ def test_approve_writes_the_list_and_the_plans_and_removes_what_is_gone(tmp_path
     written = {p.relative_to(tmp_path / "approved") for p in tmp_path.glob("approved/*/*.json")}
     assert written == {p.relative_to(shipped) for p in shipped.glob("*/*.json")}
     assert (tmp_path / "approved.toml").read_text() == shipped.with_suffix(".toml").read_text()
+
+
+def test_a_text_is_explained_by_its_labels() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "streams.cli", "explain", "body", "--region", "eu",
+         "--schema", "SupportMessageReceived", "--json"],
+        cwd=TOP, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    told = json.loads(done.stdout)
+    assert told["action"] == "label"
+    assert told["sent_as"] == [label["sent_as"] for label in told["labels"]]
+    (intent,) = [one for one in told["labels"] if one["task"] == "intent"]
+    assert intent["sent_as"] == "Commerce_Case__c.Intent__c"
+    assert {"return", "unknown", "withheld"} <= set(intent["values"])
+    assert intent["bits"] == round(log2(len(intent["values"])), 1)
+
+
+def test_a_plan_shows_its_labels_beside_the_fields_of_their_row() -> None:
+    code, (plan,) = document("show", "--region", "eu", "--schema", "SupportMessageReceived")
+    shown = run("show", "--region", "eu", "--schema", "SupportMessageReceived").stdout
+
+    assert code == 0
+    assert set(plan["bits"]) == {"Commerce_Case__c"}
+    assert set(plan["bits"]["Commerce_Case__c"]) == {
+        label["field"] for output in plan["outputs"] for label in output["labels"]
+    }
+    assert "-> Commerce_Case__c, labels that follow" in shown
+    assert "label intent" in shown

@@ -94,7 +94,7 @@ def test_a_dry_run_goes_without_the_org(tmp_path: Path, monkeypatch: pytest.Monk
 
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
-    assert len(told["components"]) == 61
+    assert len(told["components"]) == 66
     assert told["changes"] is None
     assert "no answer from Salesforce" in told["not_asked"]
 

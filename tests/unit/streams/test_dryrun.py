@@ -276,3 +276,16 @@ class TestCommand:
 
         assert result.exit_code != 0
         assert result.stdout == ""
+
+
+def test_a_text_that_waits_for_its_labels_is_not_among_what_leaves(eu: DryRun) -> None:
+    event = one("SupportMessageReceived")
+
+    answer = eu.answer(orjson.dumps(event))
+
+    (record,) = answer["minimal"]
+    assert record["fields"]["Kind__c"] == "support"
+    assert not any(
+        name.startswith(("Intent", "Label", "text", "subject")) for name in record["fields"]
+    )
+    assert answer["decisions"]["body"] == "label"

@@ -1,21 +1,25 @@
 """The hop's own arithmetic: which records are its to decide, and what it counts of them."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.kafka.headers import Headers
 from connectors.kafka.stats import Stats
 from residency.plan.book import Crossed
+from residency.plan.model import FieldPlan, LabelPlan, OutputPlan, Plan
 from residency.telemetry.setup import telemetry
 from schemas.errors import QuarantineError, Reason
 from schemas.events import RawBatch
 from streams.duties import Duties, Route
 from streams.hop import Hop, _first_of_each
-from streams.place import Batch, Place
+from streams.outgoing import outgoing
+from streams.place import Batch, Decided, Place
 from streams.tally import Tally
 
 
@@ -61,15 +65,30 @@ def test_a_rebalance_neither_doubles_nor_loses_a_record(
     assert [message.offset for message in found] == [offset for _, offset in kept]  # type: ignore[comparison-overlap]
 
 
-def verdict(rows: int) -> Crossed | QuarantineError:
-    """Return one that says *rows* minimal records; -1 for quarantine."""
+NO_FIELD = FieldPlan("External_Id__c", "string", "clear")
+LABEL = LabelPlan("Intent__c", "intent", 1, "ab", "text_body", ("unknown",))
+
+
+def plan(minimal: int, requests: int = 0) -> Plan:
+    """Return one of so many outputs."""
+    base = OutputPlan("Commerce_Case__c", 2003, NO_FIELD, (), ())
+    asked = OutputPlan("Commerce_Case__c", 3001, NO_FIELD, (), (), labels=(LABEL,))
+    outputs = (base,) * minimal + (asked,) * requests
+    return Plan("eu", "crm", "shop.Event", 1, "ab", 1, (), outputs, None)
+
+
+def verdict(rows: int, requests: int = 0) -> Crossed | QuarantineError:
+    """Return one of *rows* minimal records, and requests with them; -1 for quarantine."""
     if rows < 0:
         return QuarantineError(Reason.FORMAT)
-    return Crossed(None, ((b"key", b"value"),) * rows)  # type: ignore[arg-type]
+    asked = requests if rows else 0
+    return Crossed(plan(rows, asked), ((b"key", b"value"),) * (rows + asked))
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 3)), max_size=60))
-def test_a_batchs_count_is_the_sum_of_its_records_by_partition(made: list[tuple[int, int]]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 3)), max_size=60), st.integers(0, 2))
+def test_a_batchs_count_is_the_sum_of_its_records_by_partition(
+    made: list[tuple[int, int]], requests: int
+) -> None:
     places = [place(n, after=100 * n) for n in range(3)]
     for one in places:
         one.tally = Tally(sent=one.partition, minimal=7)
@@ -78,7 +97,9 @@ def test_a_batchs_count_is_the_sum_of_its_records_by_partition(made: list[tuple[
         ["t"] * len(made), [n for n, _ in made], offsets, [b""] * len(made), [b""] * len(made)
     )
 
-    after = Batch(raw, [places[n] for n, _ in made]).after([verdict(rows) for _, rows in made])
+    after = Batch(raw, [places[n] for n, _ in made]).after(
+        [verdict(rows, requests) for _, rows in made]
+    )
 
     for one in places:
         mine = [rows for n, rows in made if n == one.partition]
@@ -93,7 +114,49 @@ def test_a_batchs_count_is_the_sum_of_its_records_by_partition(made: list[tuple[
             nothing=mine.count(0),
             quarantined=mine.count(-1),
             minimal=7 + sum(rows for rows in mine if rows > 0),
+            requests=requests * sum(rows > 0 for rows in mine),
         )
+
+
+@dataclass(frozen=True)
+class Addressed:
+    """Duties that say where to."""
+
+    topics: Sequence[str] | None
+
+    def stamp(self, topic: str, plan: Plan) -> Sequence[tuple[str, Headers]] | None:
+        del topic, plan
+        return self.topics and [(to, [("to", to)]) for to in self.topics]
+
+
+def sent(topics: Sequence[str] | None) -> list[tuple[Any, ...]]:
+    raw = RawBatch(["t"], [0], [7], [b"raw"], [b""])
+    decided = Decided(
+        Batch(raw, [OURS]), [Crossed(plan(1, 1), ((b"a", b"minimal"), (b"b", b"request")))]
+    )
+    route = Route({}, "target", "quarantine", "g", "m", "t")
+    return list(outgoing(decided, route, cast("Duties", Addressed(topics)), ("trace", b"1")))
+
+
+def test_each_output_goes_where_its_stamp_says_under_its_number() -> None:
+    base, asked = sent(["minimal", "requests"])
+
+    assert (base[:3], asked[:3]) == (
+        ("minimal", b"minimal", b"a"),
+        ("requests", b"request", b"b"),
+    )
+    assert [dict(headers)["homeport-record"] for *_, headers in (base, asked)] == [
+        "eu.commerce.orders.v1[0]@7#0",
+        "eu.commerce.orders.v1[0]@7#1",
+    ]
+    assert [headers[-2:] for *_, headers in (base, asked)] == [
+        [("to", "minimal"), ("trace", b"1")],
+        [("to", "requests"), ("trace", b"1")],
+    ]
+
+
+def test_without_stamps_all_goes_to_the_target() -> None:
+    assert sent(None) == [("target", b"minimal", b"a", None), ("target", b"request", b"b", None)]
 
 
 def test_lag_is_what_lies_between_the_commit_and_the_end_of_what_is_ours() -> None:
@@ -118,6 +181,30 @@ def test_no_repr_shows_a_payload() -> None:
     canary = f"zucanary{random.getrandbits(64)}".encode()
     raw = RawBatch(["t"], [0], [7], [canary], [canary])
 
-    shown = repr(raw) + repr(Batch(raw, [OURS])) + repr(Crossed(None, ((canary, canary),)))  # type: ignore[arg-type]
+    shown = repr(raw) + repr(Batch(raw, [OURS])) + repr(Crossed(plan(1), ((canary, canary),)))
 
     assert canary.decode() not in shown
+
+
+def test_what_a_rebalance_took_and_gave_back_is_another_place_and_not_in_the_batch() -> None:
+    taken, kept = place(0, 5), place(1, 40)
+    raw = RawBatch(
+        ["t", "t", "t"], [0, 1, 1], [5, 40, 41], [b"a", b"b", b"c"], [b"1", b"2", b"3"],
+        [[("h", b"x")], [("h", b"y")], [("h", b"z")]], [7, 8, 9],
+    )  # fmt: skip
+    given_back = place(0, 5)
+
+    left = Batch(raw, [taken, kept, kept]).of([given_back, kept])
+
+    assert left.places == [kept, kept]
+    assert left.raw == RawBatch(
+        ["t", "t"], [1, 1], [40, 41], [b"b", b"c"], [b"2", b"3"],
+        [[("h", b"y")], [("h", b"z")]], [8, 9],
+    )  # fmt: skip
+
+
+def test_a_part_of_a_batch_without_headers_has_none() -> None:
+    raw = RawBatch(["t"], [0], [7], [b"v"], [b"k"])
+
+    assert raw.part([0]) == raw
+    assert len(raw.part([])) == 0

@@ -15,6 +15,7 @@ from schemas.codec import decode_physical
 from schemas.registry import load_registry
 from streams.noninterference.pairs import Source, sources
 from streams.noninterference.roles import roles_of
+from streams.plans import load_book
 
 KEYS = TokenKeys("eu", b"i" * 32, b"a" * 32)
 ORDER = 1002
@@ -22,7 +23,7 @@ PAIRS = 300
 
 
 def plan() -> Plan:
-    book = PlanBook.load("eu", KEYS, datetime.now(UTC).date())
+    book = load_book("eu", KEYS, datetime.now(UTC).date())
     return book.plans[ORDER]
 
 

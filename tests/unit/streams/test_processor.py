@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from inference.tasks import load_tasks
 from residency.contracts.model import Contract
 from residency.contracts.read import load_contract
 from residency.gate import Gate
@@ -82,7 +83,9 @@ def test_a_file_that_is_no_processor_is_a_set_up_error(
 def test_what_a_contract_names_reaches_the_record_and_passes_the_gate(tmp_path: Path) -> None:
     """From a contract line to the bytes: nothing to register in between."""
     processors = discover()
-    plans = compile_all("uk", ON, contract=_with("coarsen_london"), processors=processors)
+    plans = compile_all(
+        "uk", ON, contract=_with("coarsen_london"), processors=processors, tasks=load_tasks()
+    )
     keys = TokenKeys("uk", b"i" * 32, b"a" * 32)
     book = PlanBook("uk", {p.schema_id: p for p in plans}, keys, REGISTRY, processors)
     approved = tmp_path / "approved.toml"

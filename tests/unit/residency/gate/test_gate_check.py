@@ -25,7 +25,7 @@ from schemas.events import Coordinates, MinimalRecord, RecordId
 PLAN = "ab" * 32
 MINIMAL = Path(__file__).parents[4] / "schemas" / "avro" / "minimal"
 SCHEMAS: Mapping[str, Any] = {
-    file.stem: json.loads(file.read_text(encoding="utf-8")) for file in MINIMAL.glob("*.avsc")
+    file.stem: json.loads(file.read_text(encoding="utf-8")) for file in MINIMAL.glob("*__c.avsc")
 }
 AT = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 
@@ -172,8 +172,9 @@ def _texts() -> Iterator[Any]:
 
 def _numbers() -> Iterator[Any]:
     for target in OBJECTS:
+        names = {field["name"] for field in SCHEMAS[target]["fields"]}
         for name, rule in GRAMMAR["eu"][target].items():
-            if rule.type in {"long", "decimal"}:
+            if name in names and rule.type in {"long", "decimal"}:
                 step = 1 if rule.type == "long" else Decimal("0.01")
                 yield pytest.param(target, name, rule.min - step, id=f"{target}.{name}-low")
                 yield pytest.param(target, name, rule.max + step, id=f"{target}.{name}-high")

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from inference.tasks import load_tasks
 from residency.gate.check import Gate, load_approved
 from residency.gate.rules import Rule, load_grammar
 from residency.gate.scan import scan
@@ -30,16 +31,19 @@ GRAMMAR = {region: load_grammar(region, WIRE) for region in REGIONS}
 
 @pytest.mark.parametrize("region", REGIONS)
 def test_every_region_has_a_rule_for_every_field_of_every_schema(region: str) -> None:
-    written = {schema.object: schema.types.keys() - {"deleted"} for schema in WIRE.values()}
+    written: dict[str, set[str]] = {}
+    for schema in WIRE.values():
+        written.setdefault(schema.object, set()).update(schema.types.keys() - {"deleted"})
 
-    assert {target: rules.keys() for target, rules in GRAMMAR[region].items()} == written
+    assert {target: set(rules) for target, rules in GRAMMAR[region].items()} == written
 
 
 @pytest.mark.parametrize("region", REGIONS)
 def test_external_id_and_version_are_always_required_and_nothing_else_is(region: str) -> None:
-    for rules in GRAMMAR[region].values():
-        required = {name for name, rule in rules.items() if rule.required}
-        assert required == {"External_Id__c", "Base_Version__c"}
+    for schema in WIRE.values():
+        rules = GRAMMAR[region][schema.object]
+        required = {name for name, rule in rules.items() if rule.required and name in schema.types}
+        assert required == {"External_Id__c", schema.version}
         assert not any(rules[name].clearable for name in required)
 
 
@@ -104,6 +108,20 @@ def test_whatever_a_generaliser_makes_is_allowed(
 
 
 @pytest.mark.parametrize("region", REGIONS)
+def test_every_label_that_a_plan_lists_is_allowed_and_no_other(region: str) -> None:
+    planned = [
+        (output.object, label)
+        for plan in compile_all(region, date(2026, 11, 23), tasks=load_tasks())
+        for output in plan.outputs
+        for label in output.labels
+    ]
+
+    assert planned
+    for target, label in planned:
+        assert GRAMMAR[region][target][label.field].values == frozenset(label.values)
+
+
+@pytest.mark.parametrize("region", REGIONS)
 @given(st.data())
 def test_every_result_that_a_planned_generaliser_declares_is_allowed(
     region: str, data: st.DataObject
@@ -111,7 +129,7 @@ def test_every_result_that_a_planned_generaliser_declares_is_allowed(
     """A result that its grammar lacks would stop the line, and be nobody's data's fault."""
     planned = [
         (output.object, field)
-        for plan in compile_all(region, date(2026, 11, 23))
+        for plan in compile_all(region, date(2026, 11, 23), tasks=load_tasks())
         for output in plan.outputs
         for field in output.fields
         if field.how is not None

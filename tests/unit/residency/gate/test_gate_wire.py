@@ -106,7 +106,10 @@ SCHEMA: dict[str, Any] = {
     "name": "A",
     "homeport.object": "A__c",
     "homeport.schema-id": 7,
-    "fields": [{"name": "X__c", "type": ["null", "string"]}],
+    "fields": [
+        {"name": "Base_Version__c", "type": "long"},
+        {"name": "X__c", "type": ["null", "string"]},
+    ],
 }
 
 
@@ -115,13 +118,16 @@ def write(folder: Path, name: str, **changes: Any) -> None:
     (folder / name).write_text(text, encoding="utf-8")
 
 
+TYPES = {"Base_Version__c": "long", "X__c": "string"}
+
+
 def test_only_avsc_files_are_schemas(tmp_path: Path) -> None:
     write(tmp_path, "a.avsc")
     (tmp_path / "README.md").write_text("no schema", encoding="utf-8")
 
     (schema,) = load_schemas(tmp_path).values()
 
-    assert (schema.id, schema.object, dict(schema.types)) == (7, "A__c", {"X__c": "string"})
+    assert (schema.id, schema.object, dict(schema.types)) == (7, "A__c", TYPES)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from residency.generalise import generaliser
 from residency.generalise.numbers import SCALE
 from residency.keys import TokenKeys
 from residency.plan.kinds import digits, kind_of
-from residency.plan.model import FieldPlan, OutputPlan, Plan
-from residency.plan.strip import strip
+from residency.plan.labels import request_value
+from residency.plan.model import FieldPlan, LabelPlan, OutputPlan, Plan
+from residency.plan.strip import ask, strip
 from residency.plan.walk.walker import Walker
 from residency.policy.rules import Action
 from residency.tokens import NORMALISER, Tokeniser
@@ -112,6 +113,40 @@ def minimal_schema(rng: Random, fields: list[FieldPlan], leaves: dict[str, Leaf]
     return EventSchema(99, "m.M", 1, digest(schema), schema, "minimal")
 
 
+def request_schema(rng: Random, texts: list[str]) -> EventSchema:
+    """Return a request schema for *texts* and one that is never filled, in any order."""
+    made: list[dict[str, Any]] = [
+        {"name": name, "type": ["null", "string"]} for name in (*texts, "text_unset")
+    ]
+    made += [{"name": name, "type": "string"} for name in ("External_Id__c", "subject")]
+    made.append({"name": "Base_Version__c", "type": "long"})
+    rng.shuffle(made)
+    schema = {"type": "record", "name": "R", "namespace": "m", "fields": made}
+    return EventSchema(98, "m.R", 1, digest(schema), schema, "requests")
+
+
+def identity(rng: Random, name: str, paths: list[str]) -> FieldPlan:
+    """Return the plan of an identity at one of *paths*."""
+    path = placed(rng, rng.choice(paths))
+    return FieldPlan(
+        name, "string", "path", path, action=Action.TOKENISE, identity=True, domain="thing"
+    )
+
+
+def asked(rng: Random, paths: list[str]) -> tuple[OutputPlan, EventSchema]:
+    """Return an output with labels of some of the texts at *paths*, and its request schema."""
+    texts = [
+        FieldPlan(f"text_{n}", "string", "path", placed(rng, path), action=Action.LABEL)
+        for n, path in enumerate(rng.sample(paths, min(3, len(paths))))
+    ]
+    labels = tuple(LabelPlan(f"L{t.name}__c", "task", 1, "ab", t.name, ("unknown",)) for t in texts)
+    fields = (identity(rng, "subject", paths), *texts)
+    output = OutputPlan(
+        "Thing__c", 98, identity(rng, "External_Id__c", paths), fields, (), labels=labels
+    )
+    return output, request_schema(rng, [text.name for text in texts])
+
+
 def random_plan(rng: Random, schema: EventSchema) -> tuple[Plan, Registry]:
     """Return a plan that compiles could have made for *schema*, and the schemas it needs."""
     fields, leaves = [], {}
@@ -125,25 +160,29 @@ def random_plan(rng: Random, schema: EventSchema) -> tuple[Plan, Registry]:
     fields.append(FieldPlan("Status__c", "string", "constant", value="plaċed"))
     fields.append(FieldPlan("Zone__c", "string", "region"))
     minimal = minimal_schema(rng, fields, leaves)
-    texts = [leaf.path for leaf in schema.leaves if kind_of(leaf.avro) == "string"]
-    external = FieldPlan(
-        "External_Id__c", "string", "path", placed(rng, rng.choice(["id", *texts])),
-        action=Action.TOKENISE, identity=True, domain="thing",
-    )  # fmt: skip
+    texts = ["id", *(leaf.path for leaf in schema.leaves if kind_of(leaf.avro) == "string")]
+    external = identity(rng, "External_Id__c", texts)
     output = OutputPlan("Thing__c", 99, external, tuple(sorted(fields, key=lambda f: f.name)), ())
-    plan = Plan("eu", "crm", schema.subject, 1, schema.digest, NORMALISER, (), (output,), None)
-    return plan, Registry((schema, minimal))
+    request, requests = asked(rng, texts)
+    outputs = (output, request) if rng.random() < 0.7 else (output,)
+    plan = Plan("eu", "crm", schema.subject, 1, schema.digest, NORMALISER, (), outputs, None)
+    return plan, Registry((schema, minimal, requests))
 
 
 def reference(plan: Plan, registry: Registry, wire: bytes, offset: int) -> Any:
-    """Return what `strip` makes of an event: (key, value) per output, or why it refuses."""
+    """Return what `strip` and `ask` make of an event: (key, value) per output, or why not."""
+    tokeniser = Tokeniser(KEYS, "crm")
     try:
         _, values = decode_physical(registry, wire)
-        raw = RawEvent(Coordinates("t", 0, offset), "id", 1, wire)
-        records = strip(ClassifiedEvent(raw, 1, values), plan, Tokeniser(KEYS, "crm"), registry)
+        event = ClassifiedEvent(RawEvent(Coordinates("t", 0, offset), "id", 1, wire), 1, values)
+        records = strip(event, plan, tokeniser, registry)
     except QuarantineError as error:
         return error.reason
-    return tuple((record.external_id.encode(), record.value) for record in records)
+    requests = ask(event, plan, tokeniser)
+    return (
+        *((record.external_id.encode(), record.value) for record in records),
+        *((one.external_id.encode(), request_value(one, registry)) for one in requests),
+    )
 
 
 def is_wide(schema: EventSchema) -> bool:
