@@ -58,21 +58,29 @@ class Probe:
 
     def __init__(self, config: InferenceConfig) -> None:
         """Remember where and what; connect on each question, as after a restart."""
-        self._config = config
+        self.config = config
 
     async def answers(self) -> bool:
         """Return whether the server answers the canary in time."""
-        path, body = question(self._config.engine, self._config.model)
+        path, body = question(self.config.engine, self.config.model)
         try:
-            async with connect(self._config) as session, session.post(path, json=body) as answer:
-                return answer.ok and is_answer(self._config.engine, await answer.json())
+            async with connect(self.config) as session, session.post(path, json=body) as answer:
+                return answer.ok and is_answer(self.config.engine, await answer.json())
         except _FAULTS:
             return False
+
+    async def in_flight(self) -> int | None:
+        """Return how many requests the server works on, None if unknown."""
+        try:
+            async with connect(self.config) as session, session.get("/load") as answer:
+                return int((await answer.json())["server_load"])
+        except _FAULTS:
+            return None
 
     async def finished(self) -> float | None:
         """Return how many requests the server has answered since its start, None if unknown."""
         try:
-            async with connect(self._config) as session, session.get("/metrics") as answer:
+            async with connect(self.config) as session, session.get("/metrics") as answer:
                 return sum(map(float, FINISHED.findall(await answer.text())))
         except _FAULTS:
             return None

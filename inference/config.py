@@ -63,7 +63,7 @@ class ServerConfig:
         health_port: The supervisor's health page on loopback, or None.
         kv_cache_gib: Room for attention keys and values; vLLM reserves it whole.
         max_queued_texts: Further ones are refused at once; above the largest batch times clients.
-        shutdown_s: How long a stop waits for the requests in flight.
+        shutdown_s: How long a stop waits until the requests in flight are answered.
         ready_s: How long a start may take: 30 s on a quiet machine, minutes on a busy one.
         canary_every_s: Between two questions to which we know the shape of the answer.
         canary_deadline_s: How long such an answer may take.

@@ -37,7 +37,8 @@ def arguments(
         *(("--runner", "pooling") if model.engine == "pooling" else GENERATE),
         *("--uds", str(config.uds)),
         *("--max-num-queued-reqs", str(config.max_queued_texts)),
-        *("--shutdown-timeout", str(config.shutdown_s)),
+        # how we know, before a stop, that nothing is in flight: see Supervisor
+        "--enable-server-load-tracking",
         "--disable-uvicorn-access-log",
         "--disable-fastapi-docs",
     )

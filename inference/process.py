@@ -144,6 +144,13 @@ class Server:
         await asyncio.to_thread(_remember, config.folder, process.pid)
         return cls(process)
 
+    def close_door(self, uds: Path) -> Path:
+        """Let nobody new in: return the socket's new name, under which we can still ask."""
+        closed = uds.with_name("closed.sock")
+        with suppress(FileNotFoundError):
+            uds.rename(closed)
+        return closed
+
     @property
     def session(self) -> int:
         """The session of all its processes, also the leash's pid."""

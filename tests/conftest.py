@@ -70,7 +70,8 @@ def stack(new_home: Callable[[], Path]) -> Stack:
 
 
 @pytest.fixture(scope="session")
-def _minilm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+def idle_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+    """One real vLLM, as the last test left it."""
     server_python()
     quick = {"canary_every_s": 1.0, "canary_deadline_s": 3.0}  # a hang is found in seconds
     server = ModelServer(tmp_path_factory.mktemp("minilm"), quick)
@@ -87,10 +88,10 @@ def _tiny_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServ
 
 
 @pytest.fixture
-def model_server(_minilm_server: ModelServer) -> ModelServer:
+def model_server(idle_server: ModelServer) -> ModelServer:
     """One real vLLM that embeds with MiniLM, answering; all suites share it."""
-    _minilm_server.ensure()
-    return _minilm_server
+    idle_server.ensure()
+    return idle_server
 
 
 @pytest.fixture

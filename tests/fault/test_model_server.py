@@ -9,8 +9,9 @@ import http.client
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Self
 
 import psutil
@@ -64,11 +65,23 @@ def restarts(server: ModelServer) -> dict[str, int]:
     return dict(server.health().get("restarts", {}))
 
 
-def until(true: Callable[[], bool], timeout_s: float = 90.0) -> None:
+def has_restarted(server: ModelServer, cause: str, before: Mapping[str, int]) -> bool:
+    return restarts(server).get(cause) == before[cause] + 1
+
+
+def until(true: Callable[[], bool], timeout_s: float = 180.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def has_part(server: ModelServer, name: str) -> bool:
+    return name in server.parts()
+
+
+def is_gone(session: int) -> bool:
+    return leash.members(session) == []
 
 
 def rounds(*victims: str, is_long: bool) -> list[str]:
@@ -83,11 +96,12 @@ def test_a_killed_part_takes_the_rest_along_and_each_text_gets_its_answer(
     for victim in rounds("engine", "api", "worker", is_long=long_run):
         model_server.ensure()
         parts, before = model_server.parts(), restarts(model_server)
+        has_ended = partial(has_restarted, model_server, "ended", before)
 
         with Load(model_server) as load:
             time.sleep(moment.uniform(0.1, 1.0))
             parts[victim].kill()
-            until(lambda: restarts(model_server)["ended"] == before["ended"] + 1)
+            until(has_ended)
 
             assert leash.members(parts["leash"].pid) == []
 
@@ -101,27 +115,28 @@ def test_a_stopped_engine_is_found_by_the_canary_though_health_says_200(
     for victim in rounds("engine", "worker", is_long=long_run):
         model_server.ensure()
         parts, before = model_server.parts(), restarts(model_server)
+        is_found = partial(has_restarted, model_server, "hung", before)
 
         parts[victim].send_signal(signal.SIGSTOP)
-        until(lambda: restarts(model_server)["hung"] == before["hung"] + 1)
+        until(is_found)
 
         assert leash.members(parts["leash"].pid) == []
         assert restarts(model_server)["ended"] == before["ended"]
 
 
 def test_a_killed_supervisor_takes_a_starting_server_along(
-    _minilm_server: ModelServer, *, long_run: bool
+    idle_server: ModelServer, *, long_run: bool
 ) -> None:
-    server = _minilm_server
+    server = idle_server
     for _ in range(ROUNDS if long_run else 1):
         server.begin()
-        until(lambda: "api" in server.parts())
+        until(partial(has_part, server, "api"))
         session = server.parts()["leash"].pid
         assert server.process is not None
 
         server.process.kill()
         server.process.wait()
-        until(lambda: leash.members(session) == [], timeout_s=10)
+        until(partial(is_gone, session), timeout_s=10)
 
         assert not psutil.pid_exists(session) or leash.stat(session) is None
 

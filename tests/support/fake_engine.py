@@ -18,16 +18,27 @@ from pathlib import Path
 
 BEHAVIOUR = Path("behaviour").read_text(encoding="utf-8").strip()
 COUNT = itertools.count(1)
+IN_FLIGHT: list[object] = []
 Path("started").touch()
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        if self.path == "/load":
+            self.answer(json.dumps({"server_load": len(IN_FLIGHT)}))
+            return
         finished = next(COUNT) if BEHAVIOUR == "busy" else 1
         self.answer(f'vllm:request_success_total{{finished_reason="stop"}} {finished}.0\n')
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
+        IN_FLIGHT.append(self)
+        try:
+            self.embed()
+        finally:
+            IN_FLIGHT.remove(self)
+
+    def embed(self) -> None:
         if BEHAVIOUR in {"mute", "busy"} and Path("answered").exists():
             time.sleep(2 if BEHAVIOUR == "busy" else 600)
         Path("answered").touch()
@@ -50,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = False  # an answer under way is finished
+    daemon_threads = True
 
 
 def main() -> None:
@@ -60,11 +71,8 @@ def main() -> None:
         sys.exit(0)  # as vLLM does when its engine is killed
     subprocess.Popen(["sleep", "600"])
     server = Server(sys.argv[sys.argv.index("--uds") + 1], Handler)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        server.serve_forever(poll_interval=0.05)
-    finally:
-        server.server_close()
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # vLLM, too, lets clients down
+    server.serve_forever(poll_interval=0.05)
 
 
 main()

@@ -21,14 +21,14 @@ def options(config: ServerConfig, model: LockedModel) -> dict[str, str]:
 
 
 def test_a_pooling_server_is_started_as_measured() -> None:
-    found = options(replace(CONFIG, shutdown_s=7, max_queued_texts=9), locked("minilm"))
+    found = options(replace(CONFIG, max_queued_texts=9), locked("minilm"))
 
     assert found["-m"] == "vllm.entrypoints.launchers.api_server.entry"
     assert found["--runner"] == "pooling"
     assert found["--dtype"] == "float32"
     assert found["--max-model-len"] == "256"
     assert found["--served-model-name"] == "minilm@0123456789ab"
-    assert found["--shutdown-timeout"] == "7"
+    assert "--enable-server-load-tracking" in found  # a stop waits until it is 0
     assert found["--max-num-queued-reqs"] == "9"
 
 

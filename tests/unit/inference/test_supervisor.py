@@ -249,7 +249,7 @@ def test_a_server_that_does_not_stop_is_killed_in_the_end(
     monkeypatch.setattr(supervisor, "KILL_S", 0.5)
 
     async def test() -> None:
-        async with running(replace(config, shutdown_s=0, canary_every_s=60.0)) as one:
+        async with running(replace(config, shutdown_s=1, canary_every_s=60.0)) as one:
             await is_ready(one)
             engine_of(one).send_signal(signal.SIGSTOP)  # no signal but one reaches it now
 
