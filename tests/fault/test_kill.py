@@ -109,6 +109,7 @@ SAID = {  # what the real model, with the shipped tasks, says of these
 }
 
 
+@pytest.mark.timeout(600)  # the model server may have to be installed, and started
 def test_labels_of_the_real_model_reach_the_org_after_their_base_rows(
     home: Path, vllm_server: InferenceConfig
 ) -> None:
