@@ -156,14 +156,14 @@ def test_a_task_whose_vocabulary_is_not_closed_around_unknown_makes_no_plan(
     ],
 )
 def test_a_task_reads_one_text(path: str, told: str) -> None:
-    kept = Decision(Action.KEEP, ())
+    kept = Decision(Action.KEEP, None)
     leaves = {leaf.path: Decided(leaf, kept) for leaf in RECEIVED.leaves}
 
     assert told in str(make_text(Target("text", "string", None, 0, 0), path, leaves))
 
 
 def test_a_kept_text_may_be_read_and_is_copied_without_its_format() -> None:
-    kept = Decision(Action.KEEP, ())
+    kept = Decision(Action.KEEP, None)
     leaves = {leaf.path: Decided(leaf, kept) for leaf in RECEIVED.leaves}
 
     made = make_text(Target("text_sku", "string", None, 0, 0), "sku", leaves)
