@@ -18,6 +18,7 @@ from connectors.embedded import kafka_admin, postgres_admin
 from connectors.embedded.broker import ADMIN, Broker, properties
 from connectors.embedded.files import private_dir, write_json, write_private
 from connectors.embedded.postgres import DATABASE, SUPERUSER
+from inference import lock
 from residency.regions import load_regions
 from residency.topics import TOOLS
 from streams.services import SERVICES
@@ -33,6 +34,7 @@ KAFKA_PORT, CONTROLLER_PORT, POSTGRES_PORT = 9092, 9093, 5432
 HTTP_PORT, HEALTH_PORT = 8080, 9000
 FIRST_PUBLIC_PORT = 8081  # the first region's gateway on the host; the next regions follow
 PASSWORD_BYTES = 24
+MODEL, MODEL_PORT = "minilm-gpu", 8000
 
 
 @click.group()
@@ -59,6 +61,7 @@ def make_secrets() -> None:
         for service in SERVICES:
             document = _service(region, service, passwords, gateways, org)
             write_json(folder / f"{service}.json", document)
+        write_json(folder / "vllm.json", _model_server())
         _write_org_key(folder, region, org)
     click.echo(f"secrets for {', '.join(regions)} are in {SECRETS}", err=True)
     if not org:
@@ -125,6 +128,29 @@ def _write_broker(folder: Path, region: str, password: str) -> None:
         (folder / name).chmod(0o644)
 
 
+def _served_model() -> str:
+    """Return the name that the model servers serve and their clients ask for."""
+    model = lock.locked(MODEL)
+    return lock.served_name(MODEL, lock.model_digest(model, lock.task_digests()))
+
+
+def _model_server() -> dict[str, Any]:
+    """Return vLLM's options, as its --config reads them: JSON is YAML."""
+    model = lock.locked(MODEL)
+    return {
+        "model": "/model",
+        "served-model-name": _served_model(),
+        "runner": model.engine,
+        "dtype": model.dtype,
+        "max-model-len": model.max_tokens,
+        "host": "0.0.0.0",  # noqa: S104 - its container, in the region's network, publishes none
+        "port": MODEL_PORT,
+        "max-num-queued-reqs": 1_024,
+        "disable-uvicorn-access-log": True,
+        "disable-fastapi-docs": True,
+    }
+
+
 def _service(
     region: str,
     service: str,
@@ -152,6 +178,12 @@ def _service(
         }
     if service == "gateway":
         document |= {"http_host": "0.0.0.0", "http_port": HTTP_PORT, "gateways": dict(gateways)}  # noqa: S104 - its container's only published port
+    if service == "enrich":
+        document["inference"] = {
+            "engine": lock.locked(MODEL).engine,
+            "model": _served_model(),
+            "url": f"http://{region}-vllm:{MODEL_PORT}",
+        }
     if service == "egress" and org:
         document["salesforce"] = {
             "instance_url": org["instance_url"],

@@ -60,7 +60,7 @@ class Model(Protocol):
         """Return a row per text."""
         ...
 
-    def choose(self, prompt: Sequence[Mapping[str, str]], choices: Sequence[str]) -> Choice:
+    def choose(self, prompt: Sequence[Mapping[str, str]], choices: Sequence[str], /) -> Choice:
         """Return which of the choices the model answers."""
         ...
 

@@ -86,8 +86,8 @@ def rights(region: str, service: str) -> Rights:
         ),
         "vault": Rights(read=raw_topics(region), group=group("vault")),
         "replay": Rights(
-            read=(*raw_topics(region), minimal(region), quarantine(region)),
-            watch=(group("border"), group("egress")),
+            read=all_topics(region),
+            watch=(group("border"), group("enrich"), group("egress")),
         ),
         # As the border, it makes minimal records of raw ones, and has no way out. It shares the
         # retries' transactional id: what either has in hand, the other must not number.

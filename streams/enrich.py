@@ -6,11 +6,9 @@ gets it, and a replay reads it. While model or database do not answer, requests 
 """
 
 import logging
+import os
 import threading
-import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -22,13 +20,15 @@ from connectors.kafka.headers import Headers
 from connectors.kafka.inbound import own_headers
 from connectors.kafka.topology import check_topic_ids, load_topics
 from connectors.postgres.decisions import Decisions
-from inference.labelling import Labeller
+from inference import lock
+from inference.labelling import Labeller, labeller
+from inference.tasks import load_tasks
 from residency import topics
 from residency.plan.model import Plan
-from residency.plan.tasks import UNKNOWN, WITHHELD
-from residency.policy.budgets import Budget
+from residency.plan.stored import load_stored
+from residency.policy.budgets import Budget, load_budget
 from residency.release import release_digest
-from residency.telemetry.setup import Telemetry
+from residency.telemetry.setup import Telemetry, telemetry
 from schemas.errors import HaltError, QuarantineError, RetriableError, SetupError
 from schemas.events import Coordinates, RawBatch
 from schemas.registry import load_registry
@@ -36,6 +36,7 @@ from streams.asking import Asker
 from streams.duties import NotNowError, Route
 from streams.hop import Hop
 from streams.kafkawatch import KafkaWatch
+from streams.labelmeter import LabelMeter
 from streams.labels import Asked, Maker, Task
 from streams.place import Stamped, Verdict
 from streams.settings import Settings
@@ -94,8 +95,9 @@ class Enrich:
         self._registry = load_registry()
         requests = topics.enrich(region)
         self._topics = {requests: load_topics(settings.home, region)[requests]}
+        self._meter = LabelMeter(signals, TOGETHER)
         self._store = Decisions(settings.postgres.dsn)
-        self._asker = Asker(model.labeller, TOGETHER, SIDE_BY_SIDE, self._measured)
+        self._asker = Asker(model.labeller, TOGETHER, SIDE_BY_SIDE, self._meter.request)
         self._maker = Maker(self._registry, model.tasks, model.digest, release_digest())
         self._hop = Hop(settings.kafka.librdkafka(), self._route(), self, signals)
         self._watch = KafkaWatch(signals.recorder, "enrich")
@@ -198,14 +200,6 @@ class Enrich:
         request = headers.request_of(found, batch.values[n], self._registry, where)
         return Asked.of(request, self._terms.plans)
 
-    @contextmanager
-    def _measured(self, texts: int) -> Iterator[None]:
-        recorder, started = self._signals.recorder, time.monotonic()
-        with self._signals.span("enrich.request"):
-            yield
-        recorder.record("homeport.enrich.request", time.monotonic() - started)
-        recorder.record("homeport.enrich.fill", texts / TOGETHER)
-
     def _alert(self) -> None:
         """Say which records hold what somebody must hear of: before the commit, so never too late.
 
@@ -244,20 +238,7 @@ class Enrich:
     def committed(self, batch: RawBatch, verdicts: Sequence[Verdict], seconds: float) -> None:
         """Count a batch."""
         del verdicts
-        recorder, now_ms = self._signals.recorder, time.time() * 1_000
-        recorder.add("homeport.transactions", 1, stage="enrich", end="committed")
-        recorder.record("homeport.batch.duration", seconds, stage="enrich")
-        recorder.record("homeport.batch.records", len(batch), stage="enrich")
-        recorder.add("homeport.records", len(batch), stage="enrich", outcome="minimal")
-        for came_ms in batch.times_ms:
-            recorder.record("homeport.enrich.latency", max(0.0, now_ms - came_ms) / 1_000)
-        counts = Counter(
-            (label.task, _outcome(decision.labels()[label.field]))
-            for asked, decision in self._told
-            for label in asked.output.labels
-        )
-        for (task, outcome), n in counts.items():
-            recorder.add("homeport.labels", n, task=task, label=outcome)
+        self._meter.batch(batch.times_ms, self._told, seconds)
         self._decided += len(batch)
 
     def observed(self) -> None:
@@ -267,5 +248,34 @@ class Enrich:
         self._signals.recorder.set("homeport.enrich.waiting", sum(hop.lag().values()))
 
 
-def _outcome(label: str) -> str:
-    return label if label in {UNKNOWN, WITHHELD} else "answered"
+def build(settings: Settings) -> Enrich:
+    """Return the enrichment worker of *settings*; the shell runs it.
+
+    Raises:
+        SetupError: The settings name no model server, or one that serves no model of our lock.
+
+    """
+    if settings.inference is None:
+        msg = (
+            "enrich: no model server in its settings; run `homeport up` without --without-inference"
+        )
+        raise SetupError(msg)
+    config, folder = settings.inference, settings.folder / "telemetry"
+    model = Model(labeller(config), load_tasks(), _digest(config.model))
+    terms = Terms(load_stored(settings.region), load_budget(settings.region))
+    return Enrich(settings, model, terms, telemetry("enrich", settings.region, folder, os.environ))
+
+
+def _digest(served: str) -> str:
+    """Return the whole digest of the model that is served under a name.
+
+    Raises:
+        SetupError: It is none of our lock, with our tasks.
+
+    """
+    name = served.partition("@")[0]
+    digest = lock.model_digest(lock.locked(name), lock.task_digests())
+    if lock.served_name(name, digest) != served:
+        msg = f"enrich: {served} is not {name} of our lock with our tasks; run `homeport up` again"
+        raise SetupError(msg)
+    return digest

@@ -10,7 +10,7 @@ for every record of a region: what happens once per record stands in `streams.ou
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 from connectors.kafka.clients import (
     API_TIMEOUT_S,
     Listeners,
+    Outgoing,
     member,
     send,
     transactional_producer,
@@ -256,7 +257,7 @@ class Hop:
             trace = inject(span.get_span_context())
             producer.begin_transaction()
             try:
-                send(producer, outgoing(decided, self._route, self._duties, trace))
+                send(producer, self._outgoing(decided, trace))
                 producer.send_offsets_to_transaction(
                     offsets, consumer.consumer_group_metadata(), API_TIMEOUT_S
                 )
@@ -267,6 +268,9 @@ class Hop:
         for place, (offset, tally) in after.items():
             place.next, place.tally = offset, tally
         self._duties.committed(batch.raw, verdicts, time.monotonic() - started)
+
+    def _outgoing(self, decided: Decided, trace: tuple[str, bytes]) -> Iterator[Outgoing]:
+        return outgoing(decided, self._route, self._duties, trace)
 
     def _abort(self, producer: Producer, exc: BaseException) -> None:
         """Abort what is open; the worker crashes and reads on from the committed offsets."""

@@ -30,10 +30,12 @@ class Task(Protocol):
     @property
     def sha256(self) -> str:
         """Of its file."""
+        ...
 
     @property
     def alerts(self) -> Collection[str]:
         """Labels that somebody in the region must hear of."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,8 @@ class Maker:
             model=decision.model,
         )
         stamped = of_minimal(str(made.id), made.version, stamp.encoded())
-        return Stamped(((made.external_id.encode(), made.value, stamped),))
+        row = made.external_id.encode(), made.value, stamped
+        return Stamped((row,), is_again=request.id.resend > 0)
 
     def alerts(self, asked: Asked, decision: Decision) -> bool:
         """Return whether what goes out is something that somebody in the region must hear of."""
@@ -152,7 +155,7 @@ def _checked(label: LabelPlan, answer: Answer | None) -> Answered:
     are both ``unknown``, which is which.
     """
     if answer is None:
-        return Answered(label.task, label.version, UNKNOWN, NOT_ASKED)
+        return Answered(label.task, label.version, UNKNOWN, NOT_ASKED, is_cut=False)
     if answer.label not in label.values or answer.label == WITHHELD:
         return Answered(label.task, label.version, UNKNOWN, OUTSIDE, answer.is_cut)
     return Answered(label.task, label.version, answer.label, answer.method, answer.is_cut)

@@ -17,10 +17,12 @@ class Stamped(NamedTuple):
 
     Attributes:
         rows: Key, value and headers of each; the headers lack the trace's.
+        is_again: An operator sent it again on purpose: it is none of the count.
 
     """
 
     rows: tuple[tuple[bytes, bytes, Headers], ...]
+    is_again: bool = False
 
     def __repr__(self) -> str:
         """Show how many rows there are, not what they hold."""
@@ -84,7 +86,9 @@ class Decided(NamedTuple):
 
 def shape_of(made: Crossed | Stamped) -> Shape:
     """Return how many minimal records, and how many requests for labels, a record became."""
-    requests = made.plan.requests if isinstance(made, Crossed) else 0
+    if isinstance(made, Stamped):
+        return (0 if made.is_again else len(made.rows)), 0
+    requests = made.plan.requests
     return len(made.rows) - requests, requests
 
 

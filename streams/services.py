@@ -27,6 +27,7 @@ SERVICES: Mapping[str, str] = {
     "gateway": "streams.gateway",
     "border": "streams.border",
     "egress": "streams.egress",
+    "enrich": "streams.enrich",
 }
 
 

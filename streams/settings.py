@@ -94,16 +94,18 @@ class ReconcileSettings:
 
 @dataclass(frozen=True, config=_STRICT)
 class ReplaySettings:
-    """What a replay or a resend may know: no database, no org, no address of another service.
+    """What a replay or a resend may know: no org, no address of another service.
 
     Attributes:
         kafka: With a principal of its own, whose rights `residency.topics` has.
+        postgres: A replay's, with a role that reads the decisions about texts; a resend has none.
 
     """
 
     region: str
     home: Path
     kafka: KafkaConfig
+    postgres: PostgresConfig | None = None
 
     @property
     def folder(self) -> Path:

@@ -9,7 +9,8 @@ from connectors.embedded.ports import HOST
 from connectors.embedded.postgres import DATABASE, SUPERUSER
 from schemas.errors import SetupError
 
-ROLES = ("border", "egress", "enrich", "vault")
+ROLES = ("border", "egress", "enrich", "vault", "replay")
+READS = {"replay": "enrich"}  # a role that reads another's schema, and writes nothing there
 CONNECT_S = 2
 
 
@@ -48,6 +49,9 @@ def provision(port: int, password: str, role_passwords: Mapping[str, str]) -> No
             connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
             for role in role_passwords:
                 _schema(connection, role)
+            for role, other in READS.items():
+                if {role, other} <= role_passwords.keys():
+                    _reads(connection, role, other)
     except psycopg.Error as exc:
         msg = f"PostgreSQL refused the set-up ({exc.sqlstate}); see `homeport logs`"
         raise SetupError(msg) from exc
@@ -97,4 +101,23 @@ def _schema(connection: psycopg.Connection, role: str) -> None:
         sql.SQL("ALTER ROLE {} IN DATABASE {} SET search_path = {}").format(
             name, sql.Identifier(DATABASE), name
         )
+    )
+
+
+def _reads(connection: psycopg.Connection, role: str, other: str) -> None:
+    """Let *role* read the tables in the schema of *other*, those to come included."""
+    names = {"role": sql.Identifier(role), "other": sql.Identifier(other)}
+    for statement in (
+        "GRANT USAGE ON SCHEMA {other} TO {role}",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA {other} TO {role}",
+        (
+            "ALTER DEFAULT PRIVILEGES FOR ROLE {other} IN SCHEMA {other}"
+            " GRANT SELECT ON TABLES TO {role}"
+        ),
+    ):
+        connection.execute(sql.SQL(statement).format(**names))
+    connection.execute(
+        sql.SQL(
+            "ALTER ROLE {role} IN DATABASE {database} SET search_path = {role}, {other}"
+        ).format(**names, database=sql.Identifier(DATABASE))
     )

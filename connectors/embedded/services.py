@@ -126,6 +126,9 @@ def write_services(
                 "password": secret.kafka[tool],
             }
             document = {"region": region, "home": str(home), "kafka": login}
+            if tool in secret.postgres:
+                port = ports[f"{region}-postgres"]
+                document["postgres"] = {"dsn": dsn(port, tool, secret.postgres[tool])}
             write_json(service_file(home, region, tool), document)
     return table
 

@@ -5,16 +5,22 @@ The raw record, the plan, the key version and the release that a leaf names give
 basis, whether it deletes) is the plan's to say, and is compared too.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from residency.decisions import Decision, Key, asked_of, key_of
 from residency.ledger.leaves import commit, month_key
+from residency.plan.labels import label_record, read_request
 from residency.plan.model import Plan
 from residency.replay.books import Books, Made, MadeBy, Place, by_offset, make
 from residency.replay.claims import Claim, Terms
 from residency.replay.found import Finding, Found, Verdict
-from schemas.errors import QuarantineError
-from schemas.events import RawBatch
+from schemas.errors import HaltError, QuarantineError
+from schemas.events import Coordinates, RawBatch, RecordId
+from schemas.registry import load_registry
+
+FindDecisions: TypeAlias = Callable[[Sequence[Key]], Mapping[Key, Decision]]
+"""Returns those decisions about texts that the region keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class Comparer:
         release: str,
         elsewhere: Elsewhere,
         found: Found,
+        decisions: FindDecisions,
     ) -> None:
         """Take what to compare with; *root* is the region's commitment root key."""
         self.found = found
@@ -54,12 +61,18 @@ class Comparer:
         self._release = release
         self._elsewhere = elsewhere
         self._agreed: dict[tuple[int, int, int], bool] = {}
+        self._find_decisions = decisions
+        self._decisions: Mapping[Key, Decision] = {}  # of the batch
+        self._asked: dict[tuple[str, int], str] = {}  # by plan and output
+        self._registry = load_registry()
         self._at = f"{place.topic}[{place.partition}]@"
 
     def batch(self, raw: RawBatch, claims: Iterable[Claim]) -> None:
         """Compare the next records with all claims on the offsets that they span."""
         claimed_at = by_offset(claims)
         made = make(self._books, self._place, raw, claimed_at, self._terms)
+        keys = self._keys(raw.offsets, claimed_at, made)
+        self._decisions = self._find_decisions(keys) if keys else {}
         current = self._books.current
         for n, offset in enumerate(raw.offsets):
             claimed = claimed_at.pop(offset, ())
@@ -91,21 +104,63 @@ class Comparer:
             self._note(claim, Verdict.KEYS_GONE)
         elif terms.plan not in self._books.plans:
             self._note(claim, Verdict.PLAN_GONE)
-        elif not self._is_same(claim, terms, made[terms.keys][n]):
-            is_ours = terms.release == self._release
-            self._note(claim, Verdict.DIFFERS if is_ours else Verdict.OTHER_CODE)
+        elif (verdict := self._held(claim, terms, made[terms.keys][n])) is not Verdict.SAME:
+            self._note(claim, verdict)
         elif not is_second:
             self.found.counts[Verdict.SAME] += 1
 
-    def _is_same(self, claim: Claim, terms: Terms, made: Made) -> bool:
+    def _held(self, claim: Claim, terms: Terms, made: Made) -> Verdict:
         """Return whether the record gives what the leaf says, commitment and all."""
+        differs = Verdict.DIFFERS if terms.release == self._release else Verdict.OTHER_CODE
         if isinstance(made, QuarantineError) or claim.output >= len(made.rows):
-            return False
+            return differs
         if not self._agrees(claim, terms, made.plan):
-            return False
-        name = f"{self._place.topic_id}/{self._name(claim.offset, claim.output, claim.resend)}"
+            return differs
         _, value = made.rows[claim.output]
-        return commit(self._month_keys[terms.month], name.encode(), value) == claim.commitment
+        if made.plan.outputs[claim.output].labels:
+            decision = self._decisions.get(self._key(claim, made.plan))
+            if decision is None:
+                return Verdict.DECISION_GONE
+            value = self._labelled(claim, terms.keys, made.plan, value, decision)
+        name = f"{self._place.topic_id}/{self._name(claim.offset, claim.output, claim.resend)}"
+        is_same = commit(self._month_keys[terms.month], name.encode(), value) == claim.commitment
+        return Verdict.SAME if is_same else differs
+
+    def _keys(
+        self, offsets: Sequence[int], by_offset: Mapping[int, Sequence[Claim]], made: MadeBy
+    ) -> list[Key]:
+        """Return what the decisions are found by that the claims of a batch rest on."""
+        keys = []
+        for n, offset in enumerate(offsets):
+            for claim in by_offset.get(offset, ()):
+                if claim.refused or (terms := self._terms[claim.terms]).keys not in made:
+                    continue
+                one = made[terms.keys][n]
+                if isinstance(one, QuarantineError) or claim.output >= len(one.rows):
+                    continue
+                if one.plan.outputs[claim.output].labels:
+                    keys.append(self._key(claim, one.plan))
+        return keys
+
+    def _key(self, claim: Claim, plan: Plan) -> Key:
+        which = plan.digest, claim.output
+        if which not in self._asked:
+            self._asked[which] = asked_of(plan.outputs[claim.output])
+        return key_of(self._record(claim), self._asked[which])
+
+    def _record(self, claim: Claim) -> RecordId:
+        at = Coordinates(self._place.topic, self._place.partition, claim.offset)
+        return RecordId(at, claim.output, claim.resend, self._place.topic_id)
+
+    def _labelled(
+        self, claim: Claim, keys: int, plan: Plan, value: bytes, decision: Decision
+    ) -> bytes:
+        """Return the label record that a request became, or nothing if it cannot have."""
+        try:
+            request = read_request(self._record(claim), plan.digest, keys, value, self._registry)
+            return label_record(request, plan, decision.labels(), self._registry).value
+        except HaltError:  # what is kept is no answer of this plan's: somebody changed it
+            return b""
 
     def _agrees(self, claim: Claim, terms: Terms, plan: Plan) -> bool:
         """Return whether all that a leaf says beside its commitment is what *plan* says."""
@@ -118,7 +173,7 @@ class Comparer:
             ours = (
                 plan.digest,
                 output.object,
-                output.schema_id,
+                output.label_schema_id or output.schema_id,
                 output.deletes,
                 output.basis,
                 bool(output.labels),
@@ -140,7 +195,7 @@ class Comparer:
             counts[Verdict.QUARANTINED] += 1
             return
         pending = self._elsewhere.pending.get(offset, frozenset())
-        for output in range(len(made.rows) - made.plan.requests):  # of a request, none yet
+        for output in range(len(made.rows)):
             if output in logged:
                 continue
             if output in refused:

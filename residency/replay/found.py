@@ -23,6 +23,7 @@ class Verdict(StrEnum):
     TWICE = "logged twice"
     PLAN_GONE = "plan gone"
     KEYS_GONE = "keys gone"
+    DECISION_GONE = "decision gone"
     RAW_GONE = "no raw record: before the topic's start"
     RAW_MISSING = "no raw record: missing"
 
@@ -51,6 +52,8 @@ NEXT_STEP: Final[Mapping[Verdict, str]] = {
     Verdict.PLAN_GONE: "this release holds no plan of that digest: `git log -S DIGEST -- "
     "residency/approved_plans` names the release that does; replay with it",
     Verdict.KEYS_GONE: "the keyring lacks that version: restore <region>/keys/tokens.json",
+    Verdict.DECISION_GONE: "the region's database holds no decision about these texts, and the "
+    "model is not asked again: restore the table `decisions` from its backup",
     Verdict.RAW_GONE: "retention has deleted it, or the topic was made anew: replay sooner than "
     "that, or leave it out with --from",
     Verdict.RAW_MISSING: "the topic holds the time before and after it, but not it: see who may "

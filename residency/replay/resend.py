@@ -4,7 +4,8 @@ A record that is sent again keeps its coordinates and its row version, so a row 
 is not set back; only its resend number grows. One that the org accepted before is sent as the
 very bytes it was sent as, made anew under the plan and key version of its leaf and held against
 the leaf's commitment; one that never was is made under today's. What lies in quarantine is left
-to the retries, which settle its entry there.
+to the retries, which settle its entry there. Labels are left to enrichment, whose request waits
+in Kafka until it is answered.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -152,13 +153,18 @@ class Chooser:
             for claim in claimed.get(offset, ()):
                 outputs.setdefault(claim.output, []).append(claim)
             now = made[self._books.current][n]
+            requests: frozenset[int] = frozenset()
             if not isinstance(now, QuarantineError):
+                requests = frozenset(i for i, o in enumerate(now.plan.outputs) if o.labels)
                 for output in range(len(now.rows)):
                     outputs.setdefault(output, [])
             elif not outputs and self._wish.is_explicit:
                 yield Stays(f"{self._at(offset)}", f"it cannot be decided: {now.reason}")
             for output in sorted(outputs):
-                if self._wish.has(offset, output):
+                if output in requests:
+                    if self._wish.is_explicit and self._wish.has(offset, output):
+                        yield Stays(str(RecordId(self._at(offset), output, 0)), _LABELS)
+                elif self._wish.has(offset, output):
                     yield from self._one(offset, output, outputs[output], made, n)
 
     def _one(
@@ -244,4 +250,5 @@ class Chooser:
 
 
 _OTHER = "it would be other bytes than those that were accepted: `homeport replay` says more"
+_LABELS = "labels are not sent again: enrichment answers each request once, and keeps it"
 _EXPIRED = "something that its plan rests on has ended: have a new plan approved"

@@ -40,6 +40,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "models": ("streams.cli.models", "models", "Certify a region's model; compare all regions'."),
     "egress": ("streams.cli.egress", "egress", "Show why egress is halted; let it run again."),
+    "leak-budget": (
+        "streams.cli.leak_budget",
+        "leak_budget",
+        "Show what labels have told of whom, in bits.",
+    ),
     "quarantine": ("streams.cli.quarantine", "quarantine", "Show what could not go on; retry it."),
     "rejects": ("streams.cli.rejects", "rejects", "Show what the org refused; send it again."),
     "salesforce": ("streams.cli.salesforce", "salesforce", "Check the org; deploy what it needs."),

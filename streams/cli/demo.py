@@ -107,6 +107,10 @@ def _tell(outcome: "Outcome", seed: int, home: Path) -> None:
         f" + {told['superseded']} superseded + {told['rejected']} rejected"
         f" + {told['gate_refused']} gate-refused",
         "org": f"{told['rows']} rows read back, {told['duplicates']} surplus",
+        "labels": f"{told['labelled']} answers to {told['label_requests']} requests,"
+        f" {told['rows_with_labels']} rows have labels"
+        if outcome.with_inference
+        else f"{told['label_requests']} requests wait in their regions: no model servers ran",
         "leaks": f"{told['leaks_found']} found; {told['canaries']} canaries looked for in"
         f" {told['searched_bytes'] / 1e6:.1f} MB, the search found all it had planted"
         if not outcome.blind

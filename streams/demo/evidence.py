@@ -11,6 +11,7 @@ import requests
 from simple_salesforce.api import Salesforce
 
 from residency.ledger.verify import Report, verify
+from schemas.events import LABEL_VERSION
 from schemas.registry import load_registry
 from streams.demo.leaks import Leak, LeakSearch, encodings
 
@@ -52,6 +53,11 @@ def surplus_rows(rows: Iterable[Mapping[str, Any]]) -> int:
     """Return how many rows there are beyond one per object and external id."""
     seen = Counter((row["attributes"]["type"], row["External_Id__c"]) for row in rows)
     return sum(n - 1 for n in seen.values())
+
+
+def labelled_rows(rows: Iterable[Mapping[str, Any]]) -> int:
+    """Return how many rows have labels."""
+    return sum(row.get(LABEL_VERSION) is not None for row in rows)
 
 
 def left(home: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, bytes]]:

@@ -48,6 +48,11 @@ class Counts:
         """Whether every raw record is decided and every minimal record has its result."""
         return self.raw == self.border.raw and self.minimal == self.settled
 
+    @property
+    def is_labelled(self) -> bool:
+        """Whether every request for labels has its answer, and that its result."""
+        return self.is_settled and self.border.requests == self.enrich.raw
+
     def since(self, before: "Counts") -> "Counts":
         """Return what came after *before*."""
         results = Counter(self.results)

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from streams import models
 from streams.demo.evidence import (
     Org,
     blind_spots,
+    labelled_rows,
     ledgers,
     left,
     search,
@@ -41,6 +42,8 @@ class Outcome:
     """Everything the demo found.
 
     Attributes:
+        with_inference: Whether model servers ran, so that requests for labels were answered.
+        labelled_rows: Rows in the org that have labels.
         surplus: Rows in the org beyond one per external id.
         unwell: Processes that crashed or did not answer while the demo ran, and how.
         blind: Where the leak search's self-test did not find what it had planted.
@@ -55,6 +58,8 @@ class Outcome:
     unwell: Sequence[str]
     ledgers: Mapping[str, Report]
     rows: int
+    with_inference: bool
+    labelled_rows: int
     canaries: int
     searched_bytes: int
     seconds: float
@@ -87,6 +92,9 @@ class Outcome:
                 for region, report in self.ledgers.items()
             },
             "rows": self.rows,
+            "label_requests": sum(c.border.requests for c in regions),
+            "labelled": sum(c.enrich.minimal for c in regions),
+            "rows_with_labels": self.labelled_rows,
             "canaries": self.canaries,
             "searched_bytes": self.searched_bytes,
             "seconds": round(self.seconds, 1),
@@ -108,6 +116,10 @@ class Outcome:
             found.append("raw is not with records + nothing to send + quarantined")
         if sum(one.minimal for one in c) != sum(one.settled for one in c):
             found.append("minimal is not delivered + superseded + rejected + gate-refused")
+        if self.with_inference and not all(one.is_labelled for one in c):
+            found.append("a request for labels has no answer")
+        if self.with_inference and not self.labelled_rows:
+            found.append("no row in the org has labels")
         found += [f"{what}; see `homeport logs`" for what in self.unwell]
         if self.surplus:
             found.append(f"{self.surplus} surplus rows in the org")
@@ -121,6 +133,10 @@ class Outcome:
             if not report.verified
         ]
         return found
+
+
+def _are_labelled(counts: Collection[Counts]) -> bool:
+    return all(one.is_labelled for one in counts)
 
 
 @dataclass(slots=True)
@@ -168,7 +184,10 @@ class Demo:
         events = list(shop.publications(self.events))
         published = asyncio.run(self._drive(events, observers, before))
         if self.with_inference:
+            self.on_step("labels", "base records are in the org; texts wait for their model")
             stack.await_models(self.on_step)
+            asyncio.run(self._until(_are_labelled, observers, before))
+            self.on_step("labels", "in the org, too")
         rows = list(self._org().rows())
         # Read again: what came after everything had seemed settled would show in the sums.
         counts = {region: o.counts().since(before[region]) for region, o in observers.items()}
@@ -195,6 +214,8 @@ class Demo:
             unwell=unwell,
             ledgers=ledgers(self.home, self.regions),
             rows=len(rows),
+            with_inference=self.with_inference,
+            labelled_rows=labelled_rows(rows),
             canaries=len(canaries),
             searched_bytes=sum(len(data) for data in found.values()),
             seconds=time.monotonic() - started,
@@ -210,6 +231,27 @@ class Demo:
         """Publish everything and watch until every stage has settled it."""
         gateways = load_settings(self.home, self.regions[0], "gateway").gateways or {}
         publishing = asyncio.create_task(publish(events, gateways, self._count))
+
+        def is_over(counts: Collection[Counts]) -> bool:
+            if not publishing.done() or not all(c.is_settled for c in counts):
+                return False
+            return sum(c.raw for c in counts) >= publishing.result().accepted
+
+        await self._until(is_over, observers, before)
+        return await publishing
+
+    async def _until(
+        self,
+        is_done: Callable[[Collection[Counts]], bool],
+        observers: Mapping[str, Observer],
+        before: Mapping[str, Counts],
+    ) -> None:
+        """Watch until *is_done* of all regions' counts.
+
+        Raises:
+            HomeportError: Nothing moved for a minute.
+
+        """
         moved, last = time.monotonic(), (-1, -1)
         while True:
             counts = {
@@ -217,11 +259,10 @@ class Demo:
                 for region, observer in observers.items()
             }
             self.on_stages(self._answered, counts)
-            if publishing.done() and all(c.is_settled for c in counts.values()):
-                taken = (await publishing).accepted
-                if sum(c.raw for c in counts.values()) >= taken:
-                    return await publishing
-            now = self._answered, sum(c.border.raw + c.settled for c in counts.values())
+            if is_done(counts.values()):
+                return
+            done = sum(c.border.raw + c.enrich.raw + c.settled for c in counts.values())
+            now = self._answered, done
             if now != last:
                 moved, last = time.monotonic(), now
             elif time.monotonic() - moved > STALLED_S:

@@ -1,7 +1,8 @@
 """Take stock of a region: where every record of some raw topics is, in an order that proves it.
 
-How far border and egress are comes first, then what lies on the minimal topic behind egress, then
-the quarantine, and the ledger last. A record that is in none of them by then is missing.
+How far border, enrichment and egress are comes first, then what waits for enrichment, then what
+lies on the minimal topic behind egress, then the quarantine, and the ledger last. A record that is
+in none of them by then is missing.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +44,7 @@ class Stock:
 
     Attributes:
         spans: What there is to read, by topic and partition.
-        waits: Minimal records behind egress.
+        waits: Requests behind enrichment and minimal records behind egress.
         kept: Raw records in quarantine, by topic id and partition.
         refused: Minimal records in quarantine that no retry has settled.
         spooled: What the ledger says.
@@ -80,11 +81,16 @@ def take(
     times = [
         None if at is None else int(at.timestamp() * 1_000) for at in (asked.since, asked.until)
     ]
-    say("reading how far border and egress are ...")
-    minimal = known[topics.minimal(settings.region)].partitions
-    positions = kafka.egress_positions(settings, minimal)
+    say("reading how far border, enrichment and egress are ...")
+    line = (("enrich", topics.enrich(settings.region)), ("egress", topics.minimal(settings.region)))
+    at = {
+        topic: kafka.positions(settings, service, topic, known[topic].partitions)
+        for service, topic in line
+    }
     spans = kafka.spans(settings, {name: raw[name] for name in asked.names}, *times)
-    waits = kafka.pending(settings, minimal, positions)
+    waits: Names = {}
+    for topic, positions in at.items():
+        kafka.pending(settings, topic, positions, waits)
     kept, refused = kafka.quarantined(
         settings, known[topics.quarantine(settings.region)].partitions
     )

@@ -125,35 +125,37 @@ def marks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
     return found
 
 
-def pending(settings: ReplaySettings, partitions: int, positions: Sequence[int]) -> Names:
-    """Return the minimal records that egress has not settled: from its *positions* to the end.
+def pending(settings: ReplaySettings, topic: str, positions: Sequence[int], found: Names) -> None:
+    """Add to *found* what its reader has not done with: from its *positions* to the end.
 
     Args:
         settings: The replay's own.
-        partitions: Of the minimal topic.
-        positions: Egress's committed offset of each, taken before the ledger is read: what
-            lies before them has its leaf.
+        topic: The minimal topic, which egress reads, or that of requests, which enrichment does.
+        positions: Its reader's committed offset of each partition, taken before anything further
+            down the line is looked at: what lies before them has gone on there.
+        found: Grows.
 
     """
-    topic = topics.minimal(settings.region)
-    starts = dict(zip(range(partitions), positions, strict=True))
-    found = (_record(headers.texts(headers_of(m))) for m in _all(settings, topic, starts))
-    return _by_place(record for record in found if record is not None)
+    for message in _all(settings, topic, dict(enumerate(positions))):
+        told = headers.texts(headers_of(message))
+        record = _record(told)
+        if record is not None:
+            where = found.setdefault((record.topic_id, record.at.partition), {})
+            where.setdefault(record.at.offset, set()).add(record.output)
 
 
-def egress_positions(settings: ReplaySettings, partitions: int) -> list[int]:
-    """Return egress's committed offset of each partition of the minimal topic.
+def positions(settings: ReplaySettings, service: str, topic: str, partitions: int) -> list[int]:
+    """Return a service's committed offset of each partition of the topic that it reads.
 
     Raises:
         SetupError: It has none.
 
     """
-    topic = topics.minimal(settings.region)
     wanted = [TopicPartition(topic, n) for n in range(partitions)]
-    with closing(reader(settings, "egress")) as consumer, named("replay", AGAIN):
+    with closing(reader(settings, service)) as consumer, named("replay", AGAIN):
         found = [one.offset for one in consumer.committed(wanted, API_TIMEOUT_S)]
     if any(offset < 0 for offset in found):
-        msg = f"{topic}: egress has no committed offset; run `homeport up` to set one"
+        msg = f"{topic}: {service} has no committed offset; run `homeport up` to set one"
         raise SetupError(msg)
     return found
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from confluent_kafka import Message
 
 from connectors.kafka.errors import named
+from connectors.postgres.decisions import DecisionReader
 from residency.keys import COMMITMENTS, TOKENS_FILE, secret, token_keys
 from residency.plan.stored import load_stored
 from residency.replay.books import Books
@@ -70,6 +71,10 @@ class Worker:
         keys = must_exist(settings.folder / "keys" / f"{COMMITMENTS}.json")
         self._root = secret(keys, COMMITMENTS)
         self._spool = Spool(state.folder)
+        if settings.postgres is None:
+            msg = "the settings of replay name no postgres; run `homeport up` to write them again"
+            raise SetupError(msg)
+        self._decisions = DecisionReader(settings.postgres.dsn)
 
     def run(self, tasks: Sequence[Task], halt: Callable[[], bool]) -> None:
         """Replay *tasks*, each from where it was left, until *halt* says to stop."""
@@ -91,6 +96,7 @@ class Worker:
             self._job.release,
             task.elsewhere,
             found,
+            self._decisions.find,
         )
         if at < 0:
             at = self._begin(task, claims, comparer)

@@ -20,7 +20,7 @@ from schemas.errors import RetriableError
 from streams.border import Border
 from streams.duties import BATCH, Route
 from streams.hop import POLL_S, Hop
-from streams.place import Batch, Verdict
+from streams.place import Decided
 from streams.settings import Settings, load_settings
 
 REGION = "eu"
@@ -54,14 +54,18 @@ class ClockedHop(Hop):
         super()._assigned(consumer, partitions)
         self.shares.mark = time.thread_time()
 
-    def _carry(self, consumer: Any, producer: Any, batch: Batch, links: Sequence[Any]) -> None:
+    def _decided(self, *given: Any) -> Decided:
         self.shares.to("consume")
-        super()._carry(consumer, producer, batch, links)
+        decided = super()._decided(*given)
+        self.shares.to("decide")
+        return decided
+
+    def _carry(self, *given: Any) -> None:
+        super()._carry(*given)
         self.shares.to("commit")
 
-    def _records(self, batch: Batch, verdicts: Sequence[Verdict], trace: Any) -> Iterator[Any]:
-        self.shares.to("decide")
-        yield from super()._records(batch, verdicts, trace)
+    def _outgoing(self, decided: Decided, trace: Any) -> Iterator[Any]:
+        yield from super()._outgoing(decided, trace)
         self.shares.to("produce")
 
 

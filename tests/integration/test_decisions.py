@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from label_world import PLAN, made_request
 
 from connectors.embedded.stack import Stack
@@ -18,6 +20,7 @@ from residency.decisions import Answered, Decision, Question, question
 from residency.leak import MILLIBITS
 from residency.policy.budgets import Budget
 from schemas.errors import RetriableError
+from streams.cli.leak_budget import leak_budget
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 COST = question(made_request(0, None), PLAN.outputs[1]).cost
@@ -123,7 +126,7 @@ def test_a_charge_without_answers_is_found_again_after_a_crash(store: Decisions,
 
 def test_the_first_answer_stays(store: Decisions) -> None:
     (taken,) = store.take([asked(0)], budget(1), NOW)
-    other = {"Intent__c": Answered("intent", 1, "praise", "pooling")}
+    other = {"Intent__c": Answered("intent", 1, "praise", "pooling", is_cut=False)}
 
     (first,) = store.settle([replace(taken, model="m", answers=ANSWERS)])
     (second,) = store.settle([replace(taken, model="n", answers=other)])
@@ -186,3 +189,76 @@ def test_people_see_what_was_told_of_whom(store: Decisions, dsn: str) -> None:
 def test_where_enrichment_never_ran_the_reader_says_so(dsn: str) -> None:
     with pytest.raises(RetriableError, match="enrichment makes them"):
         DecisionReader(dsn).told(NOW)
+
+
+def shown(stack: Stack, *options: str) -> tuple[int, Any]:
+    """Return exit code and document of ``homeport leak-budget show``."""
+    given = ("show", "--region", "eu", "--home", str(stack.home), "--json", *options)
+    done = CliRunner().invoke(leak_budget, given)
+    return done.exit_code, json.loads(done.stdout) if done.stdout else None
+
+
+def test_the_command_shows_the_budget_the_highest_and_one_customer(
+    stack: Stack, store: Decisions
+) -> None:
+    now = datetime.now(UTC)
+    taken = store.take([asked(0, "a"), asked(1, "a"), asked(2, "b")], budget(1), now)
+    store.settle([replace(one, model="m", answers=ANSWERS) for one in taken])
+
+    code, everybody = shown(stack)
+    _, one = shown(stack, "--subject-token", "a")
+
+    assert code == 0
+    assert everybody["budget"]["id"] == "eu-leak-budget"
+    assert everybody["customers"] == 2
+    assert everybody["records"] == {"answered": 2, "withheld": 1}
+    assert [row["subject"] for row in everybody["highest"]] == ["a", "b"]
+    assert one["told_bits"] == COST / MILLIBITS
+    assert one["left_bits"] == everybody["budget"]["cap_bits"] - COST / MILLIBITS
+    assert [(row["withheld"], row["bits"]) for row in one["decisions"]] == [
+        (False, COST / MILLIBITS),
+        (True, 0),
+    ]
+
+
+def test_the_command_shows_what_was_answered_about_a_record_under_either_name(
+    stack: Stack, store: Decisions
+) -> None:
+    (taken,) = store.take([asked(7, "a")], budget(0), NOW)
+    store.settle([replace(taken, model="m", answers=ANSWERS)])
+
+    found = [shown(stack, "--record", f"eu.commerce.messages.v1[0]@7#1{x}") for x in ("", "+2")]
+
+    for code, document in found:
+        (row,) = document["decisions"]
+        assert (code, row["withheld"], row["subject"]) == (0, True, "a")
+        assert row["answers"]["Intent__c"] == {
+            "task": "intent",
+            "version": 1,
+            "label": "return",
+            "method": "pooling",
+            "cut": True,
+        }
+
+
+def test_the_command_says_when_nothing_is_known(stack: Stack, store: Decisions) -> None:
+    store.take([asked(0)], budget(1), NOW)
+
+    assert shown(stack, "--subject-token", "nobody")[0] == 1
+    assert shown(stack, "--record", "eu.commerce.messages.v1[0]@99#1")[0] == 1
+    assert shown(stack, "--record", "what") == (2, None)
+    assert shown(stack, "--record", "x[0]@1#1", "--subject-token", "a") == (2, None)
+
+
+def test_without_json_the_same_is_told_to_people(stack: Stack, store: Decisions) -> None:
+    now = datetime.now(UTC)
+    (taken,) = store.take([asked(0, "a")], budget(1), now)
+    store.settle([replace(taken, model="m", answers=ANSWERS)])
+    given = ["show", "--region", "eu", "--home", str(stack.home)]
+
+    totals = CliRunner().invoke(leak_budget, given).stdout
+    one = CliRunner().invoke(leak_budget, [*given, "--subject-token", "a"]).stdout
+
+    assert "eu: 320 bits in 30 days (eu-leak-budget: GDPR" in totals
+    assert "records: 1 answered, 0 withheld, of 1 customers" in totals
+    assert "    Intent__c: return (pooling)" in one

@@ -259,6 +259,21 @@ def test_a_role_writes_its_own_schema_and_reads_no_other(stack: Stack, role: str
                 connection.execute(refused)
 
 
+def test_a_replay_reads_the_decisions_of_enrichment_and_writes_none(stack: Stack) -> None:
+    with database(stack, "eu", "enrich") as owner:
+        owner.execute("CREATE TABLE IF NOT EXISTS made_later (value text)")
+
+    with database(stack, "eu", "replay") as connection:
+        assert connection.execute("SELECT * FROM made_later").fetchall() == []
+        for refused in (
+            "INSERT INTO made_later VALUES ('x')",
+            "DELETE FROM enrich.made_later",
+            "DROP TABLE enrich.made_later",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(refused)
+
+
 def test_no_role_gets_into_another_database_or_becomes_another_role(stack: Stack) -> None:
     dsn = settings(stack, "eu", "egress")["postgres"]["dsn"]
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from inference.lock import locked
 from residency.regions import load_regions
 from residency.topics import PRINCIPALS, TOOLS
 from streams.cli import COMMANDS
@@ -25,6 +26,10 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 def region_of(name: str) -> str:
     return name.split("-", 1)[0]
+
+
+def is_model_server(name: str) -> bool:
+    return name.split("-")[1] == "vllm"
 
 
 def networks(name: str) -> set[str]:
@@ -76,7 +81,7 @@ def test_nothing_is_declared_that_no_service_uses() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_each_image_is_pinned_to_a_version(name: str) -> None:
-    assert re.fullmatch(r"[a-z0-9./-]+:\d+\.\d+(\.\d+)?", SERVICES[name]["image"])
+    assert re.fullmatch(r"[a-z0-9./-]+:v?\d+\.\d+(\.\d+)?", SERVICES[name]["image"])
 
 
 def test_the_image_we_build_starts_from_a_pinned_one_and_installs_by_hash() -> None:
@@ -104,7 +109,7 @@ def test_a_service_touches_its_own_region_only(name: str) -> None:
     region = region_of(name)
     others = service.get("secrets", [])
 
-    assert service["profiles"] == [region]
+    assert service["profiles"] == [f"{region}-gpu" if is_model_server(name) else region]
     assert {region_of(network) for network in networks(name)} == {region}
     assert {region_of(secret["source"]) for secret in others} <= {region}
     assert {region_of(other) for other in service.get("depends_on", {})} <= {region}
@@ -242,3 +247,28 @@ def test_the_broker_authenticates_and_authorises_as_in_the_embedded_stack(made: 
     )
     assert rows["advertised.listeners"] == "CLIENT://eu-kafka:9092"
     assert rows["listeners"] == "CLIENT://:9092,CONTROLLER://127.0.0.1:9093"
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_a_model_is_checked_before_it_is_served_and_read_by_its_region_alone(region: str) -> None:
+    server, check = SERVICES[f"{region}-vllm"], SERVICES[f"{region}-vllm-setup"]
+
+    assert server["depends_on"] == {
+        f"{region}-vllm-setup": {"condition": "service_completed_successfully"}
+    }
+    assert check["command"][:2] == ["infer", "verify"]
+    assert server["volumes"] == check["volumes"] == [f"{region}-model:/model:ro"]
+    assert networks(f"{region}-vllm") == {region}
+    assert "ports" not in server
+
+
+def test_a_client_asks_for_the_very_model_that_its_server_is_told_to_serve(made: Path) -> None:
+    for region in REGIONS:
+        served = json.loads((made / region / "vllm.json").read_text("utf-8"))
+        asked = json.loads((made / region / "enrich.json").read_text("utf-8"))["inference"]
+        name = SERVICES[f"{region}-vllm-setup"]["command"][2]
+
+        assert asked["model"] == served["served-model-name"]
+        assert asked["model"].startswith(f"{name}@")
+        assert asked["url"] == f"http://{region}-vllm:{served['port']}"
+        assert SERVICES[f"{region}-vllm"]["image"].endswith(f":v{locked(name).version}")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from label_world import PLAN, TASKS, made_plan, made_request
 
-from residency.decisions import Answered, Decision, Key, key_of, question
+from residency.decisions import Answered, Decision, Key, asked_of, question
 from residency.leak import label_cost
 
 OUTPUT = PLAN.outputs[1]
@@ -15,7 +15,7 @@ def test_a_resend_asks_the_same_again() -> None:
     first, again = made_request(7, "a"), made_request(7, "a", resend=2)
 
     assert question(first, OUTPUT) == question(again, OUTPUT)
-    assert key_of(again.id, OUTPUT).record == "eu.commerce.messages.v1[0]@7#1"
+    assert question(again, OUTPUT).key.record == "eu.commerce.messages.v1[0]@7#1"
 
 
 @pytest.mark.parametrize(
@@ -34,10 +34,7 @@ def test_a_changed_task_is_another_question_and_the_text_is_no_part_of_one() -> 
 
     changed = made_plan(tasks=newer).outputs[1]
 
-    assert (
-        key_of(made_request(7, "a").id, changed).asked
-        != question(made_request(7, "a"), OUTPUT).key.asked
-    )
+    assert asked_of(changed) != question(made_request(7, "a"), OUTPUT).key.asked
     assert question(made_request(7, "a"), OUTPUT) == question(made_request(7, None), OUTPUT)
 
 
@@ -50,8 +47,8 @@ def test_the_cost_is_that_of_every_label_whatever_the_text() -> None:
 
 def test_a_withheld_decision_says_withheld_for_every_field_and_nothing_else() -> None:
     answers = {
-        "Intent__c": Answered("intent", 1, "return", "pooling"),
-        "Urgency__c": Answered("urgency", 1, "unknown", "rules"),
+        "Intent__c": Answered("intent", 1, "return", "pooling", is_cut=False),
+        "Urgency__c": Answered("urgency", 1, "unknown", "rules", is_cut=False),
     }
     asked = question(made_request(7, "a"), OUTPUT)
 
@@ -68,4 +65,6 @@ def test_no_repr_shows_whose_text_it_is_or_what_it_says() -> None:
     decision = Decision(asked, is_withheld=False, answers=answers)
 
     assert "zucanary" not in repr(decision) + repr(answers) + repr(asked)
+    assert "is_cut" not in repr(answers)  # how long a text was is not for a log
+    assert "answers" not in repr(decision)
     assert asked.key == Key("hand-made", "eu.commerce.messages.v1[0]@7#1", asked.key.asked)

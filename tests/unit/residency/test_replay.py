@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from replayed_orders import (
@@ -23,7 +23,7 @@ from residency.ledger.errors import FormatError
 from residency.ledger.leaves import parse_leaf
 from residency.ledger.note import Checkpoint, SignatureError, Signer
 from residency.replay.claims import ROW, Claims, TermsBook, claim_of, pack
-from residency.replay.compare import Comparer, Elsewhere
+from residency.replay.compare import Comparer, Elsewhere, FindDecisions
 from residency.replay.found import FINE, MAX_FINDINGS, NEXT_STEP, Finding, Found, Verdict, total
 from residency.replay.report import Part, key_name, open_report, report, sign
 from schemas.events import RawBatch
@@ -36,7 +36,9 @@ def compared(
     claims = Claims(b"".join(pack(n, one, book) for n, one in enumerate(leaves)))
     found = Found()
     terms = book.terms
-    comparer = Comparer(PLACE, BOOKS, terms, ROOT, RELEASE, elsewhere or Elsewhere(), found)
+    comparer = Comparer(
+        PLACE, BOOKS, terms, ROOT, RELEASE, elsewhere or Elsewhere(), found, NOTHING_DECIDED
+    )
     comparer.batch(raws, claims.between(0, stop))
     return found
 

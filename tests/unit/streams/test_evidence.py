@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from streams.demo import evidence
-from streams.demo.evidence import blind_spots, left, search, surplus_rows
+from streams.demo.evidence import blind_spots, labelled_rows, left, search, surplus_rows
 from streams.demo.leaks import encodings
 from streams.demo.observe import Counts
 from streams.demo.publish import Published
@@ -26,6 +26,8 @@ def outcome(**changes: object) -> Outcome:
         "unwell": [],
         "ledgers": {},
         "rows": 2,
+        "with_inference": False,
+        "labelled_rows": 0,
         "canaries": 1,
         "searched_bytes": 1,
         "seconds": 1.0,
@@ -45,6 +47,15 @@ def test_a_run_that_adds_up_has_no_problems() -> None:
         ({"regions": {"eu": Counts(3, Tally(sent=2), {})}}, "raw is not"),
         ({"regions": {"eu": Counts(3, Tally(sent=3, minimal=4), {"accepted": 3})}}, "minimal is"),
         ({"surplus": 1}, "1 surplus rows"),
+        ({"with_inference": True, "labelled_rows": 0}, "no row in the org has labels"),
+        (
+            {
+                "with_inference": True,
+                "labelled_rows": 1,
+                "regions": {"eu": Counts(3, Tally(sent=3, minimal=3, requests=1), {"accepted": 3})},
+            },
+            "a request for labels has no answer",
+        ),
         ({"unwell": ["eu-egress is ready, started again 1 times"]}, "eu-egress is ready"),
         ({"blind": ["org rows: hex"]}, "blind: org rows: hex"),
         ({"leaks": search({"log": CANARY.encode()}, [CANARY])}, "leak: log, raw, byte 0"),
@@ -109,3 +120,17 @@ def test_everything_outside_the_regions_own_data_is_searched(tmp_path: Path) -> 
     assert "<row>" in found
     assert "<eu/kafka" not in found
     assert "<eu/postgres" not in found
+
+
+def test_labels_are_in_the_org_when_each_request_has_its_answer_and_that_its_result() -> None:
+    border, results = Tally(sent=3, minimal=3, requests=2), {"accepted": 4}
+    half, both = Tally(sent=1, minimal=1), Tally(sent=2, minimal=2)
+
+    assert Counts(3, border, results, half).is_settled
+    assert not Counts(3, border, results, half).is_labelled
+    assert not Counts(3, border, results, both).is_labelled  # its records are on their way
+    assert Counts(3, border, {"accepted": 5}, both).is_labelled
+
+
+def test_a_row_has_labels_where_its_label_version_says_so() -> None:
+    assert labelled_rows([{"Label_Version__c": 7}, {"Label_Version__c": None}, {"Name": "x"}]) == 1
