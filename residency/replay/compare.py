@@ -7,6 +7,7 @@ basis, whether it deletes) is the plan's to say, and is compared too.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from residency.decisions import Decision, Key, asked_of, key_of
 from residency.ledger.leaves import commit, month_key

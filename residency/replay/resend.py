@@ -153,18 +153,13 @@ class Chooser:
             for claim in claimed.get(offset, ()):
                 outputs.setdefault(claim.output, []).append(claim)
             now = made[self._books.current][n]
-            requests: frozenset[int] = frozenset()
             if not isinstance(now, QuarantineError):
-                requests = frozenset(i for i, o in enumerate(now.plan.outputs) if o.labels)
                 for output in range(len(now.rows)):
                     outputs.setdefault(output, [])
             elif not outputs and self._wish.is_explicit:
                 yield Stays(f"{self._at(offset)}", f"it cannot be decided: {now.reason}")
             for output in sorted(outputs):
-                if output in requests:
-                    if self._wish.is_explicit and self._wish.has(offset, output):
-                        yield Stays(str(RecordId(self._at(offset), output, 0)), _LABELS)
-                elif self._wish.has(offset, output):
+                if self._wish.has(offset, output):
                     yield from self._one(offset, output, outputs[output], made, n)
 
     def _one(
@@ -173,6 +168,11 @@ class Chooser:
         """Yield what is chosen of one record; nothing if all is well with it."""
         newest = max((claim.resend for claim in claims), default=0)
         name = RecordId(self._at(offset), output, newest)
+        now = made[self._books.current][n]
+        if not isinstance(now, QuarantineError) and now.plan.outputs[output].labels:
+            if self._wish.is_explicit:
+                yield Stays(str(name), _LABELS)
+            return
         if any(claim.leaf >= self._stock.size for claim in claims):
             yield Already(str(name))
             return

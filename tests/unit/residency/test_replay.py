@@ -28,6 +28,8 @@ from residency.replay.found import FINE, MAX_FINDINGS, NEXT_STEP, Finding, Found
 from residency.replay.report import Part, key_name, open_report, report, sign
 from schemas.events import RawBatch
 
+NOTHING_DECIDED = cast("FindDecisions", None)  # nobody asks: no record here has labels
+
 
 def compared(
     leaves: Sequence[Leaf], raws: RawBatch, elsewhere: Elsewhere | None = None, stop: int = 100
