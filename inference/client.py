@@ -42,8 +42,8 @@ class Choice:
 
     Attributes:
         answer: One of the choices, or None where the server's answer was none of them.
-        score: Probability that the model gave to it, from 0 to 1, before it was held to the
-            choices; 0 where the server does not say.
+        score: Probability that the model gave to it among the choices, from 0 to 1; 0 where the
+            server does not say.
 
     """
 
