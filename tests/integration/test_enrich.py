@@ -22,7 +22,7 @@ from residency.decisions import Answered
 from residency.leak import MILLIBITS
 from residency.policy.budgets import Budget
 from schemas.errors import HaltError
-from streams import enrich
+from streams import enrich, patience
 from streams.demo.leaks import LeakSearch
 from streams.settings import load_settings
 
@@ -30,6 +30,12 @@ HEADERS = [
     headers.RECORD, headers.VERSION, headers.TOPIC_ID, headers.OBJECT, headers.PLAN, headers.KEYS,
     headers.BASIS, headers.RELEASE, headers.MODEL, headers.TRACEPARENT,
 ]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a worker look for the model every second; the product's 30 s are for real outages."""
+    monkeypatch.setattr(patience, "MAX_WAIT_S", 1.0)
 
 
 @pytest.fixture
@@ -72,7 +78,7 @@ def test_while_the_model_is_down_requests_wait_and_the_worker_stays_in_its_group
         line.send(line.requests(["a", "b"]))
         wait_until("the worker waits", lambda: running.worker.health()["waiting"] is True)
         line.send(line.requests(["c", "d", "e"]))
-        time.sleep(9)
+        time.sleep(8)
         meanwhile = running.worker.health(), list(line.made())
         model.down = False
         found = line.wait_for(5)
