@@ -430,7 +430,14 @@ def test_what_a_killed_supervisor_and_a_killed_leash_leave_ends_at_the_next_star
 
 
 def test_a_strangers_session_is_left_alone(config: ServerConfig) -> None:
-    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    program = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+    stranger = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, start_new_session=True
+    )
+    deadline = time.monotonic() + 10
+    while not leash.members(stranger.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     note = {
         "session": stranger.pid,
         "start_tick": "1",
@@ -438,12 +445,11 @@ def test_a_strangers_session_is_left_alone(config: ServerConfig) -> None:
     }
     (config.folder / NOTE).write_text(json.dumps(note), encoding="utf-8")
 
-    found = end_leftovers(config)
+    found = end_leftovers(replace(config, python=Path(sys.executable)))
 
     assert found == 0
-    assert stranger.poll() is None
-    stranger.kill()
-    stranger.wait()
+    assert leash.members(stranger.pid)
+    stranger.communicate(b"\n")
 
 
 def test_a_deep_folder_gets_a_socket_that_the_kernel_can_take(tmp_path: Path) -> None:
