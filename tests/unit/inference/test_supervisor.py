@@ -200,17 +200,23 @@ def test_a_long_queue_is_no_hang(config: ServerConfig) -> None:
 def test_an_exit_with_0_is_a_failure_and_the_waits_grow(
     config: ServerConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "FIRST_WAIT_S", 0.2)
+    waits: list[float] = []
+
+    async def pause(_self: Supervisor, wait_s: float) -> None:
+        waits.append(wait_s)
+        await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(Supervisor, "_pause", pause)
 
     async def test() -> None:
         behave(config, "ends")
-        began = time.monotonic()
         async with running(config) as one:
-            await eventually(lambda: one.state.restarts["ended"] == 4)
-
-        assert time.monotonic() - began > 0.2 + 0.4 + 0.8
+            await eventually(lambda: one.state.restarts["ended"] >= 8)
 
     run(test)
+    between = [wait_s for wait_s in waits if wait_s >= supervisor.FIRST_WAIT_S]
+
+    assert between[:8] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
 
 
 def test_a_server_that_does_not_get_ready_in_time_is_started_again(config: ServerConfig) -> None:
@@ -477,3 +483,20 @@ def test_a_program_that_is_not_there_is_told_by_its_exit(config: ServerConfig) -
             assert server.code != 0
 
     run(test)
+
+
+def test_a_leash_ends_what_its_command_leaves_behind_and_says_how_it_ended(tmp_path: Path) -> None:
+    program = "import subprocess, sys; subprocess.Popen(['sleep', '60']); sys.exit(7)"
+
+    one = subprocess.Popen(
+        [sys.executable, "-I", "-S", leash.__file__, sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+        cwd=tmp_path,
+    )
+    code = one.wait(20)
+
+    assert code == 7
+    assert leash.members(one.pid) == []
+    assert one.stdin is not None
+    one.stdin.close()
