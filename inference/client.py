@@ -66,7 +66,8 @@ class _SocketConnection(HTTPConnection):
 
 
 class _SocketPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _SocketConnection
+    # urllib3's own class does not meet its protocol, either: its socket options are final
+    ConnectionCls = _SocketConnection  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, path: str, timeout: Timeout) -> None:
         super().__init__("localhost", timeout=timeout, maxsize=CONNECTIONS)

@@ -1,7 +1,6 @@
 """A head: weights that turn the embedding of a text into a probability per label."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from inference.client import Vectors
 from schemas.errors import HaltError, SetupError
 
 FOLDER = Path(__file__).parent / "heads"
-DECIMALS = 3  # of a stored weight: another machine's rounding errors do not reach them
+DECIMALS = 3  # of a stored weight
+LIKE = 0.02  # by so much another processor may move a weight; the largest are above 10
 
 
 class BadHeadError(SetupError):
@@ -87,9 +87,9 @@ def from_bytes(raw: bytes) -> Head:
         ValueError: It is none.
 
     """
-    told: Mapping[str, Any] = orjson.loads(raw)
+    told: dict[str, Any] = orjson.loads(raw)
     try:
-        columns: Mapping[str, Sequence[float]] = told["weights"]
+        columns: dict[str, list[float]] = told["weights"]
         weights = np.array(list(columns.values()), np.float64).T
         head = Head(str(told["task"]), tuple(columns), weights, str(told["training"]))
     except (KeyError, TypeError, AttributeError) as exc:
@@ -98,6 +98,16 @@ def from_bytes(raw: bytes) -> Head:
         msg = "no matrix"
         raise ValueError(msg)
     return head
+
+
+def is_alike(head: Head, file: Path) -> bool:
+    """Return whether a file holds this head, but for what another processor's rounding does."""
+    try:
+        there = from_bytes(file.read_bytes())
+    except (OSError, ValueError):
+        return False
+    is_named = (there.task, there.labels, there.training) == (head.task, head.labels, head.training)
+    return is_named and bool(np.allclose(there.weights, head.weights, rtol=0, atol=LIKE))
 
 
 def load_head(file: str, sha256: str, folder: Path = FOLDER) -> Head:

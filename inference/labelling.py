@@ -1,7 +1,7 @@
 """Who labels texts: the interface that enrichment and the command line share, and its engines."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -60,7 +60,7 @@ class Model(Protocol):
         """Return a row per text."""
         ...
 
-    def choose(self, prompt: Sequence[Mapping[str, str]], choices: Sequence[str]) -> Choice:
+    def choose(self, prompt: Sequence[Mapping[str, str]], choices: Sequence[str], /) -> Choice:
         """Return which of the choices the model answers."""
         ...
 
@@ -95,7 +95,7 @@ class RegionLabeller:
 
     def label(self, tasks: Sequence[str], texts: Sequence[str]) -> Sequence[Mapping[str, Answer]]:
         """See Labeller.label."""
-        asked = [self._task(name) for name in tasks]
+        asked = [_found(self._tasks, name, self._engine) for name in tasks]
         seen = [_seen(text) for text in texts]
         answers: list[dict[str, Answer]] = [
             {task.name: _without_model(task, text) for task in asked} for text in seen
@@ -106,15 +106,10 @@ class RegionLabeller:
             found.update(more)
         return answers
 
-    def _task(self, name: str) -> Task:
-        task = self._tasks.get(name)
-        if task is None:
-            msg = f"no task {name!r}; have {', '.join(self._tasks)}"
-            raise HaltError(msg)
-        if task.engine == "generate" and self._engine != "generate":
-            msg = f"task {name!r} needs an instruct model, and the region's model embeds texts"
-            raise HaltError(msg)
-        return task
+    def without_thresholds(self) -> "RegionLabeller":
+        """Return one that gives its best label however unsure: what measuring needs."""
+        tasks = {name: replace(task, threshold=0.0) for name, task in self._tasks.items()}
+        return RegionLabeller(tasks, self._heads, self._engine, self._model)
 
     def _pooled(
         self, texts: Sequence[_Text], tasks: Sequence[Sequence[Task]]
@@ -161,6 +156,27 @@ class RegionLabeller:
         return text.answer(label, choice.score, "generate")
 
 
+def _found(tasks: Tasks, name: str, engine: str) -> Task:
+    """Return a task that a labeller with this engine can answer.
+
+    Raises:
+        HaltError: There is none of this name, or it needs another engine.
+
+    """
+    task = tasks.get(name)
+    if task is None:
+        msg = f"no task {name!r}; have {', '.join(tasks)}"
+        raise HaltError(msg)
+    is_chosen = task.engine == "pooling" and engine == "generate"  # it can do what a head does
+    if task.engine not in {"rules", engine} and not is_chosen:
+        msg = (
+            f"task {name!r} is for an engine of {task.engine}, and this labeller has {engine}; "
+            "configure a model server that can answer it"
+        )
+        raise HaltError(msg)
+    return task
+
+
 _OPEN = "open"  # the method of an answer that a model has yet to give
 
 
@@ -202,6 +218,24 @@ def load_heads(tasks: Tasks) -> Mapping[str, Head]:
         for task in tasks.values()
         if task.head is not None
     }
+
+
+class RulesLabeller:
+    """Answers the tasks that need no model."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        """Take the tasks."""
+        self._tasks = tasks
+
+    def label(self, tasks: Sequence[str], texts: Sequence[str]) -> Sequence[Mapping[str, Answer]]:
+        """See Labeller.label."""
+        asked = [_found(self._tasks, name, "rules") for name in tasks]
+        seen = [_seen(text) for text in texts]
+        return [{task.name: _without_model(task, text) for task in asked} for text in seen]
+
+    def without_thresholds(self) -> "RulesLabeller":
+        """Return itself: rules are sure."""
+        return self
 
 
 def labeller(config: InferenceConfig) -> RegionLabeller:

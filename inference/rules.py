@@ -37,7 +37,7 @@ def otherwise(task: Task, language: str | None) -> str | None:
 
 
 def can_read(languages: Sequence[str], language: str | None) -> bool:
-    """Return whether a text's language is one of these; of an empty list every one that is known."""
+    """Return whether a text's language is one of these; an empty list stands for all."""
     return language is not None and (not languages or language in languages)
 
 

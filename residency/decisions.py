@@ -13,7 +13,7 @@ from typing import NamedTuple
 import rfc8785
 
 from residency.leak import record_cost
-from residency.plan.model import LabelPlan, OutputPlan
+from residency.plan.model import OutputPlan
 from residency.plan.tasks import WITHHELD
 from schemas.events import LabelRequest, RecordId
 
@@ -35,16 +35,12 @@ class Key(NamedTuple):
 
 def asked_of(output: OutputPlan) -> str:
     """Return the SHA-256, hex, of what an output of a plan asks."""
-    return hashlib.sha256(rfc8785.dumps([_plain(label) for label in output.labels])).hexdigest()
+    return hashlib.sha256(rfc8785.dumps([asdict(label) for label in output.labels])).hexdigest()
 
 
 def key_of(record: RecordId, asked: str) -> Key:
     """Return what the decision about *record* is found by, given what its output asks."""
     return Key(record.topic_id, str(RecordId(record.at, record.output)), asked)
-
-
-def _plain(label: LabelPlan) -> dict[str, str | int | list[str]]:
-    return {**asdict(label), "values": list(label.values)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +81,7 @@ class Answered:
     version: int
     label: str = field(repr=False)
     method: str
-    is_cut: bool = field(default=False, repr=False)
+    is_cut: bool = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from residency.plan.tasks import UNKNOWN, WITHHELD
 from residency.policy.budgets import Budget
 
 MILLIBITS: Final = 1_000  # per bit; whole numbers add up without rounding
-DAY_S: Final = 86_400
 
 
 def label_cost(vocabulary: Collection[str]) -> int:

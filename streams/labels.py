@@ -30,10 +30,12 @@ class Task(Protocol):
     @property
     def sha256(self) -> str:
         """Of its file."""
+        ...
 
     @property
     def alerts(self) -> Collection[str]:
         """Labels that somebody in the region must hear of."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ def _checked(label: LabelPlan, answer: Answer | None) -> Answered:
     are both ``unknown``, which is which.
     """
     if answer is None:
-        return Answered(label.task, label.version, UNKNOWN, NOT_ASKED)
+        return Answered(label.task, label.version, UNKNOWN, NOT_ASKED, is_cut=False)
     if answer.label not in label.values or answer.label == WITHHELD:
         return Answered(label.task, label.version, UNKNOWN, OUTSIDE, answer.is_cut)
     return Answered(label.task, label.version, answer.label, answer.method, answer.is_cut)

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
 from inference.heads import FOLDER as HEADS
 from inference.heads import from_bytes
 from inference.rules import BadPatternError, compiled, first_rule

@@ -69,7 +69,7 @@ def budget_findings(
     for name, region in regions.items():
         if name not in owners:
             told = f"{name}: no leak budget; write a [[budget]] in {SINGLE['budgets']}"
-            yield region.finding("", "bad-budget", told)
+            yield region.finding((), "bad-budget", told)
 
 
 def _faults(row: Placed[Budget]) -> Iterator[Finding]:

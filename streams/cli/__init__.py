@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "policy": ("streams.cli.policy", "policy", "Lint, compare and show the policy packs."),
     "plan": ("streams.cli.plan_review", "plan", "Show, lint, compare and approve what may leave."),
     "processors": ("streams.cli.processors", "processors", "List and check processors."),
+    "tasks": ("streams.cli.tasks", "tasks", "Ask the region's model about texts; lint, measure."),
     "explain": ("streams.cli.plan", "explain", "Say which rule and law decide one field."),
     "keys": ("streams.cli.keys", "keys", "Show and rotate token keys, look tokens up."),
     "noninterference": (

@@ -126,7 +126,7 @@ def test_a_charge_without_answers_is_found_again_after_a_crash(store: Decisions,
 
 def test_the_first_answer_stays(store: Decisions) -> None:
     (taken,) = store.take([asked(0)], budget(1), NOW)
-    other = {"Intent__c": Answered("intent", 1, "praise", "pooling")}
+    other = {"Intent__c": Answered("intent", 1, "praise", "pooling", is_cut=False)}
 
     (first,) = store.settle([replace(taken, model="m", answers=ANSWERS)])
     (second,) = store.settle([replace(taken, model="n", answers=other)])

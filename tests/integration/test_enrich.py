@@ -121,7 +121,9 @@ def test_what_was_decided_goes_out_and_the_model_is_not_asked_again(
     """After a crash between decision and commit, and for a resend."""
     model = HandMade()
     (first, second) = line.requests(["a", "b"])
-    answers = {name: Answered(task, 1, "unknown", "made") for name, task in FIELDS.items()}
+    answers = {
+        name: Answered(task, 1, "unknown", "made", is_cut=False) for name, task in FIELDS.items()
+    }
     postgres = load_settings(stack.home, "eu", "enrich").postgres
     assert postgres is not None
     with closing(Decisions(postgres.dsn)) as store:

@@ -1,9 +1,10 @@
 """Labelled messages of our own making: templates in text files, filled in by seed.
 
-Nobody wrote these to a shop. A line of ``train.txt`` or ``test_en.txt`` is a template: its first
-word says the sentiment (``+``, ``=``, ``-``), whether it is urgent (``!``) and which right it
-uses (``e`` erasure, ``a`` access, ``o`` objection); the heading above it is its intent. Training
-and test share no template, no item, no opening and no closing.
+Nobody wrote these to a shop. A line of ``train.txt``, ``dev.txt`` or ``test_en.txt`` is a
+template: its first word says the sentiment (``+``, ``=``, ``-``), whether it is urgent (``!``)
+and which right it uses (``e`` erasure, ``a`` access, ``o`` objection); the heading above it is its
+intent. ``dev.txt`` was a test until heads were first measured on it, see docs/labels.md. Training
+(``train.txt`` and ``dev.txt``) and test share no template, no item, no opening and no closing.
 
 ``.venv/bin/python tests/labels/messages.py`` writes the training set that lies in the package.
 """
@@ -21,6 +22,7 @@ SENTIMENTS = {"+": "positive", "=": "neutral", "-": "negative"}
 RIGHTS = {"e": "erasure", "a": "access", "o": "objection"}
 ROUGH = 0.15  # share of messages typed in a hurry: no capitals, no full stop
 SLIPS = 0.1  # share with two letters swapped
+SHORT = 8  # letters; fewer would leave no word
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ TRAIN = Style(
     ("", "", "Hello, ", "Hi! ", "Dear team, ", "Good morning. ", "To whom it may concern: "),
     ("", "", "", " Thanks in advance.", " Kind regards, Anna", " Please let me know.", " Best, J."),
 )  # fmt: skip
-TEST = Style(
+DEV = Style(
     (
         "cardigan", "espresso maker", "floor lamp", "hoover", "smart watch", "bread bin",
         "armchair", "waffle iron", "hiking boots", "e-reader", "soda maker", "loudspeaker",
@@ -63,6 +65,15 @@ TEST = Style(
     ("Tuesday", "Thursday", "the 21st", "Saturday"),
     ("", "", "Hey, ", "Good evening, ", "Hello there. ", "Dear Sir or Madam, ", "Quick one: "),
     ("", "", "", " Cheers, Ben", " Thank you.", " Regards", " I look forward to your answer."),
+)  # fmt: skip
+TEST = Style(
+    (
+        "sweater", "rice cooker", "bookshelf", "suitcase", "camera", "food processor", "sofa",
+        "iron", "raincoat", "printer", "water bottle", "set of knives",
+    ),
+    ("the 12th", "Sunday", "last Thursday", "the 2nd of June"),
+    ("", "", "Hello team, ", "Hi all, ", "Greetings. ", "Dear customer service, ", "Hey there! "),
+    ("", "", "", " Best wishes, Maria", " Many thanks.", " Yours, P. Novak", " Please reply soon."),
 )  # fmt: skip
 FOREIGN = {
     "de": Style(
@@ -82,7 +93,14 @@ FOREIGN = {
 
 def training() -> list[Message]:
     """Return the messages that heads are trained on, in a fixed order."""
-    return list(_filled(_templates("train.txt"), TRAIN, times=3, seed=1))
+    train = _filled(_templates("train.txt"), TRAIN, times=3, seed=1)
+    return [*train, *_filled(_templates("dev.txt"), DEV, times=3, seed=7)]
+
+
+def lines() -> Iterator[str]:
+    """Yield the training set as it lies in the package."""
+    for one in training():
+        yield json.dumps(asdict(one), ensure_ascii=False) + "\n"
 
 
 def english() -> list[Message]:
@@ -169,7 +187,7 @@ def _one(template: str, style: Style, chance: random.Random) -> str:
     text = chance.choice(style.openings) + core + chance.choice(style.closings)
     if chance.random() < ROUGH:
         text = text.lower().rstrip(".!")
-    if chance.random() < SLIPS:
+    if chance.random() < SLIPS and len(text) > SHORT:
         at = chance.randrange(1, len(text) - 2)
         text = text[:at] + text[at + 1] + text[at] + text[at + 2 :]
     return text
@@ -178,8 +196,7 @@ def _one(template: str, style: Style, chance: random.Random) -> str:
 def main() -> None:
     """Write the training set."""
     with TRAINING.open("w", encoding="utf-8") as file:
-        for one in training():
-            file.write(json.dumps(asdict(one), ensure_ascii=False) + "\n")
+        file.writelines(lines())
     sys.stderr.write(f"{TRAINING}: {len(training())} messages\n")
 
 

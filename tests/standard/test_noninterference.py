@@ -98,7 +98,8 @@ def test_both_sides_agree_in_what_the_plan_lets_out_and_in_nothing_it_does_not(
 
 
 def mapped(outputs: Any) -> list[FieldPlan]:
-    return [f for o in outputs for f in (o.external_id, *o.fields) if f.path is not None]
+    fields = [field for o in outputs for field in (o.external_id, *o.fields)]
+    return [f for f in fields if f.path is not None and f.action is not Action.LABEL]
 
 
 def outcome(field: FieldPlan, event: dict[str, Any]) -> Any:
@@ -158,6 +159,21 @@ def a_record_more_tells_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
 def lossy_zip(*columns: Any, strict: bool) -> Any:
     del strict
     return zip(*columns, strict=False)
+
+
+def a_request_less_tells_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def change(raw: RawEvent, made: Crossing) -> Crossing:
+        return replace(made, requests=()) if odd(raw) else made
+
+    planted(monkeypatch, change)
+
+
+def a_label_goes_to_a_row_that_depends_on_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    def change(raw: RawEvent, made: Crossing) -> Crossing:
+        row = "tok_eu1_" + ("b" if odd(raw) else "a") * 26
+        return replace(made, requests=tuple(replace(r, external_id=row) for r in made.requests))
+
+    planted(monkeypatch, change)
 
 
 def a_quarantine_tells_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,6 +313,30 @@ def test_a_difference_names_record_and_field(monkeypatch: pytest.MonkeyPatch, co
     fields = {path for _, path, what in report.found if what.endswith("value")}
     assert fields == {"Commerce_Order__c.Ship_Postcode_Area__c"}
     assert all("eu.commerce.orders.v1[0]@" in str(one) for one in report.shown)
+
+
+@pytest.mark.parametrize(
+    ("sow", "told"),
+    [
+        (a_request_less_tells_a_bit, "count of records"),
+        (a_label_goes_to_a_row_that_depends_on_the_text, "key"),
+    ],
+)
+def test_labels_tell_nothing_but_themselves(
+    sow: Callable[[pytest.MonkeyPatch], None],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    core: Core,
+) -> None:
+    messages = [source for source in core.sources if source.plan.requests]
+    honest = run(replace(fresh(core), sources=messages), 400)
+    sow(monkeypatch)
+
+    report = run(replace(fresh(core), sources=messages), 400)
+
+    assert honest.is_fine
+    assert any("body" in fields for fields in honest.varied.values())
+    assert told in {what for _, _, what in report.found}
 
 
 def test_a_leaf_that_never_varied_is_named_and_is_a_failure() -> None:

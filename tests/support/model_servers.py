@@ -141,7 +141,7 @@ def tiny_settings(folder: Path) -> dict[str, Any]:
     path = folder / "models.lock.toml"
     path.write_text(
         f'[tiny]\nengine = "generate"\npackage = "{minilm.package}"\nversion = "{minilm.version}"\n'
-        f'dtype = "float32"\nmax_tokens = 1024\n\n[tiny.files]\n{rows}',
+        f'dtype = "float32"\nmax_tokens = 4096\n\n[tiny.files]\n{rows}',
         encoding="utf-8",
     )
     return {"model": "tiny", "model_folder": str(model), "lock_file": str(path)}

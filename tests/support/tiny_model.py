@@ -16,7 +16,7 @@ TEMPLATE = (
     "{% for m in messages %}<|user|>{{ m['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-MAX_TOKENS = 1_024
+MAX_TOKENS = 4_096
 
 
 def main(folder: Path) -> None:

@@ -47,8 +47,8 @@ def test_the_cost_is_that_of_every_label_whatever_the_text() -> None:
 
 def test_a_withheld_decision_says_withheld_for_every_field_and_nothing_else() -> None:
     answers = {
-        "Intent__c": Answered("intent", 1, "return", "pooling"),
-        "Urgency__c": Answered("urgency", 1, "unknown", "rules"),
+        "Intent__c": Answered("intent", 1, "return", "pooling", is_cut=False),
+        "Urgency__c": Answered("urgency", 1, "unknown", "rules", is_cut=False),
     }
     asked = question(made_request(7, "a"), OUTPUT)
 
@@ -65,4 +65,6 @@ def test_no_repr_shows_whose_text_it_is_or_what_it_says() -> None:
     decision = Decision(asked, is_withheld=False, answers=answers)
 
     assert "zucanary" not in repr(decision) + repr(answers) + repr(asked)
+    assert "is_cut" not in repr(answers)  # how long a text was is not for a log
+    assert "answers" not in repr(decision)
     assert asked.key == Key("hand-made", "eu.commerce.messages.v1[0]@7#1", asked.key.asked)

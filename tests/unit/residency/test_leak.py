@@ -1,13 +1,15 @@
 """A label costs the log2 of what it could have been, whatever it is."""
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from residency.leak import is_within, label_cost, record_cost
-from residency.policy.budgets import Budget
+from residency.plan.stored import load_stored
+from residency.policy.budgets import Budget, load_budget
 
 words = st.sets(st.text(min_size=1, max_size=8), max_size=40)
 
@@ -62,3 +64,19 @@ def test_the_cap_itself_may_be_spent_and_no_millibit_more(
 
 def test_a_cap_of_nothing_withholds_every_label() -> None:
     assert not is_within(budget(0), 0, label_cost(()))
+
+
+def test_the_page_says_what_the_shipped_labels_cost() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "leak-budget.md").read_text("utf-8")
+    outputs = [out for plan in load_stored("eu").values() for out in plan.outputs if out.labels]
+
+    rows = {
+        f"| `{label.field}` | {len(label.values)} | {label_cost(label.values) / 1_000:.3f} |"
+        for output in outputs
+        for label in output.labels
+    }
+    totals = {record_cost(label.values for label in output.labels) for output in outputs}
+
+    assert [row for row in rows if row not in page] == []
+    assert [total for total in totals if f"**{total / 1_000:.3f}**" not in page] == []
+    assert f"here {load_budget('eu').cap_bits * 1_000 // max(totals)} messages" in page

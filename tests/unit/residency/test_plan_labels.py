@@ -13,9 +13,10 @@ from residency.contracts.read import BadContractError, load_contract
 from residency.plan.book import load_policy
 from residency.plan.compile import Policy, compile_plan
 from residency.plan.faults import PlanError
+from residency.plan.fields import Decided, Target, make_text
 from residency.plan.labels import label_record, read_request, request_value
-from residency.plan.model import Plan
-from residency.policy.rules import Action
+from residency.plan.model import FieldPlan, Plan
+from residency.policy.rules import Action, Decision
 from schemas.codec import decode
 from schemas.errors import HaltError
 from schemas.events import Coordinates, LabelRequest, RecordId
@@ -145,6 +146,31 @@ def test_a_task_whose_vocabulary_is_not_closed_around_unknown_makes_no_plan(
     assert problem == "task intent: 'unknown' is one of its labels, and 'withheld' never"
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("received_at", "received_at is timestamp-millis, and a task reads text"),
+        ("channel", "channel is enum, and a task reads text"),
+        ("attachments[].file_name", "is many values; name a position"),
+        ("words", "the schema has no leaf 'words'"),
+    ],
+)
+def test_a_task_reads_one_text(path: str, told: str) -> None:
+    kept = Decision(Action.KEEP, ())
+    leaves = {leaf.path: Decided(leaf, kept) for leaf in RECEIVED.leaves}
+
+    assert told in str(make_text(Target("text", "string", None, 0, 0), path, leaves))
+
+
+def test_a_kept_text_may_be_read_and_is_copied_without_its_format() -> None:
+    kept = Decision(Action.KEEP, ())
+    leaves = {leaf.path: Decided(leaf, kept) for leaf in RECEIVED.leaves}
+
+    made = make_text(Target("text_sku", "string", None, 0, 0), "sku", leaves)
+
+    assert made == FieldPlan("text_sku", "string", "path", "sku", action=Action.LABEL)
+
+
 def test_a_text_in_a_base_record_stays_an_error() -> None:
     base = Output(CASE, ID, {"Sku__c": FieldSource(path="body")})
 
@@ -259,6 +285,7 @@ def test_what_the_plan_does_not_list_halts_and_is_not_quoted(
         replace(REQUEST, id=replace(REQUEST.id, output=2)),
         replace(REQUEST, object=ORDER),
         replace(REQUEST, schema_id=2003),
+        replace(REQUEST, id=replace(REQUEST.id, output=0), schema_id=2003),
     ],
 )
 def test_a_request_of_another_plan_or_output_halts(other: LabelRequest) -> None:

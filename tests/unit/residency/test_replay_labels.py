@@ -79,7 +79,10 @@ def decision(labels: Mapping[str, str] = LABELS, *, is_withheld: bool = False) -
     at = Coordinates(PLACE.topic, 0, 7)
     (request,) = BOOKS.of(2).minimise(RawEvent(at, PLACE.topic_id, 1, RAW)).requests
     asked = question(replace(request, id=RecordId(at, 1, 0, PLACE.topic_id)), PLAN.outputs[1])
-    answers = {name: Answered(FIELDS[name], 1, word, "pooling") for name, word in labels.items()}
+    answers = {
+        name: Answered(FIELDS[name], 1, word, "pooling", is_cut=False)
+        for name, word in labels.items()
+    }
     return Decision(asked, is_withheld, "m", answers)
 
 

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.trace import Link, SpanContext, TraceFlags, TraceState
 
+from inference.tasks import load_tasks
 from residency.telemetry import names
 from residency.telemetry.files import LineFile
 from residency.telemetry.setup import VERSION, Telemetry, telemetry
@@ -320,3 +321,8 @@ def test_importing_telemetry_does_not_import_the_sdk() -> None:
     done = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT)
 
     assert done.returncode == 0
+
+
+def test_every_task_may_be_counted() -> None:
+    """A task outside the closed set would stop the worker at its first label."""
+    assert load_tasks().keys() == names.LABELS["task"]

@@ -87,14 +87,18 @@ def test_a_region_without_a_budget_and_a_budget_without_a_region_are_told(copy: 
 def test_two_budgets_of_one_region_and_one_id_are_told_at_both(copy: Path) -> None:
     swap(copy, '"us-leak-budget"\nregion = "us"', '"uk-leak-budget"\nregion = "uk"')
 
-    texts = {(text, line) for _, line, text in found(copy)}
+    lines = (copy / FILE).read_text().splitlines()
 
-    assert {text for text, _ in texts} == {
-        "uk-leak-budget: uk has more than one budget; which holds?",
-        "uk-leak-budget: id used twice",
-        f"us: no leak budget; write a [[budget]] in {FILE}",
-    }
-    assert len(texts) == 5
+    def on(text: str) -> list[int]:
+        return [n for n, line in enumerate(lines, 1) if line == text]
+
+    def told(text: str) -> list[int]:
+        return [line for _, line, said in found(copy) if said == text]
+
+    assert told("uk-leak-budget: uk has more than one budget; which holds?") == on('region = "uk"')
+    assert told("uk-leak-budget: id used twice") == on('id = "uk-leak-budget"')
+    assert len(told(f"us: no leak budget; write a [[budget]] in {FILE}")) == 1
+    assert len(found(copy)) == 5
 
 
 @pytest.mark.parametrize(
