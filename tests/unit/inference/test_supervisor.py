@@ -200,17 +200,23 @@ def test_a_long_queue_is_no_hang(config: ServerConfig) -> None:
 def test_an_exit_with_0_is_a_failure_and_the_waits_grow(
     config: ServerConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "FIRST_WAIT_S", 0.2)
+    waits: list[float] = []
+
+    async def pause(_self: Supervisor, wait_s: float) -> None:
+        waits.append(wait_s)
+        await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(Supervisor, "_pause", pause)
 
     async def test() -> None:
         behave(config, "ends")
-        began = time.monotonic()
         async with running(config) as one:
-            await eventually(lambda: one.state.restarts["ended"] == 4)
-
-        assert time.monotonic() - began > 0.2 + 0.4 + 0.8
+            await eventually(lambda: one.state.restarts["ended"] >= 8)
 
     run(test)
+    between = [wait_s for wait_s in waits if wait_s >= supervisor.FIRST_WAIT_S]
+
+    assert between[:8] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
 
 
 def test_a_server_that_does_not_get_ready_in_time_is_started_again(config: ServerConfig) -> None:
@@ -430,7 +436,14 @@ def test_what_a_killed_supervisor_and_a_killed_leash_leave_ends_at_the_next_star
 
 
 def test_a_strangers_session_is_left_alone(config: ServerConfig) -> None:
-    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    program = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+    stranger = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, start_new_session=True
+    )
+    deadline = time.monotonic() + 10
+    while not leash.members(stranger.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     note = {
         "session": stranger.pid,
         "start_tick": "1",
@@ -438,12 +451,11 @@ def test_a_strangers_session_is_left_alone(config: ServerConfig) -> None:
     }
     (config.folder / NOTE).write_text(json.dumps(note), encoding="utf-8")
 
-    found = end_leftovers(config)
+    found = end_leftovers(replace(config, python=Path(sys.executable)))
 
     assert found == 0
-    assert stranger.poll() is None
-    stranger.kill()
-    stranger.wait()
+    assert leash.members(stranger.pid)
+    stranger.communicate(b"\n")
 
 
 def test_a_deep_folder_gets_a_socket_that_the_kernel_can_take(tmp_path: Path) -> None:
@@ -471,3 +483,20 @@ def test_a_program_that_is_not_there_is_told_by_its_exit(config: ServerConfig) -
             assert server.code != 0
 
     run(test)
+
+
+def test_a_leash_ends_what_its_command_leaves_behind_and_says_how_it_ended(tmp_path: Path) -> None:
+    program = "import subprocess, sys; subprocess.Popen(['sleep', '60']); sys.exit(7)"
+
+    one = subprocess.Popen(
+        [sys.executable, "-I", "-S", leash.__file__, sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+        cwd=tmp_path,
+    )
+    code = one.wait(20)
+
+    assert code == 7
+    assert leash.members(one.pid) == []
+    assert one.stdin is not None
+    one.stdin.close()
