@@ -12,9 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from residency.ledger.certificates import (
-    MAX_FILES,
-    MAX_TASKS,
-    MAX_TEXTS,
     Certificate,
     GoldenAnswer,
     Identity,
@@ -101,7 +98,7 @@ def test_whatever_decides_a_label_changes_the_digest(change: Any) -> None:
         with_identity(files={"../../etc/passwd x": "a1" * 32}),
         with_identity(files={"/config.json": "a1" * 32}),
         with_identity(files={"config.json": "a1"}),
-        with_identity(files={f"{n}.bin": "a1" * 32 for n in range(MAX_FILES + 1)}),
+        with_identity(files={f"{n}.bin": "a1" * 32 for n in range(201)}),
         with_identity(tasks={}),
         with_identity(tasks={"intent": "d4" * 32}),
         with_identity(tasks={**IDENTITY.tasks, "urgency": "E5" * 32}),
@@ -121,7 +118,7 @@ def test_whatever_decides_a_label_changes_the_digest(change: Any) -> None:
         replace(CERTIFICATE, answers={"EN": CERTIFICATE.answers["en-return"]}),
         replace(
             CERTIFICATE,
-            answers={f"t{n}": CERTIFICATE.answers["en-return"] for n in range(MAX_TEXTS + 1)},
+            answers={f"t{n}": CERTIFICATE.answers["en-return"] for n in range(101)},
         ),
     ],
 )
@@ -131,7 +128,7 @@ def test_a_certificate_takes_only_its_forms(said: Certificate) -> None:
 
 
 def test_more_tasks_than_a_certificate_holds_are_refused_though_each_is_answered() -> None:
-    tasks = {f"t{n}": "d4" * 32 for n in range(MAX_TASKS + 1)}
+    tasks = {f"t{n}": "d4" * 32 for n in range(21)}
     answers = {"a": dict.fromkeys(tasks, GoldenAnswer("x", "gate", 0))}
     said = replace(with_identity(tasks=tasks), answers=answers)
 
@@ -150,6 +147,7 @@ LONG_PATH = "/".join(["a" * 100] * 5)
         with_identity(version="1"),
         with_identity(version="1" * 40),
         with_identity(files={"a": "a1" * 32}),
+        with_identity(files={"a/b": "a1" * 32}),
         with_identity(files={LONG_PATH: "a1" * 32}),
         with_identity(max_tokens=0),
         with_answer(method="g"),
@@ -173,6 +171,7 @@ def test_the_least_and_the_most_of_each_form_is_taken(said: Certificate) -> None
         with_identity(version="1" * 41),
         with_identity(files={"": "a1" * 32}),
         with_identity(files={"a" * 101: "a1" * 32}),
+        with_identity(files={f"a/{'b' * 101}": "a1" * 32}),
         with_identity(files={f"{LONG_PATH}/a": "a1" * 32}),
         with_identity(files={"a/": "a1" * 32}),
         with_answer(method=""),
@@ -215,8 +214,8 @@ def test_the_most_texts_tasks_and_files_fit_into_an_entry() -> None:
     tasks = {"intent": "d4" * 32, "language": "d4" * 32, "privacy_request": "d4" * 32,
              "sentiment": "d4" * 32, "urgency": "d4" * 32}  # fmt: skip
     answer = GoldenAnswer("product_question", "pooling", 100)
-    answers = {f"{n:02}-{'x' * 17}": dict.fromkeys(tasks, answer) for n in range(MAX_TEXTS)}
-    files = {f"{n:03}-{'x' * 26}": "a1" * 32 for n in range(MAX_FILES)}
+    answers = {f"{n:02}-{'x' * 17}": dict.fromkeys(tasks, answer) for n in range(100)}
+    files = {f"{n:03}-{'x' * 26}": "a1" * 32 for n in range(200)}
     said = replace(with_identity(tasks=tasks, files=files), answers=answers)
 
     leaf = ModelLeaf(TIME, "0f" * 16, said)
