@@ -5,7 +5,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -124,7 +123,7 @@ class Server:
             SetupError: It cannot be started.
 
         """
-        await asyncio.to_thread(_empty, config.uds.parent)  # of a killed server's sockets
+        await asyncio.to_thread(_without_sockets, config.uds.parent)  # of a killed server's sockets
         descriptor = _open_log(log_path(config))
         try:
             process = await asyncio.create_subprocess_exec(
@@ -180,12 +179,10 @@ class Server:
         await self._process.wait()
 
 
-def _empty(folder: Path) -> None:
-    """Remove what lies in a folder of ours alone."""
+def _without_sockets(folder: Path) -> None:
+    """Remove the sockets in a folder; nobody listens at them, and nothing else is ours there."""
     for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
+        if path.is_socket():
             path.unlink()
 
 

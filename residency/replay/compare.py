@@ -122,6 +122,8 @@ class Comparer:
             decision = self._decisions.get(self._key(claim, made.plan))
             if decision is None:
                 return Verdict.DECISION_GONE
+            if decision.model != terms.model:
+                return differs
             value = self._labelled(claim, terms.keys, made.plan, value, decision)
         name = f"{self._place.topic_id}/{self._name(claim.offset, claim.output, claim.resend)}"
         is_same = commit(self._month_keys[terms.month], name.encode(), value) == claim.commitment
