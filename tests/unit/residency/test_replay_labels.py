@@ -38,6 +38,7 @@ RAW = encode(SCHEMA, from_plain(SCHEMA, MESSAGE.data))
 TIME = "2026-11-23T16:40Z"
 LABELS = dict.fromkeys(FIELDS, "unknown")
 NAME = "eu.commerce.messages.v1[0]@7#1"
+MODEL = "cd" * 32
 
 
 class Kept:
@@ -71,6 +72,7 @@ def made(
         RELEASE,
         output.basis,
         commitment(month_key(ROOT, TIME[:7]), name, record.value),
+        model=MODEL,
     )
     return replace(leaf, **changes)
 
@@ -83,7 +85,7 @@ def decision(labels: Mapping[str, str] = LABELS, *, is_withheld: bool = False) -
         name: Answered(FIELDS[name], 1, word, "pooling", is_cut=False)
         for name, word in labels.items()
     }
-    return Decision(asked, is_withheld, "m", answers)
+    return Decision(asked, is_withheld, MODEL, answers)
 
 
 def compared(
@@ -151,6 +153,8 @@ def test_without_a_decision_the_leaf_cannot_be_replayed() -> None:
         pytest.param(made(), decision({"Intent__c": "unknown"}), id="an answer is missing"),
         pytest.param(made(schema=3001), decision(), id="the leaf names the request's schema"),
         pytest.param(made(basis=()), decision(), id="another basis"),
+        pytest.param(made(model="ef" * 32), decision(), id="another model answered"),
+        pytest.param(made(model=None), decision(), id="the leaf names no model"),
     ],
 )
 def test_whatever_does_not_fit_differs(leaf: TransferLeaf, kept: Decision) -> None:
