@@ -145,7 +145,7 @@ def _model_server() -> dict[str, Any]:
         "max-model-len": model.max_tokens,
         "host": "0.0.0.0",  # noqa: S104 - its container, in the region's network, publishes none
         "port": MODEL_PORT,
-        "max-num-queued-reqs": 1_024,
+        "max-num-queued-reqs": 4_096,
         "disable-uvicorn-access-log": True,
         "disable-fastapi-docs": True,
     }

@@ -82,7 +82,7 @@ class ServerConfig:
     start_lock: Path | None = None
     health_port: int | None = None
     kv_cache_gib: int = 1
-    max_queued_texts: int = 1_024
+    max_queued_texts: int = 4_096
     shutdown_s: int = 20
     ready_s: float = 300.0
     canary_every_s: float = 10.0

@@ -182,7 +182,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
 
 @infer.command("bench")
 @region_option
-@click.option("--batch", type=click.IntRange(1, 256), default=16, show_default=True)
+@click.option("--batch", type=click.IntRange(1, 64), default=16, show_default=True)
 @click.option("--seconds", type=click.FloatRange(0.5), default=5.0, show_default=True)
 @home_option
 @json_option
