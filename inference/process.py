@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -23,6 +24,7 @@ MAX_SOCKET = 80  # bytes: a Unix socket's path may have 107, and vLLM's own are 
 START_TICK = 19  # proc(5) stat, counted from the state
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 NOTE = "session.json"
+LEFT = ("tmp", "torch")  # how folders begin that a server makes where its temporary files go
 
 
 def socket_path(folder: Path) -> Path:
@@ -123,7 +125,7 @@ class Server:
             SetupError: It cannot be started.
 
         """
-        await asyncio.to_thread(_without_sockets, config.uds.parent)  # of a killed server's sockets
+        await asyncio.to_thread(_without_leftovers, config.uds)
         descriptor = _open_log(log_path(config))
         try:
             process = await asyncio.create_subprocess_exec(
@@ -179,11 +181,13 @@ class Server:
         await self._process.wait()
 
 
-def _without_sockets(folder: Path) -> None:
-    """Remove the sockets in a folder; nobody listens at them, and nothing else is ours there."""
-    for path in folder.iterdir():
-        if path.is_socket():
+def _without_leftovers(uds: Path) -> None:
+    """Remove what a killed server left beside its socket; what it never makes is not ours."""
+    for path in uds.parent.iterdir():
+        if path == uds or path.is_socket():
             path.unlink()
+        elif path.name.startswith(LEFT) and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
 
 
 def _remember(folder: Path, session: int) -> None:

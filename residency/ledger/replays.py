@@ -14,7 +14,7 @@ from residency.ledger import forms
 VERDICTS: Final = frozenset(
     {
         "same", "nothing", "quarantined", "refused", "not-yet", "differs", "other-code",
-        "not-logged", "twice", "plan-gone", "keys-gone", "raw-gone", "raw-missing",
+        "not-logged", "twice", "plan-gone", "keys-gone", "decision-gone", "raw-gone", "raw-missing",
     }
 )  # fmt: skip
 MAX_TOPICS: Final = 100

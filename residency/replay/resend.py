@@ -169,7 +169,7 @@ class Chooser:
         newest = max((claim.resend for claim in claims), default=0)
         name = RecordId(self._at(offset), output, newest)
         now = made[self._books.current][n]
-        if not isinstance(now, QuarantineError) and now.plan.outputs[output].labels:
+        if _is_request(now, output):
             if self._wish.is_explicit:
                 yield Stays(str(name), _LABELS)
             return
@@ -252,3 +252,10 @@ class Chooser:
 _OTHER = "it would be other bytes than those that were accepted: `homeport replay` says more"
 _LABELS = "labels are not sent again: enrichment answers each request once, and keeps it"
 _EXPIRED = "something that its plan rests on has ended: have a new plan approved"
+
+
+def _is_request(made: Made, output: int) -> bool:
+    """Return whether an output is a request, which becomes labels and not itself a record."""
+    if isinstance(made, QuarantineError) or output >= len(made.plan.outputs):
+        return False
+    return bool(made.plan.outputs[output].labels)

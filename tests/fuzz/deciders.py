@@ -9,6 +9,7 @@ from typing import Any
 from residency import topics
 from residency.keys import TokenKeys
 from residency.plan.book import Crossed, Crossing, PlanBook
+from residency.plan.labels import request_value
 from schemas.codec import HEADER, decode_body
 from schemas.errors import QuarantineError
 from schemas.events import Coordinates, RawBatch, RawEvent
@@ -77,7 +78,9 @@ def outcome(made: object) -> Outcome:
     """Return a decision as an outcome."""
     match made:
         case Crossing():
-            return _crossed([(r.external_id.encode(), r.value) for r in made.records])
+            rows = [(r.external_id.encode(), r.value) for r in made.records]
+            asked = [(r, request_value(r, load_registry())) for r in made.requests]
+            return _crossed([*rows, *((r.external_id.encode(), value) for r, value in asked)])
         case Crossed():
             return _crossed(made.rows)
         case QuarantineError():

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from residency.gate.rules import Grammar, Rule, load_grammar
 from residency.gate.wire import load_schemas
 from schemas.events import MinimalRecord
-from tests.standard.crossing import Clean
+from tests.standard.crossing import LABELS, Clean, clean
 
 Stop = Literal["halt", "quarantine"]
 
@@ -38,6 +38,7 @@ class Fault:
 
 ORDER, CUSTOMER, CASE = "Commerce_Order__c", "Commerce_Customer__c", "Commerce_Case__c"
 OBJECTS = (ORDER, CUSTOMER, CASE)
+TARGETS = (*OBJECTS, LABELS)
 OTHER = {"eu": "uk", "uk": "us", "us": "eu"}
 
 RAW_TEXTS: Mapping[str, str] = {
@@ -82,7 +83,7 @@ RAW_TEXTS: Mapping[str, str] = {
     "a formula": "=HYPERLINK(A1)",
 }
 # A language may be "de": the text is what the field is for.
-FITTING = {("Language__c", "a lower-case country")}
+FITTING = {(name, "a lower-case country") for name in ("Language__c", "Text_Language__c")}
 
 # Grammatical as an SKU, and personal all the same: only the scanner can tell.
 SCANNED_TEXTS: Mapping[str, str] = {
@@ -141,6 +142,12 @@ def grammar_of(region: str) -> Grammar:
     return load_grammar(region, load_schemas())
 
 
+def rules_of(grammar: Grammar, target: str) -> dict[str, Rule]:
+    """Return the rules of the fields that a record of *target* has."""
+    base = clean("eu", target)
+    return {name: rule for name, rule in grammar[base.record.object].items() if name in base.values}
+
+
 def texts(rules: Mapping[str, Rule]) -> Iterator[str]:
     yield from (name for name, rule in rules.items() if rule.type == "string")
 
@@ -167,8 +174,8 @@ def _field(target: str, name: str, what: str, value: Any, stop: Stop = "halt") -
 
 
 def _raw_texts(grammar: Grammar) -> Iterator[Fault]:
-    for target in OBJECTS:
-        for name in texts(grammar[target]):
+    for target in TARGETS:
+        for name in texts(rules_of(grammar, target)):
             for what, text in RAW_TEXTS.items():
                 if (name, what) not in FITTING:
                     yield _field(target, name, what, text)
@@ -183,8 +190,8 @@ def _personal_skus() -> Iterator[Fault]:
 
 
 def _wrong_tokens(region: str, grammar: Grammar) -> Iterator[Fault]:
-    for target in OBJECTS:
-        for name, rule in grammar[target].items():
+    for target in TARGETS:
+        for name, rule in rules_of(grammar, target).items():
             if rule.is_token:
                 for what, form in TOKENS.items():
                     yield _field(target, name, what, form.format(region, OTHER[region]))
@@ -217,8 +224,8 @@ NUMBERS: Mapping[str, Mapping[str, Any]] = {
 
 
 def _wrong_numbers(grammar: Grammar) -> Iterator[Fault]:
-    for target in OBJECTS:
-        for name, rule in grammar[target].items():
+    for target in TARGETS:
+        for name, rule in rules_of(grammar, target).items():
             for what, value in NUMBERS.get(rule.type, {}).items():
                 yield _field(target, name, what, value)
     yield _field(CUSTOMER, "Birth_Year__c", "a birth date in days", 3_789)
@@ -228,8 +235,8 @@ def _wrong_numbers(grammar: Grammar) -> Iterator[Fault]:
 
 def _swaps(grammar: Grammar) -> Iterator[Fault]:
     """Yield every exchange of two fields that an observer could tell."""
-    for target in OBJECTS:
-        for one, other in combinations(grammar[target].values(), 2):
+    for target in TARGETS:
+        for one, other in combinations(rules_of(grammar, target).values(), 2):
             if one.type == other.type and not looks_alike(one, other):
                 yield Fault(
                     f"{target} {one.field} <-> {other.field}", target, "halt", _swap(one, other)
@@ -267,7 +274,7 @@ def _cleared(grammar: Grammar) -> Iterator[Fault]:
         )
 
     for target in OBJECTS:
-        rules = grammar[target]
+        rules = rules_of(grammar, target)
         for name, rule in rules.items():
             if rule.clearable:
                 yield clears(target, f"{name}, which is set", [name])
@@ -285,7 +292,7 @@ def _cleared(grammar: Grammar) -> Iterator[Fault]:
 
 def _envelopes(region: str) -> Iterator[Fault]:
     def envelope(what: str, change: Callable[[MinimalRecord], dict[str, Any]]) -> Iterator[Fault]:
-        for target in OBJECTS:
+        for target in TARGETS:
             yield Fault(
                 f"{target} envelope <- {what}",
                 target,
@@ -318,12 +325,12 @@ def _envelopes(region: str) -> Iterator[Fault]:
     )
     yield from envelope("a raw value as topic", lambda r: moved(r, topic="ada@mail.example"))
     yield from envelope("a phone number as offset", lambda r: moved(r, offset=4_930_901_820))
-    for target in OBJECTS:
+    for target in TARGETS:
         yield Fault(
             f"{target} version <- a phone number, in bytes and envelope",
             target,
             "halt",
-            lambda base: base.with_values({"Base_Version__c": 4_930_901_820}),
+            lambda base: base.with_values({base.version: 4_930_901_820}),
         )
 
 
@@ -333,7 +340,7 @@ def _next(target: str) -> str:
 
 def _wire() -> Iterator[Fault]:
     def bytes_of(what: str, change: Callable[[bytes], bytes]) -> Iterator[Fault]:
-        for target in OBJECTS:
+        for target in TARGETS:
             yield Fault(
                 f"{target} bytes <- {what}",
                 target,

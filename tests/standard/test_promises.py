@@ -166,6 +166,9 @@ STATES = (
     events.RawBatch(["t"], [0], [7], [CANARY.encode()], [CANARY.encode()]),
     events.ClassifiedEvent(RAW_EVENT, 1001, {CANARY: CANARY}),
     MINIMAL,
+    events.LabelRequest(
+        MINIMAL.id, "Commerce_Case__c", CANARY, CANARY, 7, 3001, "ab" * 32, 1, {"text_body": CANARY}
+    ),
     events.LoggedRecord(MINIMAL, 3, {CANARY: CANARY}),
 )
 SECRETIVE = (
