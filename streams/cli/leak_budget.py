@@ -91,9 +91,9 @@ def show(  # noqa: PLR0913, PLR0917, click passes each option as one
 def _reader(home: Path, region: str) -> "DecisionReader":
     """Return what reads decisions and writes nothing: with the rights of a replay."""
     from connectors.postgres.decisions import DecisionReader  # noqa: PLC0415 - heavy
-    from streams.settings import load_settings  # noqa: PLC0415 - heavy
+    from streams.settings import load_replay  # noqa: PLC0415 - heavy
 
-    settings = load_settings(home, region, "replay")
+    settings = load_replay(home, region)
     if settings.postgres is None:
         msg = f"the settings of replay in {region} name no postgres; run `homeport up` again"
         raise SetupError(msg)
