@@ -132,7 +132,7 @@ class Hop:
                 next=found.offset,
                 tally=Tally.from_metadata(found.metadata),
             )
-        consumer.incremental_assign(partitions)
+        consumer.assign(partitions)
         if self._is_resting:
             consumer.pause(partitions)
         self._has_moved = True
@@ -143,7 +143,7 @@ class Hop:
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for gone in partitions:
             self._places.pop((gone.topic, gone.partition), None)
-        consumer.incremental_unassign(partitions)
+        consumer.unassign()
         self._has_moved = True
         LOG.info("gave %d partitions back", len(partitions))
         self._duties.assigned(len(self._places))

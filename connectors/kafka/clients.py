@@ -75,7 +75,10 @@ def member(
     extra = dotted(
         group_id=group,
         group_instance_id=instance,
-        partition_assignment_strategy="cooperative-sticky",
+        # Eager on purpose: a cooperative rebalance has a second half, begun by whoever gave up a
+        # partition. A static member that restarts in between begins none, and what it gave up
+        # is nobody's until the group changes again.
+        partition_assignment_strategy="roundrobin",
         session_timeout_ms=SESSION_TIMEOUT_MS,
         heartbeat_interval_ms=HEARTBEAT_MS,
         max_poll_interval_ms=max_poll_ms,

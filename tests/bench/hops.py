@@ -111,7 +111,7 @@ class Bench:
         consumer = member(self.client, way.group, way.member, way.max_poll_ms, deaf)
 
         def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
-            consumer.incremental_assign(partitions)
+            consumer.assign(partitions)
             meter.start()
 
         consumer.subscribe([source], on_assign=assigned)
