@@ -90,7 +90,7 @@ def resend(
     with named("resend", AGAIN):
         sender = None if is_dry_run else Sender(settings)
         spool = Spool(folder / CLAIMS)
-        stock = stocks.take(settings, wanted.asked, spool, say, with_outcomes=True)
+        stock = stocks.take(settings, wanted.asked, spool, say, is_resend=True)
         if wanted.size is None:
             wanted = replace(wanted, size=stock.spooled.head.size)
         if not is_dry_run:

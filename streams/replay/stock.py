@@ -59,9 +59,11 @@ class Stock:
 
 
 def take(
-    settings: ReplaySettings, asked: Asked, spool: Spool, say: Say, *, with_outcomes: bool = False
+    settings: ReplaySettings, asked: Asked, spool: Spool, say: Say, *, is_resend: bool = False
 ) -> Stock:
     """Return where all records are that are asked for, what the ledger says of them in *spool*.
+
+    A resend wants outcomes, too, and may not look at requests: it sends no labels.
 
     Raises:
         SetupError: The region has no stack, no ledger or not all keys here.
@@ -82,10 +84,10 @@ def take(
         None if at is None else int(at.timestamp() * 1_000) for at in (asked.since, asked.until)
     ]
     say("reading how far border, enrichment and egress are ...")
-    line = (("enrich", topics.enrich(settings.region)), ("egress", topics.minimal(settings.region)))
+    line = [("enrich", topics.enrich(settings.region)), ("egress", topics.minimal(settings.region))]
     at = {
         topic: kafka.positions(settings, service, topic, known[topic].partitions)
-        for service, topic in line
+        for service, topic in line[is_resend:]
     }
     spans = kafka.spans(settings, {name: raw[name] for name in asked.names}, *times)
     waits: Names = {}
@@ -102,6 +104,6 @@ def take(
         where,
         asked.names,
         with_strays=asked.since is None,
-        with_outcomes=with_outcomes,
+        with_outcomes=is_resend,
     )
     return Stock(spans, waits, kept, refused, spooled)
