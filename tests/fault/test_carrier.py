@@ -216,7 +216,7 @@ def test_a_ledger_shorter_than_its_index_was_put_back_and_halts(world: World) ->
 class Stricter:
     """The gate of a later release, which knows one more kind of personal data."""
 
-    def check(self, _record: MinimalRecord) -> Any:
+    def check(self, _record: MinimalRecord, _model: str | None) -> Any:
         raise QuarantineError(Reason.SCANNER, "Sku__c")
 
 
@@ -379,7 +379,7 @@ def labelled(arrival: Arrival) -> Arrival:
 class Labels:
     """A gate that also knows records of labels; the minimal schemas have none yet."""
 
-    def check(self, record: MinimalRecord) -> dict[str, Any]:
+    def check(self, record: MinimalRecord, _model: str | None) -> dict[str, Any]:
         row = {"External_Id__c": record.external_id}
         if record.deletes:
             return {**row, "Base_Version__c": record.version}

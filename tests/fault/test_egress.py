@@ -7,16 +7,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from egress_world import World, review
+from egress_world import KEYS, World, review
 
 from connectors.embedded.stack import Stack
 from connectors.kafka import headers
 from connectors.salesforce.outcome import Outcome
 from residency import topics
+from residency.ledger.files import Ledger
 from residency.ledger.outcomes import OutcomeLeaf
 from residency.ledger.replays import ReplayLeaf
 from residency.ledger.requests import FOLDER, Requests
@@ -287,6 +289,11 @@ def leaf() -> ReplayLeaf:
     )
 
 
+def held(world: World) -> Ledger:
+    """Open the ledger, which egress has: its place is not the region's own here."""
+    return Ledger.open(world.folder, KEYS.origin, KEYS.seed)
+
+
 def test_idle_or_busy_egress_appends_what_others_ask_for_and_goes_on(
     line: Line, world: World
 ) -> None:
@@ -296,12 +303,12 @@ def test_idle_or_busy_egress_appends_what_others_ask_for_and_goes_on(
         wait_until("the start", lambda: bool(egress.health()["ready"]))
         (requests := Requests(folder / FOLDER)).ask(junk := leaf())
         started = time.monotonic()
-        idle = append_leaf(folder, leaf())
+        idle = append_leaf(folder, leaf(), partial(held, world))
         waited = time.monotonic() - started
         (folder / FOLDER / f"{junk.request[::-1]}.asked").write_bytes(b"{}")
         line.send([review(1, "M-1")])
         wait_until("the commit", lambda: line.committed() == 1)
-        busy = append_leaf(folder, leaf())
+        busy = append_leaf(folder, leaf(), partial(held, world))
         wait_until("the refusal", lambda: requests.answer(junk.request[::-1]) is not None)
 
     assert idle in {0, 1}
@@ -332,6 +339,6 @@ def test_a_leaf_does_not_wait_for_an_org_that_is_away(line: Line, world: World) 
         line.send([review(1, "M-1")])
         wait_until("a try", lambda: bool(tries))
 
-        index = append_leaf(line.settings.folder, leaf())
+        index = append_leaf(line.settings.folder, leaf(), partial(held, world))
 
         assert index == 1  # after the transfer

@@ -309,7 +309,7 @@ def test_the_head_of_every_row_comes_before_the_tail_of_any(world: World) -> Non
 class Stricter:
     """The gate of a later release, which knows one more kind of personal data."""
 
-    def check(self, _record: MinimalRecord) -> Any:
+    def check(self, _record: MinimalRecord, _model: str | None) -> Any:
         raise QuarantineError(Reason.SCANNER, "Sku__c")
 
 
