@@ -84,10 +84,12 @@ def take(
         None if at is None else int(at.timestamp() * 1_000) for at in (asked.since, asked.until)
     ]
     say("reading how far border, enrichment and egress are ...")
-    line = [("enrich", topics.enrich(settings.region)), ("egress", topics.minimal(settings.region))]
+    line = [("egress", topics.minimal(settings.region))]
+    if not is_resend:
+        line.insert(0, ("enrich", topics.enrich(settings.region)))  # a record goes this way
     at = {
         topic: kafka.positions(settings, service, topic, known[topic].partitions)
-        for service, topic in line[is_resend:]
+        for service, topic in line
     }
     spans = kafka.spans(settings, {name: raw[name] for name in asked.names}, *times)
     waits: Names = {}

@@ -16,6 +16,7 @@ from residency.plan.processors import NO_PROCESSORS
 from residency.replay.claims import Claims, TermsBook, pack
 from residency.replay.compare import Books, Comparer, Elsewhere, Place
 from residency.replay.found import FINE, NEXT_STEP, Found, Verdict
+from residency.replay.resend import Again, Choice, Chooser, Stays, Stock, Wish
 from schemas.codec import encode
 from schemas.events import Coordinates, RawBatch, RawEvent, RecordId
 from schemas.plainjson import from_plain
@@ -182,3 +183,22 @@ def test_a_label_record_that_no_leaf_names_left_unlogged() -> None:
     found = compared([], Kept(decision()))
 
     assert about_labels(found) == [(Verdict.NOT_LOGGED, -1)]
+
+
+@pytest.mark.parametrize("is_logged", [True, False])
+def test_labels_are_never_sent_again_as_the_request_they_were_made_of(*, is_logged: bool) -> None:
+    book = TermsBook()
+    claims = Claims(b"".join(pack(n, one, book) for n, one in enumerate([made()] * is_logged)))
+
+    def choices(wish: Wish) -> list[Choice]:
+        chooser = Chooser(PLACE, BOOKS, book.terms, ROOT, Stock(size=1), wish)
+        raw = RawBatch([PLACE.topic], [0], [7], [RAW], [b""])
+        return list(chooser.batch(raw, claims.between(0, 100)))
+
+    named = choices(Wish(named={7: frozenset({1})}, accepted=True))
+    (missing,) = choices(Wish())
+
+    assert [(type(one), one.record) for one in named if isinstance(one, Stays)] == [(Stays, NAME)]
+    assert len(named) == 1
+    assert isinstance(missing, Again)
+    assert missing.id.output == 0
