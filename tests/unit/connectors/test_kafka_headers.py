@@ -4,8 +4,11 @@ import pytest
 
 from connectors.kafka import headers
 from connectors.kafka.config import KafkaConfig, dotted
-from schemas.errors import HaltError
+from connectors.kafka.inbound import own_headers
+from schemas.errors import BreachError, HaltError
 from schemas.events import Coordinates, MinimalRecord, RecordId
+
+BASIS = ("eu-gdpr:A45-3",)
 
 
 def record(*, deletes: bool = False) -> MinimalRecord:
@@ -16,12 +19,16 @@ def record(*, deletes: bool = False) -> MinimalRecord:
     )
 
 
-def sent(one: MinimalRecord) -> dict[str, str]:
+def pairs(one: MinimalRecord, model: str | None = None) -> list[tuple[str, bytes]]:
     stamp = headers.Stamp(
-        one.id.topic_id, one.object, one.plan, one.keys, ("b",), "release", one.deletes
+        one.id.topic_id, one.object, one.plan, one.keys, BASIS, "cd" * 32, one.deletes, model
     )
     made = headers.of_minimal(str(one.id), one.version, stamp.encoded())
-    return headers.texts((k, v.encode() if isinstance(v, str) else v or b"") for k, v in made)
+    return [(k, v.encode() if isinstance(v, str) else v or b"") for k, v in made]
+
+
+def sent(one: MinimalRecord) -> dict[str, str]:
+    return headers.texts(pairs(one))
 
 
 @pytest.mark.parametrize("deletes", [True, False])
@@ -36,6 +43,27 @@ def test_a_record_reads_back_from_its_headers(deletes: bool) -> None:
 def test_only_a_deletion_has_the_header_that_says_so() -> None:
     assert headers.DELETES not in sent(record())
     assert sent(record(deletes=True))[headers.DELETES] == "true"
+
+
+@pytest.mark.parametrize(("deletes", "model"), [(False, None), (True, None), (False, "ef" * 32)])
+def test_whatever_our_border_stamps_is_taken_for_our_own(
+    *, deletes: bool, model: str | None
+) -> None:
+    made = pairs(record(deletes=deletes), model)
+
+    assert own_headers(made, "here") == headers.texts(made)
+
+
+@pytest.mark.parametrize("text", [b"false", b"", b"true ", b"jane@example.com"])
+def test_a_deletion_is_said_in_one_way(text: bytes) -> None:
+    made = [
+        (name, text if name == headers.DELETES else was)
+        for name, was in pairs(record(deletes=True))
+    ]
+
+    with pytest.raises(BreachError, match=headers.DELETES) as caught:
+        own_headers(made, "here")
+    assert "jane" not in str(caught.value)
 
 
 @pytest.mark.parametrize("missing", [headers.RECORD, headers.OBJECT, headers.VERSION, headers.PLAN])
