@@ -1,1 +1,1 @@
-"""The vault: what stays home, sealed per person. Pure; `connectors.postgres.vault` keeps it."""
+"""The vault's core: subjects, keys, seals, the blind index, and what each event type asks for."""
