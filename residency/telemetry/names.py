@@ -33,8 +33,8 @@ CounterName = Literal[
     "homeport.salesforce.calls",
     # Labels decided, by what goes out. Unit: {label}. Labels: task, label.
     "homeport.labels",
-    # Times that enrichment paused because model or database did not answer. Unit: {pause}.
-    "homeport.enrich.pauses",
+    # A stage paused because model or database did not answer. Unit: {pause}. Labels: stage.
+    "homeport.pauses",
     # A region's model server failed and was started again. Unit: {restart}. Labels: cause.
     "homeport.inference.restarts",
 ]
@@ -120,7 +120,7 @@ COUNTERS: Mapping[CounterName, Metric] = {
     ),
     "homeport.salesforce.calls": Metric("{call}", "Calls to the org's API."),
     "homeport.labels": Metric("{label}", "Labels, by what goes out.", ("task", "label")),
-    "homeport.enrich.pauses": Metric("{pause}", "Model or database did not answer."),
+    "homeport.pauses": Metric("{pause}", "Model or database did not answer.", ("stage",)),
     "homeport.inference.restarts": Metric(
         "{restart}", "The region's model server failed and was started again.", ("cause",)
     ),
