@@ -121,9 +121,11 @@ class State:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
         """Return the state that *row* writes."""
-        rows = tuple(RowAbroad(**one) for one in row.get("rows", ()))
-        known = {name: tuple(v) if isinstance(v, list) else v for name, v in row.items()}
-        return cls(**{**known, "rows": rows})
+        known: dict[str, Any] = {
+            name: tuple(v) if isinstance(v, list) else v for name, v in row.items()
+        }
+        known["rows"] = tuple(RowAbroad(**one) for one in row.get("rows", ()))
+        return cls(**known)
 
     def named(self) -> "State":
         """Return it without the rows' tokens, once the ledger has all outcomes."""

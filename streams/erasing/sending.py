@@ -1,9 +1,9 @@
 """Puts the records that erase rows on the minimal topic, each under one name once.
 
-As a resend does, and by the same transactional id. Who begins fences whoever else numbers records; then
-egress is waited for, so that the index knows all numbers that were given; then the next ones are
-taken, kept, and only then used. Whoever dies in between finds the numbers kept, and by the index
-which of them were used.
+As a resend does, and by the same transactional id: who begins fences whoever else numbers
+records. Then egress is waited for, so that the index knows all numbers that were given; then the
+next ones are taken, kept, and only then used. Whoever dies in between finds the numbers kept, and
+by the index which of them were used.
 """
 
 import time
