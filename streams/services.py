@@ -29,6 +29,7 @@ SERVICES: Mapping[str, str] = {
     "egress": "streams.egress",
     "enrich": "streams.enrich",
     "erase": "streams.erase",
+    "vault": "streams.vault_writer",
 }
 
 
