@@ -11,9 +11,8 @@ from contextlib import closing
 from typing import Any
 
 from schemas.errors import RetriableError
-from streams.erased import need
 from streams.erasing.engine import Engine
-from streams.settings import ReplaySettings, Settings
+from streams.settings import ReplaySettings, Settings, database
 
 LOG = logging.getLogger("homeport.erase")
 LOOK_S = 0.5  # between two looks when nothing moves
@@ -36,7 +35,7 @@ class Erase:
     def run(self, halt: threading.Event) -> None:
         """Carry erasures on until *halt*."""
         settings = self._settings
-        dsn = need(None if settings.postgres is None else settings.postgres.dsn, "erase")
+        dsn = database(settings.postgres, "erase")
         login = ReplaySettings(settings.region, settings.home, settings.kafka, settings.postgres)
         with closing(Engine(login, dsn)) as engine:
             while not halt.is_set():

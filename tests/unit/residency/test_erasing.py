@@ -54,7 +54,7 @@ def test_what_every_plan_does_at_an_erasure_passes_the_gate(plan: Plan, output: 
 
     wanted = CONTRACT.erasures[output.object]
     left = {"External_Id__c", "Base_Version__c", *wanted.fields}
-    assert {name for name, value in sent.items() if value is not None} == left
+    assert {name for name, value in sent.items() if value not in {None, False}} == left
     fields = load_grammar(plan.region, load_schemas())[output.object].keys() - {"deleted"}
     told = fields if not wanted.deletes else left
     assert sent.keys() == {n for n in told if n not in wanted.keep and "Label" not in n}
@@ -83,6 +83,15 @@ def test_it_is_the_same_bytes_each_time_and_says_which_fields_are_emptied() -> N
     assert {"Email_Token__c", "Phone_Token__c", "Birth_Year__c"} < set(row["cleared"])
     assert not {"Region__c", "Country__c", "Status__c"} & set(row["cleared"])
     assert row["deleted"] is False
+
+
+def test_a_checkbox_is_switched_off_for_the_org_has_no_empty_one() -> None:
+    plan = next(p for p in PLANS["eu"] if p.subject.endswith("CustomerRegistered"))
+
+    _, row = decode_physical(REGISTRY, erased(plan, plan.outputs[0]).value)
+
+    assert row["Marketing_Consent__c"] is False
+    assert "Marketing_Consent__c" not in row["cleared"]
 
 
 def test_a_row_that_goes_says_so_and_nothing_else() -> None:
