@@ -2,6 +2,7 @@
 
 import click
 
+from streams.cli.vault_backup import backup, restore
 from streams.cli.vault_keeping import migrate, prune, rotate, status
 
 
@@ -9,9 +10,10 @@ from streams.cli.vault_keeping import migrate, prune, rotate, status
 def vault() -> None:
     """Look after what a region keeps of its customers: sealed events and the keys to them.
 
-    docs/vault.md tells the whole story, docs/vault-keys.md that of the keys.
+    docs/vault.md tells the whole story, docs/vault-keys.md that of the keys,
+    docs/vault-backup.md that of backups.
     """
 
 
-for _command in (status, migrate, rotate, prune):
+for _command in (status, migrate, rotate, prune, backup, restore):
     vault.add_command(_command)
