@@ -160,6 +160,11 @@ class VaultStore:
         """Close the connection."""
         self._connection.close()
 
+    def backend(self) -> int:
+        """Return the process of the server that works for this connection."""
+        with self._connection.open() as connection:
+            return connection.info.backend_pid
+
     def check(self) -> None:
         """Pass if the database has this release's migrations.
 
