@@ -126,6 +126,7 @@ class Erasures:
             cursor.execute("SELECT pg_advisory_xact_lock(4711, 1)")
             events = {bytes(r[0]): r[1:] for r in cursor.execute(_EVENTS, (subjects,)).fetchall()}
             cursor.execute(_NAME, (subjects, [one.request for one in erasures]))
+            cursor.executemany(_NAME_ROW, _names(erasures))
             cursor.execute("DELETE FROM vault.events WHERE subject = ANY(%s::bytea[])", (subjects,))
             index = dict(cursor.execute(_UNINDEX, (subjects,)).fetchall())
             cursor.execute(
@@ -165,6 +166,15 @@ class Erasures:
         except psycopg.ProgrammingError as exc:  # no such table, or no right to it
             msg = f"Postgres: {type(exc).__name__} at the vault; run `homeport vault migrate`"
             raise SetupError(msg) from None
+
+
+def _names(erasures: Sequence[Erasure]) -> list[tuple[Any, ...]]:
+    """Return the raw records whose rows abroad were erased: the vault may not have kept them."""
+    return [
+        (row.topic_id, row.id.at.partition, row.id.at.offset, one.request)
+        for one in erasures
+        for row in one.state.rows
+    ]
 
 
 def _vacuums(state: State, tables: set[str]) -> State:
@@ -233,6 +243,10 @@ INSERT INTO vault.erased (topic_id, partition, "offset", request)
 SELECT e.topic_id, e.partition, e."offset", w.request
 FROM vault.events e JOIN unnest(%s::bytea[], %s::text[]) AS w(subject, request)
   ON e.subject = w.subject
+ON CONFLICT DO NOTHING
+"""
+_NAME_ROW: LiteralString = """
+INSERT INTO vault.erased (topic_id, partition, "offset", request) VALUES (%s, %s, %s, %s)
 ON CONFLICT DO NOTHING
 """
 _UNINDEX: LiteralString = """
