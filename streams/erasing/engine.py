@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from connectors.postgres.vault.abroad import Abroad
+from connectors.postgres.vault.destroying import Renewed, Since
 from connectors.postgres.vault.erasures import Erasures
 from connectors.postgres.vault.reader import VaultReader
 from residency.keys import COMMITMENTS, ledger_verifier, secret, token_keys
@@ -14,13 +15,17 @@ from residency.ledger.erasures import ErasureLeaf, subject_commitment
 from residency.ledger.leaves import quantise
 from residency.ledger.requests import FOLDER, Requests
 from residency.vault.erasure import Erasure, Step, passed
+from residency.vault.index import BlindIndex
 from schemas.errors import RetriableError
+from streams.erasing.asking import INDEX
 from streams.erasing.certificate import leaf_of, write_certificate
+from streams.erasing.keeping import renewed
 from streams.erasing.listing import Lister
 from streams.erasing.positions import Positions
 from streams.erasing.sending import RowSender
 from streams.plans import load_book
 from streams.settings import ReplaySettings
+from streams.vaulting import terms_of
 from streams.vaultkeys import open_keystore
 
 LOG = logging.getLogger("homeport.erase")
@@ -135,8 +140,16 @@ class Engine:
         return self._keep(batch, self._sender.go_on(batch))
 
     def _destroy(self, batch: list[Erasure]) -> bool:
-        self._erasures.destroy(batch)
+        self._erasures.destroy(batch, self._renew)
         return True
+
+    def _renew(self, since: Sequence[Since]) -> Renewed:
+        keys = self._settings.folder / "keys"
+        if not since:
+            return Renewed()
+        index = BlindIndex(secret(keys, INDEX))
+        keyring = open_keystore(self._settings).load()
+        return renewed(since, keyring, terms_of(keys, self._settings.region), index)
 
     def _log(self, batch: list[Erasure]) -> bool:
         """Vacuum what held the destroyed, then have the leaves appended by egress."""

@@ -131,7 +131,7 @@ class Lister:
         rows = []
         for key in sorted(found.keys & known.keys()):
             row = known[key]
-            if row.is_deleted:
+            if row.is_deleted or _is_newer(row.record, one.state.raw):
                 continue
             planned = self._plan(row)
             if planned is None:
@@ -159,6 +159,12 @@ class Lister:
 def _base(book: PlanBook) -> Iterator[tuple[Plan, OutputPlan]]:
     for plan in book.plans.values():
         yield from ((plan, output) for output in plan.outputs if not output.labels)
+
+
+def _is_newer(record: str, ends: Mapping[str, int]) -> bool:
+    """Return whether a record came after an erasure was asked for: of who has registered again."""
+    at = RecordId.parse(record).at
+    return at.offset >= ends.get(f"{at.topic}[{at.partition}]", at.offset + 1)
 
 
 def _row(known: RowKnown, topic_id: str, plan: Plan, number: int) -> RowAbroad:
