@@ -92,6 +92,7 @@ def test_kill_9_at_a_step_changes_nothing_of_how_it_ends(
 ) -> None:
     one = line.customer()
     line.publish(one)
+    wait_until("the rows abroad", lambda: line.abroad(one).keys() == one.keys)
     request = line.ask(one)
 
     for step in steps:
@@ -101,6 +102,7 @@ def test_kill_9_at_a_step_changes_nothing_of_how_it_ends(
     line.wait_done(request)
 
     line.check(one, request)
+    assert len(line.abroad(one)) == 2
     erased.append(one)
 
 

@@ -53,7 +53,7 @@ STEPS: Final[Mapping[str, Step]] = {
     "leaf asked for": Step("residency.ledger.requests:Requests.ask", after=True),
     "leaf kept": Step("residency.ledger.requests:Requests.forget"),
     "proofs written": Step("streams.erasing.certificate:replace_durably"),
-    "certificate written": Step("streams.erasing.certificate:write_certificate", after=True),
+    "certificate written": Step("streams.erasing.engine:write_certificate", after=True),
     "certified": Step(f"{_ENGINE}._end"),
     "ended": Step(f"{_STORE}.end", after=True),
 }

@@ -127,7 +127,7 @@ class ErasureLine(VaultLine):
 
     def check_abroad(self, one: Customer) -> None:
         rows = self.abroad(one)
-        assert {key[0] for key in rows} == {CUSTOMER, ORDER}
+        assert {key[0] for key in rows} <= {CUSTOMER, ORDER}, "a case is still there"
         stays = {"External_Id__c", "Base_Version__c", "Region__c", "Status__c"}
         order = {"Channel__c", "Currency__c", "Total__c", "Discount_Total__c", "Item_Count__c"}
         order |= {"Refunded_Total__c", "Payment_Method__c", "Ship_Country__c"}
