@@ -26,8 +26,9 @@ from residency.tokens import Tokeniser
 from residency.vault.erasure import Erasure, Step
 from schemas.events import Coordinates
 from streams.demo.leaks import LeakSearch
+from streams.erasing.positions import Positions
 from streams.leaf_requests import new_request
-from streams.settings import load_settings
+from streams.settings import ReplaySettings, load_settings
 
 ORDER, CUSTOMER, CASE = "Commerce_Order__c", "Commerce_Customer__c", "Commerce_Case__c"
 FIRST_OID = 16_384  # of a database that is not PostgreSQL's own
@@ -64,14 +65,19 @@ class ErasureLine(VaultLine):
         person = self.person()
         return Customer(person, self._tokens.identity("customer", person.customer_id))
 
-    def publish(self, one: Customer, kinds: Iterable[str] = (REGISTERED, PLACED, MESSAGE)) -> None:
-        """Publish events of a customer: one row for each kind."""
-        more = {
+    def publish(
+        self,
+        one: Customer,
+        kinds: Iterable[str] = (REGISTERED, PLACED, MESSAGE),
+        **also: Any,
+    ) -> None:
+        """Publish events of a customer: one row for each kind; *also* replaces fields of them."""
+        more: dict[str, dict[str, Any]] = {
             REGISTERED: {},
             PLACED: {"order_id": one.order_id},
             MESSAGE: {"message_id": one.message_id, "body": f"words of {one.person.email}"},
         }
-        raws = [one.person.event(kind, **more.get(kind, {})) for kind in kinds]
+        raws = [one.person.event(kind, **more.get(kind, {}), **also) for kind in kinds]
         one.raws += raws
         one.places += self.send(raws)
         one.keys |= {
@@ -90,6 +96,23 @@ class ErasureLine(VaultLine):
 
     def wait_done(self, request: str) -> None:
         wait_until("it is erased", lambda: self.erasure(request).step is Step.DONE)
+
+    def requests_of(self, one: Customer) -> list[str]:
+        rows = self.rows(
+            "SELECT request FROM vault.erasures WHERE subject = %s", one.person.subject
+        )
+        return [row[0] for row in rows]
+
+    def wait_idle(self) -> None:
+        """Wait until border and egress have passed all that there is, and no erasure is open."""
+        own = load_settings(self.home, "eu", "erase")
+        login = ReplaySettings(own.region, own.home, own.kafka, own.postgres)
+        with closing(Positions(login)) as positions:
+            raw = positions.raw_ends()
+            wait_until("the border", lambda: positions.passed("border", raw))
+            open_ = "SELECT count(*) FROM vault.erasures WHERE ended_at IS NULL"
+            wait_until("the erasures", lambda: self.rows(open_) == [(0,)])
+            wait_until("egress", lambda: positions.passed("egress", positions.minimal_ends()))
 
     def abroad(self, *customers: Customer) -> Rows:
         """Return what the org holds of customers."""

@@ -8,6 +8,7 @@ import psycopg
 
 from connectors.postgres.vault.store import Row, Term, Wrapped, Writing
 from residency.vault.erasure import Erasure, Step
+from residency.vault.suppress import Suppression
 
 KEYS: Final = "vault.subjects"
 _INDEX: Final = "vault.blind_index"
@@ -15,17 +16,19 @@ _DECISIONS: Final = "enrich.decisions"
 
 
 @dataclass(frozen=True, slots=True)
-class Since:
-    """An event that came after its subject's erasure was asked for: they have registered again.
+class Returned:
+    """A kept event of a subject who has registered again since the erasure was asked for.
 
     Attributes:
         row: As it is kept.
         wrapped: The subject's key, which goes.
+        suppression: Of the subject, lifted: it tells which events came since.
 
     """
 
     row: Row = field(repr=False)
     wrapped: Wrapped = field(repr=False)
+    suppression: Suppression = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Renewed:
     terms: frozenset[Term] = field(default=frozenset(), repr=False)
 
 
-Renew: TypeAlias = Callable[[Sequence[Since]], Renewed]
+Renew: TypeAlias = Callable[[Sequence[Returned]], Renewed]
 
 
 def destroy(
@@ -54,7 +57,7 @@ def destroy(
     subjects = [one.subject for one in erasures]
     # writers hold it shared: a batch that is being sealed is counted, or comes after
     cursor.execute("SELECT pg_advisory_xact_lock(4711, 1)")
-    renewed = renew(_since(cursor, erasures))
+    renewed = renew(_returned(cursor, subjects))
     stays = {(row.topic_id, row.partition, row.offset) for row in renewed.rows}
     events = {bytes(r[0]): r[1:] for r in cursor.execute(_EVENTS, (subjects,)).fetchall()}
     cursor.execute(_NAME, (subjects, [one.request for one in erasures]))
@@ -84,15 +87,15 @@ def destroy(
     return done
 
 
-def _since(cursor: psycopg.Cursor[Any], erasures: Sequence[Erasure]) -> list[Since]:
-    """Return the events of subjects that came after the raw topics' ends that were waited for."""
-    ends = {one.subject: one.state.raw for one in erasures}
+def _returned(cursor: psycopg.Cursor[Any], subjects: Sequence[bytes]) -> list[Returned]:
+    """Return all that is kept of those *subjects* whose suppression is lifted."""
     found = []
-    for *columns, kek, wrapped in cursor.execute(_SINCE, (list(ends),)).fetchall():
+    for *columns, kek, wrapped, since, request, lifted in cursor.execute(
+        _RETURNED, (list(subjects),)
+    ).fetchall():
         row = Row(*columns)
-        end = ends[row.subject].get(f"{row.topic}[{row.partition}]")
-        if end is not None and row.offset >= end:
-            found.append(Since(row, Wrapped(kek, wrapped)))
+        told = Suppression(row.subject, since, request, lifted)
+        found.append(Returned(row, Wrapped(kek, wrapped), told))
     return found
 
 
@@ -113,9 +116,9 @@ def _rows_of(erasures: Sequence[Erasure]) -> list[tuple[Any, ...]]:
     ]
 
 
-_SINCE: LiteralString = """
+_RETURNED: LiteralString = """
 SELECT e.event, e.kept_at, e.topic, e.topic_id, e.partition, e."offset", e.subject, e.schema_id,
-  e.sealed, s.kek, s.wrapped
+  e.sealed, s.kek, s.wrapped, p.since, p.request, p.lifted_at
 FROM vault.events e JOIN vault.subjects s ON s.subject = e.subject
 JOIN vault.suppressions p ON p.subject = e.subject
 WHERE e.subject = ANY(%s::bytea[]) AND p.lifted_at IS NOT NULL

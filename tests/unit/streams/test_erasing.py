@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from residency.keys import TokenKeys
 from residency.plan.book import Crossed
 from residency.replay.resend import Again
 from residency.vault.erasure import Erasure, RowAbroad, State, Step
+from residency.vault.suppress import Suppression
 from schemas.codec import encode
 from schemas.events import RawBatch, row_version
 from schemas.plainjson import from_plain
@@ -49,9 +50,13 @@ def kept(offset: int, value: bytes, topic: str = ORDERS) -> Kept:
     return Kept(topic, TOPICS[topic].id, 0, offset, datetime.now(UTC), "x", 1, SUBJECT, value)
 
 
-def cancelled(order: str) -> bytes:
+LATER, HOUR = datetime(2026, 12, 1, tzinfo=UTC), timedelta(hours=1)
+
+
+def cancelled(order: str, at: datetime = LATER - 2 * HOUR) -> bytes:
     schema = REGISTRY.latest(CANCELLED)
-    return encode(schema, from_plain(schema, {**TEMPLATE, "order_id": order}))
+    data = {**TEMPLATE, "order_id": order, "occurred_at": at.isoformat()}
+    return encode(schema, from_plain(schema, data))
 
 
 @dataclass
@@ -90,9 +95,14 @@ class Reader:
         yield from self._events
 
 
-def list_rows(abroad: Abroad, events: Sequence[Kept] = (), one: Erasure = ASKED) -> Erasure:
+def list_rows(
+    abroad: Abroad,
+    events: Sequence[Kept] = (),
+    one: Erasure = ASKED,
+    suppressed: Mapping[bytes, Suppression] = {},
+) -> Erasure:
     lister = Lister(BOOK, TOPICS, abroad, EXPECTED)  # type: ignore[arg-type]
-    (found,) = lister.list([one], Reader(events))  # type: ignore[arg-type]
+    (found,) = lister.list([one], Reader(events), suppressed)  # type: ignore[arg-type]
     return found
 
 
@@ -161,6 +171,22 @@ def test_rows_that_are_deleted_or_have_gone_on_since_are_left_alone() -> None:
     assert found.state.rows == ()
     earlier = replace(ASKED, state=State(raw={f"{ORDERS}[0]": 9}))
     assert len(list_rows(abroad, [kept(3, cancelled("O-1"))], earlier).state.rows) == 1
+
+
+def test_rows_of_who_has_registered_again_are_theirs() -> None:
+    old, new = order_key("O-1"), order_key("O-2")
+    abroad = Abroad(
+        {
+            old: known(old, f"{ORDERS}[0]@3#0", row_version(1, 3)),
+            new: known(new, f"{ORDERS}[0]@4#0", row_version(1, 4)),
+        }
+    )
+    events = [kept(3, cancelled("O-1")), kept(4, cancelled("O-2", LATER))]
+    lifted = {SUBJECT: Suppression(SUBJECT, LATER - HOUR, "ab" * 16, LATER)}
+
+    found = list_rows(abroad, events, suppressed=lifted)
+
+    assert [row.external_id for row in found.state.rows] == [old.external_id]
 
 
 def test_a_row_of_an_older_topic_has_that_ones_id() -> None:

@@ -1,4 +1,4 @@
-"""A certificate names what was done, lies whole or not at all, and its proofs hold by themselves."""
+"""A certificate names what was done, lies whole or not at all; its proofs hold by themselves."""
 
 import json
 from dataclasses import replace
