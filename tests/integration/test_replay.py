@@ -651,7 +651,8 @@ class TestTheVault:
         )
         gone = vault.rows(
             "WITH gone AS (DELETE FROM vault.events WHERE subject = %s"
-            ' RETURNING topic_id, partition, "offset") INSERT INTO vault.erased SELECT *, %s FROM gone RETURNING "offset"',
+            ' RETURNING topic_id, partition, "offset")'
+            ' INSERT INTO vault.erased SELECT *, %s FROM gone RETURNING "offset"',
             *(subject, "5" * 32),
         )
         vault.rows("DELETE FROM vault.subjects WHERE subject = %s RETURNING 1", subject)
