@@ -12,6 +12,7 @@ its hash.
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Protocol, Self
 
+from residency.ledger.accesses import AccessLeaf
 from residency.ledger.certificates import ModelLeaf
 from residency.ledger.replays import ReplayLeaf
 from residency.ledger.resumes import ResumeLeaf
@@ -48,6 +49,7 @@ class Notice(Protocol):
 
 
 NOTICES: Final[Mapping[str, type[Notice]]] = {
+    AccessLeaf.kind: AccessLeaf,
     ModelLeaf.kind: ModelLeaf,
     ReplayLeaf.kind: ReplayLeaf,
     ResumeLeaf.kind: ResumeLeaf,
