@@ -95,7 +95,7 @@ def _passwords(path: Path) -> dict[str, dict[str, str]]:
     """Return a region's passwords by system and user, made on the first run and then kept."""
     if not path.exists():
         kafka_users = (ADMIN, *SERVICES, *TOOLS)
-        postgres_users = (SUPERUSER, *(r for r in postgres_admin.ROLES if r in SERVICES))
+        postgres_users = (SUPERUSER, *postgres_admin.ROLES)
         new = {
             "kafka": {user: random.token_urlsafe(PASSWORD_BYTES) for user in kafka_users},
             "postgres": {user: random.token_urlsafe(PASSWORD_BYTES) for user in postgres_users},

@@ -6,7 +6,6 @@ too large, 421 another region's customer, 422 a country nobody serves.
 """
 
 import asyncio
-import hmac
 import logging
 import os
 import threading
@@ -22,11 +21,11 @@ from connectors.kafka.errors import FatalWatch, name_of
 from connectors.kafka.headers import Headers
 from residency import topics
 from residency.keys import secret
-from residency.normalise import normalise
 from residency.plan.book import MAX_VALUE_BYTES
 from residency.regions import load_regions, region_of
 from residency.telemetry.setup import Telemetry, telemetry
 from residency.telemetry.trace import inject
+from residency.vault.subjects import subject_of
 from schemas.codec import encode
 from schemas.errors import HaltError
 from schemas.plainjson import from_plain
@@ -219,10 +218,7 @@ class Gateway:
             future.set_exception(ConnectionError("starting"))
             return
         topic = topics.raw(self._settings.region, schema.domain)
-        # Normalised as for the row's token: spellings of one id are one row, and must be one
-        # partition, since only offsets of one partition say which event is newer.
-        customer = normalise("", data["customer"]["customer_id"]).encode("utf-8", "surrogatepass")
-        key = hmac.digest(self._key, customer, "sha256")[:16]
+        key = subject_of(self._key, data["customer"]["customer_id"])
         with self._signals.span("gateway.publish") as span:
             try:
                 header = inject(span.get_span_context())

@@ -34,7 +34,7 @@ class Settings:
 
     Attributes:
         health_port: The worker's health page, on loopback; admin has none.
-        http_port: The gateway's public port.
+        http_port: The gateway's public port, or the look-up's.
         http_host: The address it listens on: loopback, except in a container of its own.
         slot: Which of several workers of this service; each has its own from 0.
         gateways: Public gateway URLs by region; the gateway alone knows them.
@@ -98,7 +98,8 @@ class ReplaySettings:
 
     Attributes:
         kafka: With a principal of its own, whose rights `residency.topics` has.
-        postgres: A replay's, with a role that reads the decisions about texts; a resend has none.
+        postgres: With a role that reads the decisions about texts and the archive (a replay's),
+            or who is suppressed (a resend's).
 
     """
 

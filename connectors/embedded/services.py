@@ -43,6 +43,7 @@ def port_names(regions: Sequence[str]) -> list[str]:
         names += [
             f"{region}-inference",
             f"{region}-gateway-public",
+            f"{region}-lookup-public",
             *(f"{region}-{name}" for name in SERVICES),
         ]
     return names
@@ -115,6 +116,8 @@ def write_services(
                 document["salesforce"] = _salesforce(home, ports[ORG], app[region])
             if webhook := read_json(service_file(home, region, service)).get("webhook"):
                 document["webhook"] = webhook  # a person put it there
+            if service == "lookup":
+                document["http_port"] = ports[f"{region}-lookup-public"]
             if service == "gateway":
                 document["http_port"] = ports[f"{region}-gateway-public"]
                 document["gateways"] = gateways

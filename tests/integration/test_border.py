@@ -69,7 +69,9 @@ MINIMAL_HEADERS = [
     headers.BASIS, headers.RELEASE, headers.TRACEPARENT,
 ]  # fmt: skip
 # a plan is missing only when nobody approved one; the other two are egress's
-UNREACHABLE = {Reason.NO_APPROVED_PLAN, Reason.SCANNER, Reason.REJECTED, Reason.GATE}
+UNREACHABLE = {  # by what a record's bytes say
+    Reason.NO_APPROVED_PLAN, Reason.SCANNER, Reason.REJECTED, Reason.GATE, Reason.ERASED_SUBJECT,
+}  # fmt: skip
 Headers = list[tuple[str, str | bytes | None]]
 
 

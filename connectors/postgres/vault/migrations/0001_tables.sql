@@ -1,0 +1,129 @@
+-- The vault: sealed events, the keys of their subjects, and what must outlive both.
+
+CREATE TABLE vault.subjects (
+  subject bytea PRIMARY KEY CHECK (octet_length(subject) = 16),
+  kek integer NOT NULL,
+  wrapped bytea NOT NULL,
+  made_at timestamptz NOT NULL
+);
+CREATE INDEX subjects_kek ON vault.subjects (kek, subject);
+
+-- Idempotent by `progress`, which is why no key is unique here.
+CREATE TABLE vault.events (
+  event text NOT NULL,
+  kept_at timestamptz NOT NULL,
+  topic text NOT NULL,
+  topic_id text NOT NULL,
+  partition integer NOT NULL,
+  "offset" bigint NOT NULL,
+  subject bytea NOT NULL,
+  schema_id integer NOT NULL,
+  sealed bytea NOT NULL
+) PARTITION BY LIST (event);
+ALTER TABLE vault.events ALTER COLUMN sealed SET STORAGE EXTERNAL; -- it does not compress
+CREATE INDEX events_subject ON vault.events (subject);
+CREATE INDEX events_record ON vault.events (topic_id, partition, "offset");
+
+CREATE TABLE vault.blind_index (
+  kind smallint NOT NULL,
+  digest bytea NOT NULL,
+  subject bytea NOT NULL,
+  PRIMARY KEY (kind, digest, subject)
+);
+CREATE INDEX blind_index_subject ON vault.blind_index (subject);
+
+CREATE TABLE vault.progress (
+  topic_id text NOT NULL,
+  topic text NOT NULL,
+  partition integer NOT NULL,
+  next bigint NOT NULL,
+  PRIMARY KEY (topic_id, partition)
+);
+
+CREATE TABLE vault.erasures (
+  request text PRIMARY KEY CHECK (request ~ '^[0-9a-f]{32}$'),
+  subject bytea NOT NULL,
+  token text NOT NULL,
+  asked_at timestamptz NOT NULL,
+  asked_by text NOT NULL,
+  ticket text,
+  step text NOT NULL,
+  state jsonb NOT NULL DEFAULT '{}',
+  leaf bigint,
+  ended_at timestamptz
+);
+CREATE INDEX erasures_subject ON vault.erasures (subject);
+
+CREATE TABLE vault.suppressions (
+  subject bytea PRIMARY KEY,
+  token_digest bytea NOT NULL,
+  since timestamptz NOT NULL,
+  request text NOT NULL,
+  lifted_at timestamptz
+);
+CREATE INDEX suppressions_token ON vault.suppressions (token_digest);
+
+CREATE TABLE vault.erased (
+  topic_id text NOT NULL,
+  partition integer NOT NULL,
+  "offset" bigint NOT NULL,
+  request text NOT NULL,
+  PRIMARY KEY (topic_id, partition, "offset")
+);
+
+-- Who destroys keys waits for the writers and holds them back: a batch that is being sealed under
+-- a key that goes would be lost. Writers share the lock for each of their transactions.
+CREATE FUNCTION vault.share_keys() RETURNS void LANGUAGE sql AS
+  'SELECT pg_advisory_xact_lock_shared(4711, 1)';
+CREATE FUNCTION vault.without_writers() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(4711, 1);
+  RETURN NULL;
+END $$;
+CREATE TRIGGER subjects_destroyed BEFORE DELETE ON vault.subjects
+  FOR EACH STATEMENT EXECUTE FUNCTION vault.without_writers();
+
+GRANT USAGE ON SCHEMA vault TO lookup, border, enrich, resend, replay, erase;
+GRANT SELECT ON vault.subjects, vault.events, vault.blind_index, vault.suppressions,
+  vault.erasures, vault.erased TO lookup;
+GRANT SELECT, UPDATE (lifted_at) ON vault.suppressions TO border;
+GRANT SELECT ON vault.suppressions TO enrich, resend;
+GRANT SELECT ON vault.subjects, vault.events, vault.erased, vault.erasures TO replay;
+GRANT SELECT, DELETE ON vault.subjects, vault.events, vault.blind_index TO erase;
+GRANT SELECT ON vault.progress TO erase;
+GRANT SELECT, INSERT, UPDATE, DELETE ON vault.erasures, vault.suppressions, vault.erased TO erase;
+
+-- Makes the partition of an event type for the month of a time, where it is missing.
+CREATE FUNCTION vault.make_partition(of_event text, at timestamptz) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  readable text := lower(regexp_replace(of_event, '[^A-Za-z0-9]', '_', 'g'));
+  -- a name has 63 bytes at most; the digest keeps apart what shortening makes equal
+  type_table text := 'events_' || left(readable, 40) || '_' || left(md5(of_event), 6);
+  may_maintain boolean := current_setting('server_version_num')::integer >= 170000; -- VACUUM
+  first timestamptz := date_trunc('month', at, 'UTC');
+  following timestamptz := date_trunc('month', first + interval '32 days', 'UTC');
+  month_table text := type_table || to_char(first AT TIME ZONE 'UTC', '"_"YYYYMM');
+BEGIN
+  PERFORM pg_advisory_xact_lock(4711, 2); -- two writers meet a month at once
+  IF to_regclass(format('vault.%I', type_table)) IS NULL THEN
+    EXECUTE format('CREATE TABLE vault.%I PARTITION OF vault.events FOR VALUES IN (%L)'
+      ' PARTITION BY RANGE (kept_at)', type_table, of_event);
+    IF may_maintain THEN
+      EXECUTE format('GRANT MAINTAIN ON vault.%I TO erase', type_table);
+    END IF;
+  END IF;
+  IF to_regclass(format('vault.%I', month_table)) IS NULL THEN
+    EXECUTE format('CREATE TABLE vault.%I PARTITION OF vault.%I FOR VALUES FROM (%L) TO (%L)',
+      month_table, type_table, first, following);
+    IF may_maintain THEN
+      EXECUTE format('GRANT MAINTAIN ON vault.%I TO erase', month_table);
+    END IF;
+  END IF;
+END $$;
+DO $$
+BEGIN
+  IF current_setting('server_version_num')::integer >= 170000 THEN
+    GRANT MAINTAIN ON vault.subjects, vault.blind_index, vault.events TO erase;
+  END IF;
+END $$;
