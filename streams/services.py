@@ -28,6 +28,7 @@ SERVICES: Mapping[str, str] = {
     "border": "streams.border",
     "egress": "streams.egress",
     "enrich": "streams.enrich",
+    "lookup": "streams.lookup",
 }
 
 

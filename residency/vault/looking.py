@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from residency.ledger.accesses import Purpose
 from residency.policy.limits import within
 from residency.vault.access import Role
+from residency.vault.index import Kind
 from schemas.errors import HomeportError
+from schemas.events import Coordinates, RecordId
 from schemas.fieldcheck import categories
 from schemas.plainjson import to_plain
 from schemas.registry import EventSchema, Registry
@@ -23,6 +25,7 @@ from schemas.resolve import Leaf
 TICKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#-]{1,63}")
 MAX_FIELDS: Final = 100
 MAX_EVENTS: Final = 200  # of one look-up
+MAX_TERM: Final = 1_024  # characters
 
 
 class Refused(StrEnum):
@@ -52,6 +55,56 @@ class RefusedError(HomeportError):
         super().__init__(f"refused ({why}): {text}")
         self.why = why
         self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class ByValue:
+    """Whom a look-up is about: whoever has this value."""
+
+    kind: Kind
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ByRecord:
+    """Likewise: whose this raw record is; *topic_id* is Kafka's id of its topic."""
+
+    at: Coordinates
+    topic_id: str
+
+
+Term: TypeAlias = ByValue | ByRecord
+VALUES: Final[Mapping[str, Kind]] = {kind.name.lower(): kind for kind in Kind}
+RECORD: Final = "record"
+
+
+def term_of(by: Mapping[str, object], topic_ids: Mapping[str, str]) -> Term:
+    """Return what to look by.
+
+    Args:
+        by: One word of `VALUES`, or `RECORD`, to its text.
+        topic_ids: Of the region's raw topics, by name.
+
+    Raises:
+        RefusedError: It is not one, or not of its form.
+
+    """
+    words = (*VALUES, RECORD)
+    word, text = next(iter(by.items())) if len(by) == 1 else ("", None)
+    if word not in words or not isinstance(text, str) or not 0 < len(text) <= MAX_TERM:
+        msg = f"look by one of {', '.join(words)}, a text of at most {MAX_TERM} characters"
+        raise RefusedError(Refused.TERM, msg)
+    if word in VALUES:
+        return ByValue(VALUES[word], text)
+    try:
+        at = RecordId.parse(text if "#" in text else f"{text}#0").at
+    except ValueError:
+        msg = "a record is named like eu.commerce.orders.v1[0]@7"
+        raise RefusedError(Refused.TERM, msg) from None
+    if at.topic not in topic_ids:
+        msg = f"that is no record of a raw topic here: {', '.join(sorted(topic_ids))}"
+        raise RefusedError(Refused.TERM, msg)
+    return ByRecord(at, topic_ids[at.topic])
 
 
 @dataclass(frozen=True, slots=True)
