@@ -27,7 +27,7 @@ from schemas.errors import QuarantineError, RetriableError
 from schemas.events import Coordinates, RecordId
 from schemas.plainjson import to_plain
 from schemas.registry import Registry
-from streams.settings import Settings
+from streams.settings import ReplaySettings, Settings
 
 LOG = logging.getLogger("homeport.quarantine")
 TIMEOUT_S = 15.0
@@ -93,11 +93,11 @@ class Entry:
         }
 
 
-def entries(settings: Settings) -> dict[str, Entry]:
+def entries(settings: Settings | ReplaySettings) -> dict[str, Entry]:
     """Return everything in the region's quarantine by record, oldest first.
 
     Args:
-        settings: Those of ``admin``, the principal of tools for people.
+        settings: Those of ``admin``, the principal of tools for people, or of a replay.
 
     Raises:
         RetriableError: Kafka does not answer.
@@ -129,7 +129,7 @@ def entries(settings: Settings) -> dict[str, Entry]:
     return dict(sorted(found.items(), key=lambda item: (item[1].since, item[0])))
 
 
-def _everything(settings: Settings, topic: str) -> Iterator[Message]:
+def _everything(settings: Settings | ReplaySettings, topic: str) -> Iterator[Message]:
     """Yield what is committed on *topic* now, each partition in order."""
     partitions = load_topics(settings.home, settings.region)[topic].partitions
     consumer = reader(settings, enable_partition_eof=True)
@@ -151,7 +151,7 @@ def _everything(settings: Settings, topic: str) -> Iterator[Message]:
             consumer.close()
 
 
-def reader(settings: Settings, **extra: Any) -> Consumer:  # noqa: ANN401, librdkafka's own
+def reader(settings: Settings | ReplaySettings, **extra: Any) -> Consumer:  # noqa: ANN401, librdkafka's own
     """Return a consumer that joins no group and commits nothing."""
     return Consumer(
         settings.kafka.librdkafka(

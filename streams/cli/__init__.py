@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Show what labels have told of whom, in bits.",
     ),
     "vault": ("streams.cli.vault", "vault", "Look into what stays home, and say who may."),
+    "subject": ("streams.cli.subject", "subject", "Answer a person about their own data."),
     "quarantine": ("streams.cli.quarantine", "quarantine", "Show what could not go on; retry it."),
     "rejects": ("streams.cli.rejects", "rejects", "Show what the org refused; send it again."),
     "salesforce": ("streams.cli.salesforce", "salesforce", "Check the org; deploy what it needs."),

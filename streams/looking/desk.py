@@ -19,9 +19,18 @@ from connectors.kafka.topology import load_topics
 from connectors.postgres.vault.reader import Kept, VaultReader
 from residency import topics
 from residency.keys import secret
-from residency.ledger.accesses import Act
+from residency.ledger.accesses import Act, Purpose
 from residency.vault.index import BlindIndex, term
-from residency.vault.looking import Ask, ByRecord, Term, View, view_of
+from residency.vault.looking import (
+    Ask,
+    ByRecord,
+    Refused,
+    RefusedError,
+    Term,
+    View,
+    check_purpose,
+    view_of,
+)
 from schemas.codec import decode
 from schemas.errors import QuarantineError, SetupError
 from schemas.registry import load_registry
@@ -89,6 +98,22 @@ class Found:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Whom something is about.
+
+    Attributes:
+        subjects: Maybe nobody, or several.
+        request: Names the `access` leaf.
+        leaf: Its index; None while it waits for egress.
+
+    """
+
+    subjects: tuple[bytes, ...] = field(repr=False)
+    request: str
+    leaf: int | None
+
+
 class Desk:
     """Where callers look. Its calls may come from several threads."""
 
@@ -139,9 +164,30 @@ class Desk:
         persons = tuple(self._shown(self._vault.read(look), view) for look in looks)
         return Found(request, leaf, persons)
 
-    def subjects(self, by: Term) -> list[bytes]:
-        """Return whom a term is about; maybe nobody. Whoever asks has the leaf written."""
-        return self._whose(by)[0]
+    def whose(
+        self, caller: Caller, by: Term, purpose: Purpose, ticket: str, now: datetime
+    ) -> Whose:
+        """Return whom a term is about, for whoever may have all that is held of a person.
+
+        Raises:
+            RefusedError: The caller may not, or not so often.
+            RetriableError: Postgres does not answer.
+            LedgerError: The leaf was refused; nothing is told.
+
+        """
+        role = caller.may()
+        check_purpose(purpose, ticket, role)
+        if not role.exports:
+            msg = f"role {role.id} may look, and not export"
+            raise RefusedError(Refused.EXPORT, msg)
+        self._rates.take(caller, role)
+        subjects, _ = self._whose(by)
+        request, leaf = self._witness.log(caller, Act.EXPORT, purpose, ticket, subjects, now)
+        return Whose(tuple(subjects), request, leaf)
+
+    def events(self, subject: bytes) -> list[Kept]:
+        """Return all that is kept of somebody whom `whose` found, oldest first."""
+        return self._vault.read(lambda reader: list(reader.events(subject)))
 
     def _whose(self, by: Term) -> tuple[list[bytes], Kept | None]:
         """Return whom it is about, and the record that was named."""

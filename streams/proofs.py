@@ -1,0 +1,22 @@
+"""Proofs as files: for an outsider, or for the person whom they are about."""
+
+from pathlib import Path
+from typing import Any
+
+from residency.ledger.note import Verifier
+from residency.ledger.proof import make_proof
+from residency.ledger.reader import Reader
+
+
+def write_proof(reader: Reader, log: Verifier, index: int, size: int, out: Path) -> dict[str, Any]:
+    """Write one proof, and the entry's exact bytes beside it; return where.
+
+    Raises:
+        LedgerError: The ledger does not hold together at that leaf.
+
+    """
+    proof = make_proof(reader, log, index)
+    proof_file, entry_file = out / f"{index}.tlog-proof", out / f"{index}.json"
+    proof_file.write_bytes(bytes(proof))
+    entry_file.write_bytes(next(reader.entries(index, index + 1, size)))
+    return {"leaf": index, "proof": str(proof_file), "entry": str(entry_file)}
