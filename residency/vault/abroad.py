@@ -30,7 +30,9 @@ FindDecisions = Callable[[Sequence[Key]], Mapping[Key, Decision]]
 NO_KEYS: Final = "the keys of its version are gone"
 NO_PLAN: Final = "its plan is none of this release's approved ones"
 NO_DECISION: Final = "the region no longer has the decision that its labels rest on"
-OTHER: Final = "made anew it is other bytes than the leaf commits to: code or an erasure made it"
+OTHER_BYTES: Final = (
+    "made anew it is other bytes than the leaf commits to: code or an erasure made it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +124,11 @@ class Remaker:
             return NO_KEYS
         if leaf.plan not in self._books.plans:
             return NO_PLAN
-        why = OTHER
+        why = OTHER_BYTES
         for generation in generations:
             made = self._made(leaf, raw, generation)
             if made is None:
-                why = NO_DECISION if leaf.model is not None else OTHER
+                why = NO_DECISION if leaf.model is not None else OTHER_BYTES
             elif self._is(leaf, made[1]):
                 return self._read(*made)
         return why
