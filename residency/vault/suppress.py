@@ -14,7 +14,12 @@ from a backup has new ones.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Self
+from typing import Final
+
+from residency.vault.kinds import EventKind
+from schemas.codec import decode_physical
+from schemas.errors import QuarantineError
+from schemas.registry import Registry
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -52,14 +57,6 @@ class Told:
     erases: bool = False
     registers: bool = False
 
-    @classmethod
-    def at(cls, occurred_ms: int, *, erases: bool = False, registers: bool = False) -> Self | None:
-        """Return an event of a time in milliseconds since 1970; None if there is no such time."""
-        try:
-            return cls(EPOCH + timedelta(milliseconds=occurred_ms), erases, registers)
-        except OverflowError:
-            return None
-
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -74,6 +71,17 @@ class Judgement:
 
     refused: Mapping[int, Suppression] = field(default_factory=dict)
     lifts: Mapping[bytes, datetime] = field(default_factory=dict, repr=False)
+
+
+def tell(value: bytes, registry: Registry, kinds: Mapping[str, EventKind]) -> Told | None:
+    """Return what the event in a raw record's *value* says; None where it cannot be read."""
+    try:
+        schema, fields = decode_physical(registry, value)
+        kind = kinds[schema.subject]
+        occurred_at = EPOCH + timedelta(milliseconds=fields["occurred_at"])
+    except (QuarantineError, KeyError, OverflowError):  # no event of ours, or no such time
+        return None
+    return Told(occurred_at, kind.erases, kind.registers)
 
 
 def judge(

@@ -8,6 +8,13 @@ CREATE TABLE vault.subjects (
 );
 CREATE INDEX subjects_kek ON vault.subjects (kek, subject);
 
+-- Versions of the key-encryption key: who wraps must use the newest, or retiring an old one
+-- would lose keys. The keys themselves are nowhere in the database.
+CREATE TABLE vault.keks (
+  version integer PRIMARY KEY,
+  since timestamptz NOT NULL
+);
+
 -- Idempotent by `progress`, which is why no key is unique here.
 CREATE TABLE vault.events (
   event text NOT NULL,
@@ -75,13 +82,15 @@ CREATE TABLE vault.erased (
 -- a key that goes would be lost. Writers share the lock for each of their transactions.
 CREATE FUNCTION vault.share_keys() RETURNS void LANGUAGE sql AS
   'SELECT pg_advisory_xact_lock_shared(4711, 1)';
-CREATE FUNCTION vault.without_writers() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION vault.hold_keys() RETURNS void LANGUAGE sql AS
+  'SELECT pg_advisory_xact_lock(4711, 1)';
+CREATE FUNCTION vault.before_keys_go() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM pg_advisory_xact_lock(4711, 1);
+  PERFORM vault.hold_keys();
   RETURN NULL;
 END $$;
 CREATE TRIGGER subjects_destroyed BEFORE DELETE ON vault.subjects
-  FOR EACH STATEMENT EXECUTE FUNCTION vault.without_writers();
+  FOR EACH STATEMENT EXECUTE FUNCTION vault.before_keys_go();
 
 GRANT USAGE ON SCHEMA vault TO lookup, border, enrich, resend, replay, erase;
 GRANT SELECT ON vault.subjects, vault.events, vault.blind_index, vault.suppressions,
@@ -100,11 +109,14 @@ DECLARE
   readable text := lower(regexp_replace(of_event, '[^A-Za-z0-9]', '_', 'g'));
   -- a name has 63 bytes at most; the digest keeps apart what shortening makes equal
   type_table text := 'events_' || left(readable, 40) || '_' || left(md5(of_event), 6);
-  may_maintain boolean := current_setting('server_version_num')::integer >= 170000; -- VACUUM
   first timestamptz := date_trunc('month', at, 'UTC');
   following timestamptz := date_trunc('month', first + interval '32 days', 'UTC');
   month_table text := type_table || to_char(first AT TIME ZONE 'UTC', '"_"YYYYMM');
+  may_maintain boolean := current_setting('server_version_num')::integer >= 170000; -- VACUUM
 BEGIN
+  IF to_regclass(format('vault.%I', month_table)) IS NOT NULL THEN
+    RETURN;
+  END IF;
   PERFORM pg_advisory_xact_lock(4711, 2); -- two writers meet a month at once
   IF to_regclass(format('vault.%I', type_table)) IS NULL THEN
     EXECUTE format('CREATE TABLE vault.%I PARTITION OF vault.events FOR VALUES IN (%L)'

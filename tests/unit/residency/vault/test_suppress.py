@@ -1,16 +1,27 @@
 """The erased do not come back, and a new account is let in."""
 
+import io
 from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
 
+import fastavro
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from residency.vault.suppress import Judgement, Suppression, Told, judge
+from residency.vault.kinds import load_kinds
+from residency.vault.suppress import Judgement, Suppression, Told, judge, tell
+from schemas.codec import HEADER, MAGIC, decode_physical, encode
+from schemas.plainjson import from_plain
+from schemas.registry import load_registry
+from streams.demo.generate import Shop
 
 ADA, BOB = b"a" * 16, b"b" * 16
 SINCE = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+REGISTRY = load_registry()
+EVENTS = list(Shop(Random(3), ["eu"]).publications(200))
 HELD = Suppression(ADA, SINCE, "5" * 32)
 LIFTED = Suppression(ADA, SINCE, "5" * 32, lifted_at=SINCE + 2 * HOUR)
 
@@ -18,6 +29,13 @@ LIFTED = Suppression(ADA, SINCE, "5" * 32, lifted_at=SINCE + 2 * HOUR)
 def event(hours: int, **kind: bool) -> Told:
     """Return an event so many hours after the erasure was asked for."""
     return Told(SINCE + hours * HOUR, **kind)
+
+
+def wire(schema: str, **changes: Any) -> bytes:
+    """Return an event of a schema's newest version, as it lies raw in Kafka."""
+    newest = REGISTRY.latest(schema)
+    made = next(one for one in EVENTS if (one.type, one.schema_version) == (schema, None))
+    return encode(newest, {**from_plain(newest, made.data), **changes})
 
 
 def judged(suppression: Suppression, *events: Told | None) -> tuple[list[int], datetime | None]:
@@ -137,15 +155,40 @@ def test_nothing_from_before_an_erasure_passes_but_requests_for_one(told: list[T
     assert all(one.erases or one.occurred_at > SINCE for one in passed)
 
 
-def test_a_time_that_is_none_tells_nothing() -> None:
-    assert Told.at(2**62) is None
-    assert Told.at(-(2**62)) is None
+@pytest.mark.parametrize(
+    ("schema", "kind"),
+    [
+        ("commerce.customers.CustomerRegistered", {"registers": True}),
+        ("commerce.customers.CustomerErasureRequested", {"erases": True}),
+        ("commerce.customers.CustomerSignedIn", {}),
+    ],
+)
+def test_an_event_tells_its_kind_and_its_own_time(schema: str, kind: dict[str, bool]) -> None:
+    value = wire(schema, occurred_at=SINCE)
+
+    assert tell(value, REGISTRY, load_kinds()) == event(0, **kind)
 
 
-def test_an_events_own_time_is_milliseconds_since_1970() -> None:
-    told = Told.at(1_772_323_200_000)
+def test_what_is_no_event_of_ours_tells_nothing() -> None:
+    minimal = next(one for one in REGISTRY if one.subject not in load_kinds())
+    order = wire("commerce.orders.OrderPlaced")
 
-    assert told == event(0)
+    told = [
+        tell(value, REGISTRY, load_kinds())
+        for value in (b"", b"junk", order[:-1], order + b"\0", HEADER.pack(MAGIC, minimal.id))
+    ]
+
+    assert told == [None] * 5
+
+
+def test_an_event_of_no_possible_time_tells_nothing() -> None:
+    start = wire("commerce.customers.CustomerSignedIn")
+    schema = REGISTRY.latest("commerce.customers.CustomerSignedIn")
+    fields = {**decode_physical(REGISTRY, start)[1], "occurred_at": 2**62}
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, schema.physical, fields)
+
+    assert tell(start[: HEADER.size] + out.getvalue(), REGISTRY, load_kinds()) is None
 
 
 def test_no_repr_shows_a_subject() -> None:

@@ -1,0 +1,240 @@
+"""What becomes of a batch of raw records in the vault: sealed, indexed, or named only."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from connectors.postgres.vault.store import Asked, Refused, Row, Term, Writing
+from connectors.postgres.vault.suppressions import token_digest
+from residency.keys import secret, token_keys
+from residency.plan.stored import load_stored
+from residency.policy.packs import CENTRAL
+from residency.tokens import Tokeniser
+from residency.vault.index import BlindIndex
+from residency.vault.kinds import UNKNOWN, EventKind, event_of, load_kinds
+from residency.vault.subjects import subject_of_key
+from residency.vault.suppress import EPOCH, Suppression
+from residency.vault.terms import Terms
+from schemas.codec import HEADER, decode_physical
+from schemas.errors import QuarantineError
+from schemas.events import Coordinates, RawBatch
+from schemas.registry import Registry, load_registry
+from streams.settings import Settings
+from streams.subjectkeys import Known, SubjectKeys
+
+MAX_TEXTS = 1_000  # of one subject that are remembered as indexed
+AHEAD = timedelta(days=1)  # a time of Kafka's that lies further ahead is none
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a batch's new records.
+
+    Attributes:
+        kept: How many are sealed in the vault.
+        erased: How many are of erased subjects: named, not kept.
+        expired: How many are older than their type is kept.
+        asked: Names of those that asked for an erasure.
+
+    """
+
+    kept: int = 0
+    erased: int = 0
+    expired: int = 0
+    asked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a region's vault is written with."""
+
+    registry: Registry
+    kinds: Mapping[str, EventKind]
+    keys: SubjectKeys
+    index: BlindIndex
+    terms: Terms
+    tokeniser: Tokeniser
+    topic_ids: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A new record, and what is known of it."""
+
+    at: Coordinates
+    topic_id: str
+    kind: EventKind
+    schema_id: int
+    kept_at: datetime
+    subject: bytes = field(repr=False)
+    value: bytes = field(repr=False)
+
+
+class Vaulting:
+    """Seals and stores batches."""
+
+    def __init__(self, means: Means) -> None:
+        """Take what to do it with."""
+        self._means = means
+        self._events: dict[bytes, tuple[str, int]] = {}
+
+    def part(self, batch: RawBatch) -> int:
+        """Return how many records of a batch to store together.
+
+        Up to the first that asks for an erasure: what comes after it is of an erased subject.
+        """
+        values = enumerate(batch.values)
+        first = next((n for n, value in values if self._kind(value)[0].erases), len(batch))
+        return min(first + 1, len(batch))
+
+    def store(
+        self,
+        writing: Writing,
+        batch: RawBatch,
+        refused: Mapping[int, Suppression],
+        now: datetime,
+    ) -> Stored:
+        """Store what `progress` says is new of a batch, and move it on.
+
+        Args:
+            writing: The open transaction.
+            batch: Raw records of this region, each partition's in order.
+            refused: What refuses records, by their number.
+            now: The time, UTC.
+
+        Raises:
+            SetupError: As `SubjectKeys.of`.
+            KeyWrapError: As there.
+
+        """
+        ids = self._means.topic_ids
+        where = [(ids[t], p) for t, p in zip(batch.topics, batch.partitions, strict=True)]
+        topics = dict(zip(where, batch.topics, strict=True))
+        begun = writing.progress(topics)
+        new = [n for n, place in enumerate(where) if batch.offsets[n] >= begun.get(place, 0)]
+        records = [self._record(batch, n, now) for n in new if n not in refused]
+        lasting = [r for r in records if not _is_over(r, now)]
+        asked = [one for r in lasting if r.kind.erases and (one := self._asked(r)) is not None]
+        self._seal(writing, lasting, now)
+        named = [n for n in new if n in refused]
+        writing.refuse([Refused(*where[n], batch.offsets[n], refused[n].request) for n in named])
+        for one in asked:
+            writing.ask(one)
+        writing.move(topics, {where[n]: batch.offsets[n] + 1 for n in new})
+        return Stored(
+            len(lasting),
+            len(named),
+            len(records) - len(lasting),
+            tuple(one.asked_by for one in asked),
+        )
+
+    def _kind(self, value: bytes) -> tuple[EventKind, int]:
+        """Return the event type and the schema id that a value names."""
+        header = value[: HEADER.size]
+        found = self._events.get(header)
+        if found is None:
+            found = event_of(value, self._means.registry)
+            if found[0] != UNKNOWN:  # of those there is no end
+                self._events[header] = found
+        return self._means.kinds[found[0]], found[1]
+
+    def _record(self, batch: RawBatch, n: int, now: datetime) -> _Record:
+        at = Coordinates(batch.topics[n], batch.partitions[n], batch.offsets[n])
+        value = batch.values[n]
+        kind, schema_id = self._kind(value)
+        return _Record(
+            at,
+            self._means.topic_ids[at.topic],
+            kind,
+            schema_id,
+            _time(batch.times_ms[n], now),
+            subject_of_key(batch.keys[n]),
+            value,
+        )
+
+    def _seal(self, writing: Writing, records: Sequence[_Record], now: datetime) -> None:
+        subjects = list({record.subject: None for record in records})
+        known = self._means.keys.of(writing, subjects, now)
+        writing.keep([_sealed(record, known[record.subject]) for record in records])
+        writing.index(set(self._new_terms(records, known)))
+
+    def _new_terms(
+        self, records: Sequence[_Record], known: Mapping[bytes, Known]
+    ) -> Iterator[Term]:
+        """Yield the rows of the index that records add, as far as is known."""
+        terms, index = self._means.terms, self._means.index
+        by_schema: dict[int, list[_Record]] = {}
+        for record in records:
+            if record.kind.event != UNKNOWN:
+                by_schema.setdefault(record.schema_id, []).append(record)
+        for schema_id, some in by_schema.items():
+            texts = terms.find(schema_id, [record.value for record in some])
+            for record, found in zip(some, texts, strict=True):
+                indexed = known[record.subject].indexed
+                if len(indexed) > MAX_TEXTS:
+                    indexed.clear()
+                for text in found:
+                    if text not in indexed:
+                        indexed.add(text)
+                        for kind, term in terms.make(text):
+                            yield Term(kind, index.digest(kind, term), record.subject)
+
+    def _asked(self, record: _Record) -> Asked | None:
+        """Return the erasure that an event asks for; None where it does not say whose."""
+        try:
+            _, fields = decode_physical(self._means.registry, record.value)
+        except QuarantineError:
+            return None  # the border names it; it asks for nothing that could be read
+        token = self._means.tokeniser.identity("customer", fields["customer"]["customer_id"])
+        name = str(record.at)
+        request = sha256(f"{record.topic_id}\x1f{name}".encode()).hexdigest()[:32]
+        return Asked(request, record.subject, token, token_digest(token), record.kept_at, name)
+
+
+def _sealed(record: _Record, known: Known) -> Row:
+    at, topic_id, subject = record.at, record.topic_id, record.subject
+    sealed = known.seal.close(str(at), topic_id, subject, record.value)
+    return Row(
+        record.kind.event,
+        record.kept_at,
+        at.topic,
+        topic_id,
+        at.partition,
+        at.offset,
+        subject,
+        record.schema_id,
+        sealed,
+    )
+
+
+def _time(time_ms: int, now: datetime) -> datetime:
+    """Return Kafka's time of a record; where it has none that can be, the time it was read."""
+    try:
+        kept_at = EPOCH + timedelta(milliseconds=time_ms)
+    except OverflowError:
+        return now
+    return kept_at if time_ms > 0 and kept_at < now + AHEAD else now
+
+
+def _is_over(record: _Record, now: datetime) -> bool:
+    return record.kept_at < now - timedelta(days=record.kind.retention_days)
+
+
+def means(settings: Settings, keys: SubjectKeys, topic_ids: Mapping[str, str]) -> Means:
+    """Return what the region's vault is written with."""
+    folder, region = settings.folder / "keys", settings.region
+    registry, plans = load_registry(), load_stored(region).values()
+    tokens = token_keys(folder, region)
+    tokenisers = {
+        name: Tokeniser(tokens, name) for name in {CENTRAL, *(p.destination for p in plans)}
+    }
+    return Means(
+        registry,
+        load_kinds(),
+        keys,
+        BlindIndex(secret(folder, "vault-index")),
+        Terms(registry, plans, tokenisers),
+        tokenisers[CENTRAL],
+        topic_ids,
+    )
