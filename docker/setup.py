@@ -19,6 +19,7 @@ from connectors.embedded.broker import ADMIN, Broker, properties
 from connectors.embedded.files import private_dir, write_json, write_private
 from connectors.embedded.postgres import DATABASE, SUPERUSER
 from inference import lock
+from residency.keys import COMMITMENTS, secret
 from residency.regions import load_regions
 from residency.topics import TOOLS
 from streams.services import SERVICES
@@ -62,6 +63,7 @@ def make_secrets() -> None:
             document = _service(region, service, passwords, gateways, org)
             write_json(folder / f"{service}.json", document)
         write_json(folder / "vllm.json", _model_server())
+        secret(folder, COMMITMENTS)  # egress and the look-up commit under one root
         _write_org_key(folder, region, org)
     click.echo(f"secrets for {', '.join(regions)} are in {SECRETS}", err=True)
     if not org:
@@ -178,6 +180,8 @@ def _service(
         }
     if service == "gateway":
         document |= {"http_host": "0.0.0.0", "http_port": HTTP_PORT, "gateways": dict(gateways)}  # noqa: S104 - its container's only published port
+    if service == "lookup":
+        document |= {"http_host": "0.0.0.0", "http_port": HTTP_PORT}  # noqa: S104 - in the region's network, published nowhere
     if service == "enrich":
         document["inference"] = {
             "engine": lock.locked(MODEL).engine,

@@ -20,6 +20,7 @@ from streams.services import SERVICES as RUNNABLE
 ROOT = Path(__file__).parents[2]
 REGIONS = tuple(load_regions())
 MAY_LEAVE = ("gateway", "egress")  # the only services with a way out
+MORE_SECRETS = {"egress": ("org-key", "commitments"), "lookup": ("commitments",)}
 COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
@@ -121,9 +122,9 @@ def test_a_service_touches_its_own_region_only(name: str) -> None:
 def test_a_worker_gets_its_own_secret_and_no_other_services(region: str) -> None:
     for service in RUNNABLE:
         mounted = {s["source"] for s in SERVICES[f"{region}-{service}"]["secrets"]}
-        allowed = {f"{region}-{service}"} | (
-            {f"{region}-org-key"} if service == "egress" else set()
-        )
+        allowed = {f"{region}-{service}"} | {
+            f"{region}-{more}" for more in MORE_SECRETS.get(service, ())
+        }
 
         assert mounted == allowed
 
