@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from connectors.kafka.topology import TopicInfo, load_topics
-from connectors.postgres.decisions import DecisionReader
+from connectors.postgres.decisions import DecisionReader, NoDecisionsError
 from connectors.postgres.vault.reader import Kept
-from residency.decisions import Decision, decision_json
+from residency import topics
+from residency.decisions import decision_json
 from residency.keys import COMMITMENTS, TOKENS_FILE, ledger_verifier, secret, token_keys
 from residency.ledger.note import Checkpoint, Verifier
 from residency.ledger.reader import Reader, open_head
@@ -143,14 +144,14 @@ def _records(
 ) -> list[tuple[Sent, Contents | str]]:
     """Return each minimal record with what it said, or why nobody can tell."""
     root = secret(must_exist(settings.folder / "keys" / f"{COMMITMENTS}.json"), COMMITMENTS)
-    topics = load_topics(settings.home, settings.region)
+    known = load_topics(settings.home, settings.region)
     values = {(one.topic_id, _at(one)): one.value for one in kept}
     remaker = Remaker(load_books(settings), root, decisions.find)
     found = []
     for one in sent:
         record = one.transfer.record
         value = values[record.topic_id, record.at]
-        generations = _generations(topics.get(record.at.topic), record.topic_id)
+        generations = _generations(known.get(record.at.topic), record.topic_id)
         found.append((one, remaker.contents(one, value, generations)))
     return found
 
@@ -166,9 +167,10 @@ def _generations(topic: TopicInfo | None, topic_id: str) -> Sequence[int]:
 
 def _decisions(reader: DecisionReader, tokens: Sequence[str]) -> list[dict[str, Any]]:
     """Return what the region's model said of the customer's texts."""
-    rows: list[tuple[Decision, datetime]] = []
-    for token in tokens:
-        rows += reader.of_subject(token, EVER)
+    try:
+        rows = [row for token in tokens for row in reader.of_subject(token, EVER)]
+    except NoDecisionsError:
+        return []
     return [decision_json(*row) for row in rows]
 
 
@@ -176,7 +178,7 @@ def _quarantined(settings: ReplaySettings, raws: dict[tuple[str, str], Kept]) ->
     """Return the quarantine's entries about the person's records, without their payloads."""
     return [
         entry.to_json()
-        for entry in entries(settings).values()
+        for entry in entries(settings, topics.group("border")).values()
         if raw_of(entry.raw, entry.topic_id) in raws
     ]
 
