@@ -26,13 +26,13 @@ from residency.telemetry.setup import Telemetry, telemetry
 from schemas.errors import HaltError, QuarantineError, Reason, RetriableError
 from schemas.events import Coordinates, RawBatch
 from streams.duties import NotNowError, Route
-from streams.erased import Erased, need
+from streams.erased import Erased
 from streams.hop import Hop
 from streams.kafkawatch import KafkaWatch
 from streams.limit import QuarantineLimit
 from streams.place import Verdict, shape_of
 from streams.plans import load_book
-from streams.settings import Settings
+from streams.settings import Settings, database
 
 LOG = logging.getLogger("homeport.border")
 NAMED_ONLY = frozenset({Reason.OVERSIZE, Reason.ERASED_SUBJECT})  # their payload is not copied
@@ -61,7 +61,7 @@ class Border:
         self._release = release_digest()
         self._limit = QuarantineLimit(settings.quarantine_limit)
         self._hop = Hop(settings.kafka.librdkafka(), self._route(), self, signals)
-        self._erased = Erased(need(settings.postgres and settings.postgres.dsn, "border"))
+        self._erased = Erased(database(settings.postgres, "border"))
         self._is_ready = self._is_waiting = False
         self._decided = 0
         self._watch = KafkaWatch(signals.recorder, "border")

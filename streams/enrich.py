@@ -40,7 +40,7 @@ from streams.kafkawatch import KafkaWatch
 from streams.labelmeter import LabelMeter
 from streams.labels import Asked, Maker, Task
 from streams.place import Stamped, Verdict
-from streams.settings import Settings
+from streams.settings import Settings, database
 
 if TYPE_CHECKING:
     from residency.decisions import Decision
@@ -87,10 +87,7 @@ class Enrich:
             SetupError: The settings name no database.
 
         """
-        if settings.postgres is None:
-            msg = "enrich: no postgres in its settings; run `homeport up` to write them again"
-            raise SetupError(msg)
-        region = settings.region
+        dsn, region = database(settings.postgres, "enrich"), settings.region
         self._settings = settings
         self._signals = signals
         self._terms = terms
@@ -98,8 +95,8 @@ class Enrich:
         requests = topics.enrich(region)
         self._topics = {requests: load_topics(settings.home, region)[requests]}
         self._meter = LabelMeter(signals, TOGETHER)
-        self._store = Decisions(settings.postgres.dsn)
-        self._erased = Erased(settings.postgres.dsn)
+        self._store = Decisions(dsn)
+        self._erased = Erased(dsn)
         self._asker = Asker(model.labeller, TOGETHER, SIDE_BY_SIDE, self._meter.request)
         self._maker = Maker(self._registry, model.tasks, model.digest, release_digest())
         self._hop = Hop(settings.kafka.librdkafka(), self._route(), self, signals)

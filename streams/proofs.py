@@ -1,4 +1,4 @@
-"""Proofs as files: for an outsider, or for the person whom they are about."""
+"""Writes a leaf and its proof as two files, for whoever checks them without us."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from residency.ledger.reader import Reader
 
 
 def write_proof(reader: Reader, log: Verifier, index: int, size: int, out: Path) -> dict[str, Any]:
-    """Write one proof, and the entry's exact bytes beside it; return where.
+    """Write ``<leaf>.tlog-proof`` and ``<leaf>.json``, the entry's exact bytes; return where.
 
     Raises:
         LedgerError: The ledger does not hold together at that leaf.

@@ -28,6 +28,19 @@ class PostgresConfig:
     dsn: str = field(repr=False)
 
 
+def database(known: PostgresConfig | None, who: str) -> str:
+    """Return the connection string of *who*.
+
+    Raises:
+        SetupError: Their settings have none.
+
+    """
+    if known is None:
+        msg = f"{who}: no postgres in its settings; run `homeport up` to write them again"
+        raise SetupError(msg)
+    return known.dsn
+
+
 @dataclass(frozen=True, config=_STRICT)
 class Settings:
     """One service of one region.

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, Protocol, Self
 
 from residency.ledger.accesses import AccessLeaf
 from residency.ledger.certificates import ModelLeaf
+from residency.ledger.erasures import ErasureLeaf
 from residency.ledger.replays import ReplayLeaf
 from residency.ledger.resumes import ResumeLeaf
 
@@ -50,6 +51,7 @@ class Notice(Protocol):
 
 NOTICES: Final[Mapping[str, type[Notice]]] = {
     AccessLeaf.kind: AccessLeaf,
+    ErasureLeaf.kind: ErasureLeaf,
     ModelLeaf.kind: ModelLeaf,
     ReplayLeaf.kind: ReplayLeaf,
     ResumeLeaf.kind: ResumeLeaf,

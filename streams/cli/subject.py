@@ -2,15 +2,19 @@
 
 import click
 
+from streams.cli.subject_erase import erase_command, status_command
 from streams.cli.subject_export import export_command
 
 
 @click.group()
 def subject() -> None:
-    """Answer a person who asks what a region holds of them.
+    """Export all that is held of a person, or erase them and see how far it is.
 
-    docs/subject-export.md tells the whole story.
+    docs/subject-export.md tells what an export holds; docs/erasure.md what an erasure destroys,
+    and what remains and why.
     """
 
 
 subject.add_command(export_command)
+subject.add_command(erase_command)
+subject.add_command(status_command)

@@ -3,15 +3,17 @@
 import click
 
 from streams.cli.vault_find import caller, find
+from streams.cli.vault_keeping import migrate, prune, rotate, status
 
 
 @click.group()
 def vault() -> None:
-    """Look into what a region keeps of its customers, and say who may.
+    """Look into what a region keeps of its customers, and look after it and the keys to it.
 
-    docs/vault-find.md tells the whole story.
+    docs/vault.md tells the whole story, docs/vault-keys.md that of the keys, docs/vault-find.md
+    who sees what.
     """
 
 
-vault.add_command(find)
-vault.add_command(caller)
+for _command in (find, caller, status, migrate, rotate, prune):
+    vault.add_command(_command)

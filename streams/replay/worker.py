@@ -26,7 +26,7 @@ from streams.processor import discover
 from streams.replay.spool import Spool
 from streams.replay.state import Job, State, Task
 from streams.replay.topics import AGAIN, batches, marks, offset_of, reader
-from streams.settings import ReplaySettings
+from streams.settings import ReplaySettings, database
 
 SAVE_S = 2.0
 
@@ -71,10 +71,7 @@ class Worker:
         keys = must_exist(settings.folder / "keys" / f"{COMMITMENTS}.json")
         self._root = secret(keys, COMMITMENTS)
         self._spool = Spool(state.folder)
-        if settings.postgres is None:
-            msg = "the settings of replay name no postgres; run `homeport up` to write them again"
-            raise SetupError(msg)
-        self._decisions = DecisionReader(settings.postgres.dsn)
+        self._decisions = DecisionReader(database(settings.postgres, "replay"))
 
     def run(self, tasks: Sequence[Task], halt: Callable[[], bool]) -> None:
         """Replay *tasks*, each from where it was left, until *halt* says to stop."""
