@@ -8,7 +8,6 @@
 5. The events, opened, and of them the fields.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -219,6 +218,4 @@ def _erased(reader: VaultReader, by: ByRecord) -> dict[int, int | None]:
 
 def _newest(reader: VaultReader, subject: bytes, view: View, ask: Ask) -> list[Kept]:
     """Return the newest of a subject's events that may be seen, newest first."""
-    only = next(iter(view.events)) if len(view.events) == 1 else None
-    events = reader.events(subject, event=only)
-    return list(deque((one for one in events if one.event in view.events), ask.limit))[::-1]
+    return reader.newest(subject, view.events, ask.limit)
