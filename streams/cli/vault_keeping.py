@@ -25,10 +25,10 @@ def settings_of(home: Path, region: str) -> "Settings":
 
 
 def dsn_of(settings: "Settings") -> str:
-    """Return where the vault is; raises as `streams.erased.need`."""
-    from streams.erased import need  # noqa: PLC0415 - as above
+    """Return where the vault is; raises as `streams.settings.database`."""
+    from streams.settings import database  # noqa: PLC0415 - as above
 
-    return need(settings.postgres.dsn if settings.postgres else None, "vault")
+    return database(settings.postgres, "vault")
 
 
 @contextmanager
