@@ -9,16 +9,22 @@ import pytest
 from residency.ledger.accesses import Purpose
 from residency.policy.limits import within
 from residency.vault.access import Role, load_roles
+from residency.vault.index import Kind
 from residency.vault.looking import (
     MAX_EVENTS,
     MAX_FIELDS,
+    MAX_TERM,
     Ask,
+    ByRecord,
+    ByValue,
     Refused,
     RefusedError,
     check_purpose,
+    term_of,
     view_of,
 )
 from schemas.codec import decode, encode
+from schemas.events import Coordinates
 from schemas.plainjson import from_plain
 from schemas.registry import EventSchema, load_registry
 from streams.demo.generate import Shop
@@ -36,6 +42,7 @@ ROLE = Role(
     per_hour=1,
     source="a test",
 )
+TOPICS = {"eu.commerce.orders.v1": "aWQ"}
 ASK = Ask(Purpose.SUPPORT, "CASE-17", ("customer.email",))
 
 
@@ -180,3 +187,50 @@ def test_a_refusal_names_a_field_and_never_what_looks_like_a_value() -> None:
 
 def test_a_ticket_and_an_ask_do_not_show_it() -> None:
     assert "CASE-17" not in repr(ASK)
+
+
+@pytest.mark.parametrize("text", ["eu.commerce.orders.v1[0]@7", "eu.commerce.orders.v1[0]@7#1+2"])
+def test_a_record_is_named_with_or_without_its_output(text: str) -> None:
+    at = Coordinates("eu.commerce.orders.v1", 0, 7)
+
+    assert term_of({"record": text}, TOPICS) == ByRecord(at, "aWQ")
+
+
+def test_the_longest_value_is_taken() -> None:
+    assert term_of({"token": "a" * MAX_TERM}, TOPICS) == ByValue(Kind.TOKEN, "a" * MAX_TERM)
+
+
+@pytest.mark.parametrize("word", ["customer", "email", "phone", "order", "token"])
+def test_a_value_is_looked_up_as_what_it_is(word: str) -> None:
+    assert term_of({word: "x"}, TOPICS) == ByValue(Kind[word.upper()], "x")
+    assert "secret" not in repr(term_of({word: "secret"}, TOPICS))
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        {},
+        {"email": "a", "phone": "b"},
+        {"name": "ada"},
+        {"email": 1},
+        {"email": ""},
+        {"token": "a" * (MAX_TERM + 1)},
+        {"record": "orders"},
+        {"record": "us.commerce.orders.v1[0]@7"},
+        {"record": "eu.commerce.orders.v1[0]@7#x"},
+    ],
+)
+def test_what_nobody_can_be_looked_up_by_is_refused_without_a_value(by: dict[str, object]) -> None:
+    with pytest.raises(RefusedError) as caught:
+        term_of(by, TOPICS)
+
+    assert caught.value.why is Refused.TERM
+    assert caught.value.retry_after_s is None
+    assert "ada" not in str(caught.value)
+
+
+def test_a_refusal_says_its_word_and_when_to_come_back() -> None:
+    error = RefusedError(Refused.RATE, "too many", retry_after_s=17)
+
+    assert str(error) == "refused (rate): too many"
+    assert (error.why, error.retry_after_s) == (Refused.RATE, 17)
