@@ -7,6 +7,7 @@ process reads the vault and opens its keys; it has no Kafka rights and no way ou
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -21,6 +22,7 @@ from streams.settings import Settings
 from streams.weblog import web_log
 
 STOP_TIMEOUT_S = 8
+THREADS = 32  # look-ups at once; the others wait
 
 Answer = Callable[[Service, web.Request], Awaitable[web.Response]]
 
@@ -71,6 +73,8 @@ class Lookup:
             logger=web_log("lookup"),
             shutdown_timeout=STOP_TIMEOUT_S,
         )
+        # each look-up waits in a thread of its own, for the database and then for egress
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
         await runner.setup()
         await web.TCPSite(runner, self._settings.http_host, port).start()
         self._service = service

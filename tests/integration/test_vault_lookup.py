@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 import requests
 from browser import CHROMIUM, browser
@@ -331,6 +332,45 @@ def test_an_agent_signs_in_at_the_page_in_a_browser_that_refuses_nothing(
     assert region.ada.email in text
     assert region.order in text
     assert (wide, url, refused) == ("0", f"{region.url}/page", [])
+
+
+def test_a_rotation_of_the_keys_stops_no_look(region: Region) -> None:
+    name = region.caller("agent")
+    before = region.ask(name, {"email": region.ada.email})
+
+    rotated = region.run("vault", "rotate")
+    after = region.ask(name, {"email": region.ada.email})
+
+    assert rotated.exit_code == 0, rotated.output
+    assert fields(after) == fields(before)
+
+
+def test_who_is_erased_is_not_found_and_their_record_says_so(region: Region) -> None:
+    line, bob, name = region.line, region.line.person(), region.caller("agent")
+    (place,) = line.send([bob.event(PLACED)])
+    line.wait_for([place])
+    erased = (line.topic_ids[place.topic], place.partition, place.offset, "0e" * 16)
+    with psycopg.connect(line.dsn("erase")) as connection:  # as an erasure leaves it
+        connection.execute("DELETE FROM vault.events WHERE subject = %s", (bob.subject,))
+        connection.execute("DELETE FROM vault.blind_index WHERE subject = %s", (bob.subject,))
+        connection.execute("DELETE FROM vault.subjects WHERE subject = %s", (bob.subject,))
+        connection.execute(
+            "INSERT INTO vault.erasures (request, subject, token, asked_at, asked_by, step, leaf)"
+            " VALUES (%s, %s, 'tok', now(), 'command', 'done', 7)", (erased[3], bob.subject),
+        )  # fmt: skip
+        connection.execute("INSERT INTO vault.erased VALUES (%s, %s, %s, %s)", erased)
+
+    by_mail, by_record = (
+        region.ask(name, by).json() for by in ({"email": bob.email}, {"record": str(place)})
+    )
+    command = region.run(
+        "vault", "find", "--record", str(place), "--purpose", "support", "--ticket", TICKET,
+        "--field", "customer.email",
+    )  # fmt: skip
+
+    assert (by_mail["persons"], by_mail["erased"]) == ([], None)
+    assert (by_record["persons"], by_record["erased"]) == ([], {"leaf": 7})
+    assert "erased, see leaf 7" in command.stdout
 
 
 def test_an_export_holds_every_event_and_what_the_org_holds_each_proved(
