@@ -6,12 +6,8 @@ A process opens only the purposes it needs (promise 6): the border opens ``token
 production a KMS stands behind the same functions.
 """
 
-import contextlib
-import fcntl
 import json
-import os
 import secrets
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,6 +16,7 @@ from typing import Any
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from residency.keyfiles import alone, load_or_create, replace_file
 from residency.ledger.note import Signer, Verifier
 from schemas.errors import HaltError, SetupError
 
@@ -116,7 +113,7 @@ def token_keys(folder: Path, region: str) -> TokenKeys:
     identity, attribute = ({"version": 1, "key": _fresh()} for _ in range(2))
     fresh = {"identity": identity, "attribute": [attribute]}
     try:
-        raw = _load_or_create(path, lambda: fresh)
+        raw = load_or_create(path, lambda: fresh)
         identity = raw["identity"]
         *older, current = [_attribute(row) for row in raw["attribute"]]
         return TokenKeys(
@@ -153,7 +150,7 @@ def rotate(folder: Path, region: str, now: datetime, overlap: timedelta) -> Toke
     if not path.exists():
         msg = f"{path}: no keys to rotate yet; the first border or dry-run makes them"
         raise SetupError(msg)
-    with _alone(folder):
+    with alone(path):
         keys = token_keys(folder, region)
         if keys.attribute_version >= MAX_VERSION:
             msg = f"{path}: version {MAX_VERSION} is the last that the gate's grammar allows"
@@ -163,8 +160,7 @@ def rotate(folder: Path, region: str, now: datetime, overlap: timedelta) -> Toke
         fresh = AttributeKey(current.version + 1, secrets.token_bytes(KEY_BYTES), now)
         identity = {"version": keys.identity_version, "key": keys.identity.hex()}
         rows = [_row(key) for key in (*older, retired, fresh)]
-        os.replace(_draft(path, {"identity": identity, "attribute": rows}), path)  # noqa: PTH105, atomic
-        _sync(folder)
+        replace_file(path, {"identity": identity, "attribute": rows})
     return token_keys(folder, region)
 
 
@@ -183,29 +179,18 @@ def _row(key: AttributeKey) -> dict[str, Any]:
     return row
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the keyring for one change: two rotations at once would lose one's version."""
-    descriptor = os.open(folder / f".{TOKENS_FILE}.lock", os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def ledger_keys(folder: Path, region: str) -> LedgerKeys:
     """Return the ledger keys in *folder*, making them on first use.
 
     The commitment root and the public key lie in files of their own, so that who checks a ledger
     need not open the one with the seed.
     """
-    raw = _load_or_create(
+    raw = load_or_create(
         folder / "ledger.json",
         lambda: {"origin": f"ledger.{region}.homeport.example/transfers", "seed": _fresh()},
     )
     origin, seed = raw["origin"], bytes.fromhex(raw["seed"])
-    _load_or_create(folder / PUBLIC_FILE, lambda: {"vkey": str(Signer(origin, seed).verifier)})
+    load_or_create(folder / PUBLIC_FILE, lambda: {"vkey": str(Signer(origin, seed).verifier)})
     return LedgerKeys(origin, seed, secret(folder, COMMITMENTS))
 
 
@@ -226,7 +211,7 @@ def ledger_verifier(folder: Path) -> Verifier:
 
 def secret(folder: Path, purpose: str) -> bytes:
     """Return the 32-byte key for one *purpose* (``partition``, ``expected``)."""
-    raw = _load_or_create(folder / f"{purpose}.json", lambda: {"key": _fresh()})
+    raw = load_or_create(folder / f"{purpose}.json", lambda: {"key": _fresh()})
     return bytes.fromhex(raw["key"])
 
 
@@ -241,37 +226,3 @@ def derive(root: bytes, *label: str) -> bytes:
 
 def _fresh() -> str:
     return secrets.token_hex(KEY_BYTES)
-
-
-def _load_or_create(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not path.exists():
-        draft = _draft(path, make())
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)  # atomic, and the first of two writers wins
-        draft.unlink()
-        _sync(path.parent)
-    if path.stat().st_mode & 0o077:
-        msg = f"{path}: others can read this key file; run `chmod 600` on it"
-        raise SetupError(msg)
-    raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return raw
-
-
-def _draft(path: Path, content: dict[str, Any]) -> Path:
-    """Return a durable 0600 file beside *path*: a key that is lost takes its tokens with it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    draft.touch(mode=0o600)
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    return draft
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 DOMAINS = ("orders", "customers", "messages")
 PARTITIONS = 4  # per topic, embedded; production sets its own
-SERVICES = ("gateway", "border", "egress", "enrich", "vault")
+SERVICES = ("gateway", "border", "egress", "enrich", "vault", "lookup", "erase")
 TOOLS = ("replay", "resend")  # what people start now and then
 PRINCIPALS = (*SERVICES, *TOOLS)  # one Kafka principal each
 
@@ -85,6 +85,14 @@ def rights(region: str, service: str) -> Rights:
             transactional=transactional_prefix("enrich"),
         ),
         "vault": Rights(read=raw_topics(region), group=group("vault")),
+        "lookup": Rights(),  # it answers from the vault; a login that may do nothing
+        # As a resend: minimal records that empty or delete rows, and no way out of its own.
+        "erase": Rights(
+            read=all_topics(region),
+            write=(minimal(region),),
+            transactional=transactional_prefix("quarantine"),  # as a resend: it numbers records
+            watch=(group("border"), group("enrich"), group("egress"), group("vault")),
+        ),
         "replay": Rights(
             read=all_topics(region),
             watch=(group("border"), group("enrich"), group("egress")),

@@ -70,6 +70,7 @@ class Reason(StrEnum):
     SCANNER = "scanner"  # the gate found personal data in a grammatical value
     REJECTED = "rejected"  # the org refused the row's data
     GATE = "gate"  # it breaks the gate's rules, and a person said that it stays
+    ERASED_SUBJECT = "erased-subject"  # of a person whose erasure was asked for
 
 
 class QuarantineError(HomeportError):

@@ -23,17 +23,19 @@ from residency.release import release_digest
 from residency.seal import BORDER, Seal
 from residency.telemetry.names import MAX_PARTITIONS
 from residency.telemetry.setup import Telemetry, telemetry
-from schemas.errors import HaltError, QuarantineError, Reason
+from schemas.errors import HaltError, QuarantineError, Reason, RetriableError
 from schemas.events import Coordinates, RawBatch
-from streams.duties import Route
+from streams.duties import NotNowError, Route
+from streams.erased import Erased
 from streams.hop import Hop
 from streams.kafkawatch import KafkaWatch
 from streams.limit import QuarantineLimit
 from streams.place import Verdict, shape_of
 from streams.plans import load_book
-from streams.settings import Settings
+from streams.settings import Settings, database
 
 LOG = logging.getLogger("homeport.border")
+NAMED_ONLY = frozenset({Reason.OVERSIZE, Reason.ERASED_SUBJECT})  # their payload is not copied
 MAX_SAID = 20  # wrong-region records named in the log, per batch; quarantine lists them all
 
 
@@ -59,7 +61,8 @@ class Border:
         self._release = release_digest()
         self._limit = QuarantineLimit(settings.quarantine_limit)
         self._hop = Hop(settings.kafka.librdkafka(), self._route(), self, signals)
-        self._is_ready = False
+        self._erased = Erased(database(settings.postgres, "border"))
+        self._is_ready = self._is_waiting = False
         self._decided = 0
         self._watch = KafkaWatch(signals.recorder, "border")
 
@@ -76,13 +79,14 @@ class Border:
         )
 
     def health(self) -> Mapping[str, Any]:
-        """Return whether this worker works, on how many partitions, and how far behind it is."""
+        """Return whether this worker works, on how much, how far behind, and if it must wait."""
         hop = self._hop
         return {
             "ready": self._is_ready,
             "partitions": len(hop.places),
             "decided": self._decided,
             "lag": sum(hop.lag().values()),
+            "waiting": self._is_waiting,
             "fetched": hop.reading.fetched,
             "unsent": hop.writing.unsent,
             "round_trip_ms": round(1_000 * hop.writing.round_trip_s, 1),
@@ -96,14 +100,35 @@ class Border:
                 self._hop.run(halt)
         finally:
             self._is_ready = False
+            self._erased.close()
             self._signals.shutdown()
 
     def after_batch(self, count: int) -> None:
         """Do nothing; called once a batch of *count* raw records is committed."""
 
     def decide(self, batch: RawBatch) -> Sequence[Verdict]:
-        """Return what becomes of each record."""
-        return self._book.minimise_batch(batch, lambda topic: self._topics[topic].generation)
+        """Return what becomes of each record.
+
+        Raises:
+            NotNowError: Who is erased cannot be said now.
+
+        """
+        try:
+            refused = self._erased.refused(batch)
+        except RetriableError as error:
+            self._is_waiting = True
+            self._signals.recorder.add("homeport.pauses", 1, stage="border")
+            raise NotNowError(str(error)) from None  # a text of ours
+        self._is_waiting = False
+        verdicts = self._book.minimise_batch(batch, lambda topic: self._topics[topic].generation)
+        return (
+            [
+                QuarantineError(Reason.ERASED_SUBJECT) if n in refused else verdict
+                for n, verdict in enumerate(verdicts)
+            ]
+            if refused
+            else verdicts
+        )
 
     def stamp(self, topic: str, plan: Plan) -> Sequence[tuple[str, Headers]]:
         """See `Duties.stamp`: a request goes to the region's model, and leaves nothing out."""
@@ -129,9 +154,10 @@ class Border:
         self, record: str, topic: str, error: QuarantineError, value: bytes
     ) -> tuple[bytes | None, Headers]:
         """Return value, sealed, and headers of a record's entry in quarantine."""
-        # Kafka may refuse an oversize value; named, it lies where it lay
-        oversize = error.reason is Reason.OVERSIZE
-        kept = None if oversize else self._seal.close(record, error.reason, value)
+        # Kafka may refuse an oversize value, and an erased one is not to be copied: named, it
+        # lies where it lay
+        is_named = error.reason in NAMED_ONLY
+        kept = None if is_named else self._seal.close(record, error.reason, value)
         return kept, headers.for_quarantine(
             record, self._topics[topic].id, error.reason, error.path, error.plan
         )
@@ -169,7 +195,8 @@ class Border:
         self._decided += len(batch)
         self.after_batch(len(batch))
         try:
-            self._limit.note(len(batch), refused.total())
+            # an erasure is nobody's fault: a restored topic may be full of the erased
+            self._limit.note(len(batch), refused.total() - refused[Reason.ERASED_SUBJECT])
         except HaltError:
             recorder.add("homeport.alerts", 1, kind="quarantine-limit")
             raise

@@ -34,12 +34,13 @@ from schemas.events import Coordinates, RawBatch
 from schemas.registry import load_registry
 from streams.asking import Asker
 from streams.duties import NotNowError, Route
+from streams.erased import Erased
 from streams.hop import Hop
 from streams.kafkawatch import KafkaWatch
 from streams.labelmeter import LabelMeter
 from streams.labels import Asked, Maker, Task
 from streams.place import Stamped, Verdict
-from streams.settings import Settings
+from streams.settings import Settings, database
 
 if TYPE_CHECKING:
     from residency.decisions import Decision
@@ -48,6 +49,7 @@ LOG = logging.getLogger("homeport.enrich")
 BATCH = 64  # requests of one transaction: four of the model's, so that it is rarely idle
 TOGETHER = 16  # texts of one request to the model; more wait longer and gain nothing on a CPU
 SIDE_BY_SIDE = 2  # requests to the model under way: one is read while one is computed
+NOTHING = Stamped(())  # of a request that nobody is to read any more
 PATIENCE = 5  # times what a batch of the border may take: a model is slow
 
 
@@ -85,10 +87,7 @@ class Enrich:
             SetupError: The settings name no database.
 
         """
-        if settings.postgres is None:
-            msg = "enrich: no postgres in its settings; run `homeport up` to write them again"
-            raise SetupError(msg)
-        region = settings.region
+        dsn, region = database(settings.postgres, "enrich"), settings.region
         self._settings = settings
         self._signals = signals
         self._terms = terms
@@ -96,7 +95,8 @@ class Enrich:
         requests = topics.enrich(region)
         self._topics = {requests: load_topics(settings.home, region)[requests]}
         self._meter = LabelMeter(signals, TOGETHER)
-        self._store = Decisions(settings.postgres.dsn)
+        self._store = Decisions(dsn)
+        self._erased = Erased(dsn)
         self._asker = Asker(model.labeller, TOGETHER, SIDE_BY_SIDE, self._meter.request)
         self._maker = Maker(self._registry, model.tasks, model.digest, release_digest())
         self._hop = Hop(settings.kafka.librdkafka(), self._route(), self, signals)
@@ -142,10 +142,11 @@ class Enrich:
             self._is_ready = False
             self._asker.close()
             self._store.close()
+            self._erased.close()
             self._signals.shutdown()
 
     def decide(self, batch: RawBatch) -> Sequence[Verdict]:
-        """Return the label record of each request.
+        """Return the label record of each request; nothing where its customer is erased.
 
         Raises:
             NotNowError: Model or database do not answer.
@@ -156,7 +157,7 @@ class Enrich:
                 verdicts = self._decide(batch)
         except RetriableError as error:
             self._is_waiting = True
-            self._signals.recorder.add("homeport.enrich.pauses", 1)
+            self._signals.recorder.add("homeport.pauses", 1, stage="enrich")
             raise NotNowError(str(error)) from None  # a text of ours
         self._is_waiting = False
         return verdicts
@@ -166,6 +167,12 @@ class Enrich:
             return []
         with self._signals.span("enrich.queue", start_ns=min(batch.times_ms) * 1_000_000):
             asked = [self._asked(batch, n) for n in range(len(batch))]
+        erased = self._erased.tokens({one.request.subject for one in asked})
+        labelled = iter(self._labelled([a for a in asked if a.request.subject not in erased]))
+        return [NOTHING if a.request.subject in erased else next(labelled) for a in asked]
+
+    def _labelled(self, asked: Sequence[Asked]) -> list[Stamped]:
+        """Return the label record of each request, decided once and kept."""
         taken = self._store.take(
             [one.question for one in asked], self._terms.budget, datetime.now(UTC)
         )

@@ -6,7 +6,6 @@ too large, 421 another region's customer, 422 a country nobody serves.
 """
 
 import asyncio
-import hmac
 import logging
 import os
 import threading
@@ -22,11 +21,11 @@ from connectors.kafka.errors import FatalWatch, name_of
 from connectors.kafka.headers import Headers
 from residency import topics
 from residency.keys import secret
-from residency.normalise import normalise
 from residency.plan.book import MAX_VALUE_BYTES
 from residency.regions import load_regions, region_of
 from residency.telemetry.setup import Telemetry, telemetry
 from residency.telemetry.trace import inject
+from residency.vault.subjects import subject_of
 from schemas.codec import encode
 from schemas.errors import HaltError
 from schemas.plainjson import from_plain
@@ -34,6 +33,7 @@ from schemas.registry import EventSchema, load_registry
 from schemas.scalars import PlainJsonError
 from streams.repeats import Repeats
 from streams.settings import Settings
+from streams.weblog import web_log
 
 LOG = logging.getLogger("homeport.gateway")
 MAX_BODY_BYTES = 4 * 2**20
@@ -52,21 +52,6 @@ class Refusal(Exception):  # noqa: N818, an answer to the client, not a fault of
         super().__init__(error)
         self.status = status
         self.body = {"error": error, **more}
-
-
-def _without_traceback(record: logging.LogRecord) -> bool:
-    """Leave an exception's class in a log line, not its text, which quotes what came in."""
-    if record.exc_info and record.exc_info[0]:
-        record.msg, record.args = "a request failed: %s", (record.exc_info[0].__name__,)
-        record.exc_info = None
-    return True
-
-
-def _http_log() -> logging.Logger:
-    """Return what aiohttp logs to: it would write whole exceptions."""
-    log = logging.getLogger("homeport.gateway.http")
-    log.addFilter(_without_traceback)
-    return log
 
 
 def _is_unicode(text: str) -> bool:
@@ -160,7 +145,7 @@ class Gateway:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/events", self._events)
         runner = web.AppRunner(
-            app, access_log=None, logger=_http_log(), shutdown_timeout=STOP_TIMEOUT_S
+            app, access_log=None, logger=web_log("gateway"), shutdown_timeout=STOP_TIMEOUT_S
         )
         await runner.setup()
         await web.TCPSite(runner, self._settings.http_host, self._settings.http_port).start()
@@ -219,10 +204,7 @@ class Gateway:
             future.set_exception(ConnectionError("starting"))
             return
         topic = topics.raw(self._settings.region, schema.domain)
-        # Normalised as for the row's token: spellings of one id are one row, and must be one
-        # partition, since only offsets of one partition say which event is newer.
-        customer = normalise("", data["customer"]["customer_id"]).encode("utf-8", "surrogatepass")
-        key = hmac.digest(self._key, customer, "sha256")[:16]
+        key = subject_of(self._key, data["customer"]["customer_id"])
         with self._signals.span("gateway.publish") as span:
             try:
                 header = inject(span.get_span_context())

@@ -29,17 +29,16 @@ from connectors.kafka.record import check, headers_of
 from connectors.kafka.stats import Stats, parse
 from residency.telemetry.setup import Telemetry
 from residency.telemetry.trace import inject, link_from
-from schemas.errors import RetriableError
 from schemas.events import RawBatch, row_version
 from streams.duties import Duties, NotNowError, Route
 from streams.heap import settled_heap, tidy
 from streams.outgoing import outgoing
 from streams.patience import retrying
 from streams.place import Batch, Decided, Place
+from streams.resting import POLL_S, Rest
 from streams.tally import Tally
 
 LOG = logging.getLogger("homeport.hop")
-POLL_S = 0.05  # how long an idle worker waits before it looks whether to stop
 MAX_LINKS = 32  # of a batch's span to spans that published its records; each costs some 8 us
 
 
@@ -57,7 +56,7 @@ class Hop:
         self._watch = FatalWatch()
         self._places: dict[tuple[str | None, int | None], Place] = {}
         self._has_moved = False  # partitions, inside the last consume()
-        self._is_resting = False  # what decides does not answer: nothing is read
+        self._rest = Rest(self._partitions)
         self.reading = Stats()
         self.writing = Stats()
 
@@ -133,7 +132,7 @@ class Hop:
                 tally=Tally.from_metadata(found.metadata),
             )
         consumer.assign(partitions)
-        if self._is_resting:
+        if self._rest.is_on:
             consumer.pause(partitions)
         self._has_moved = True
         LOG.info("assigned %d partitions", len(partitions))
@@ -206,32 +205,19 @@ class Hop:
         """
 
         def attempt() -> Decided:
-            ours = batch.of(self.places) if self._is_resting else batch
+            ours = batch.of(self.places) if self._rest.is_on else batch
             return Decided(ours, self._duties.decide(ours.raw))
 
-        def rest(seconds: float) -> None:
-            self._rest(consumer, producer, time.monotonic() + seconds, halt)
-
-        decided = retrying(halt, NotNowError, rest)(attempt)
-        if self._is_resting:
-            self._is_resting = False
-            consumer.resume(self._partitions())
-        return decided
-
-    def _rest(
-        self, consumer: Consumer, producer: Producer, until: float, halt: threading.Event
-    ) -> None:
-        """Stay a member of the group and take no record, until a time or *halt*."""
-        if not self._is_resting:
-            self._is_resting = True
-            consumer.pause(self._partitions())
-        while not halt.is_set() and time.monotonic() < until:
-            for message in consumer.consume(1, POLL_S):
-                check(message)
-                msg = "Kafka gave a record of a paused partition; the worker starts afresh"
-                raise RetriableError(msg)
+        def pulse() -> None:
             producer.poll(0)
             self._watch.check()
+
+        def rest(seconds: float) -> None:
+            self._rest.take(consumer, seconds, halt, pulse)
+
+        decided = retrying(halt, NotNowError, rest)(attempt)
+        self._rest.end(consumer)
+        return decided
 
     def _partitions(self) -> list[TopicPartition]:
         return [TopicPartition(place.topic, place.partition) for place in self.places]

@@ -38,7 +38,7 @@ class LabelMeter:
 
         Args:
             times_ms: When its requests came, since 1970.
-            told: What went out of each.
+            told: What went out of those that were not dropped.
             seconds: From the first request polled to the commit.
 
         """
@@ -46,7 +46,9 @@ class LabelMeter:
         recorder.add("homeport.transactions", 1, stage="enrich", end="committed")
         recorder.record("homeport.batch.duration", seconds, stage="enrich")
         recorder.record("homeport.batch.records", len(times_ms), stage="enrich")
-        recorder.add("homeport.records", len(times_ms), stage="enrich", outcome="minimal")
+        recorder.add("homeport.records", len(told), stage="enrich", outcome="minimal")
+        dropped = len(times_ms) - len(told)
+        recorder.add("homeport.records", dropped, stage="enrich", outcome="nothing")
         for came_ms in times_ms:
             recorder.record("homeport.enrich.latency", max(0.0, now_ms - came_ms) / 1_000)
         counts = Counter(

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from connectors.kafka.config import KafkaConfig
+from connectors.kms import KmsConfig
 from connectors.salesforce.config import SalesforceConfig
 from connectors.webhook import WebhookConfig
 from inference.config import InferenceConfig, ServerConfig
@@ -29,12 +30,32 @@ class PostgresConfig:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class VaultConfig:
+    """Where the vault's key-encryption keys lie: in a file, or in one that a KMS opens."""
+
+    kms: KmsConfig | None = None
+
+
+def database(known: PostgresConfig | None, who: str) -> str:
+    """Return the connection string of *who*.
+
+    Raises:
+        SetupError: Their settings have none.
+
+    """
+    if known is None:
+        msg = f"{who}: no postgres in its settings; run `homeport up` to write them again"
+        raise SetupError(msg)
+    return known.dsn
+
+
+@dataclass(frozen=True, config=_STRICT)
 class Settings:
     """One service of one region.
 
     Attributes:
         health_port: The worker's health page, on loopback; admin has none.
-        http_port: The gateway's public port.
+        http_port: The gateway's public port, or the look-up's.
         http_host: The address it listens on: loopback, except in a container of its own.
         slot: Which of several workers of this service; each has its own from 0.
         gateways: Public gateway URLs by region; the gateway alone knows them.
@@ -43,6 +64,7 @@ class Settings:
         egress_batch: How many records egress settles together.
         parked_alarm_s: How long a record may be parked before egress raises an alert.
         webhook: Whom to tell that egress is halted; egress alone knows it.
+        vault: Where its keys lie; only who opens sealed events reads it.
 
     """
 
@@ -62,6 +84,7 @@ class Settings:
     egress_batch: BatchPolicy = field(default_factory=BatchPolicy)
     parked_alarm_s: float = 3_600.0
     webhook: WebhookConfig | None = None
+    vault: VaultConfig = field(default_factory=VaultConfig)
 
     @property
     def folder(self) -> Path:
@@ -98,7 +121,9 @@ class ReplaySettings:
 
     Attributes:
         kafka: With a principal of its own, whose rights `residency.topics` has.
-        postgres: A replay's, with a role that reads the decisions about texts; a resend has none.
+        postgres: With a role that reads the decisions about texts and the archive (a replay's),
+            or who is suppressed (a resend's).
+        vault: Where the keys of the archive lie.
 
     """
 
@@ -106,6 +131,7 @@ class ReplaySettings:
     home: Path
     kafka: KafkaConfig
     postgres: PostgresConfig | None = None
+    vault: VaultConfig = field(default_factory=VaultConfig)
 
     @property
     def folder(self) -> Path:

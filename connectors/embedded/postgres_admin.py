@@ -1,17 +1,36 @@
 """What a region's database holds before the first row: roles, each with a schema of its own."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import LiteralString
 
 import psycopg
 from psycopg import sql
 
 from connectors.embedded.ports import HOST
 from connectors.embedded.postgres import DATABASE, SUPERUSER
+from connectors.postgres.vault.migrate import OWNER, migrate
 from schemas.errors import SetupError
 
-ROLES = ("border", "egress", "enrich", "vault", "replay")
-READS = {"replay": "enrich"}  # a role that reads another's schema, and writes nothing there
+ROLES = ("border", "egress", "enrich", "vault", "lookup", "erase", "replay", "resend")
 CONNECT_S = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a role may do with the tables of another's schema, those to come included."""
+
+    role: str
+    schema: str
+    privileges: LiteralString
+
+
+# Rights on the vault's tables stand in its migrations, table by table.
+GRANTS = (
+    Grant("replay", "enrich", "SELECT"),
+    Grant("erase", "enrich", "SELECT, DELETE"),
+    Grant("erase", "egress", "SELECT, DELETE"),
+)
 
 
 def dsn(port: int, user: str, password: str, database: str = DATABASE) -> str:
@@ -34,7 +53,7 @@ def provision(port: int, password: str, role_passwords: Mapping[str, str]) -> No
     Args:
         port: The server's.
         password: The superuser's.
-        role_passwords: By role of `ROLES`.
+        role_passwords: By role of `ROLES`; the vault's tables are made where all are given.
 
     Raises:
         SetupError: The server refused; the text has its SQLSTATE.
@@ -49,9 +68,14 @@ def provision(port: int, password: str, role_passwords: Mapping[str, str]) -> No
             connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
             for role in role_passwords:
                 _schema(connection, role)
-            for role, other in READS.items():
-                if {role, other} <= role_passwords.keys():
-                    _reads(connection, role, other)
+            for grant in GRANTS:
+                if {grant.role, grant.schema} <= role_passwords.keys():
+                    _grant(connection, grant)
+        if set(ROLES) <= role_passwords.keys():
+            with psycopg.connect(
+                dsn(port, OWNER, role_passwords[OWNER]), connect_timeout=CONNECT_S
+            ) as connection:
+                migrate(connection)
     except psycopg.Error as exc:
         msg = f"PostgreSQL refused the set-up ({exc.sqlstate}); see `homeport logs`"
         raise SetupError(msg) from exc
@@ -104,20 +128,24 @@ def _schema(connection: psycopg.Connection, role: str) -> None:
     )
 
 
-def _reads(connection: psycopg.Connection, role: str, other: str) -> None:
-    """Let *role* read the tables in the schema of *other*, those to come included."""
-    names = {"role": sql.Identifier(role), "other": sql.Identifier(other)}
+def _grant(connection: psycopg.Connection, grant: Grant) -> None:
+    """Let a role at the tables of another's schema, those to come included."""
+    names = {"role": sql.Identifier(grant.role), "other": sql.Identifier(grant.schema)}
     for statement in (
         "GRANT USAGE ON SCHEMA {other} TO {role}",
-        "GRANT SELECT ON ALL TABLES IN SCHEMA {other} TO {role}",
+        "GRANT {privileges} ON ALL TABLES IN SCHEMA {other} TO {role}",
         (
             "ALTER DEFAULT PRIVILEGES FOR ROLE {other} IN SCHEMA {other}"
-            " GRANT SELECT ON TABLES TO {role}"
+            " GRANT {privileges} ON TABLES TO {role}"
         ),
     ):
-        connection.execute(sql.SQL(statement).format(**names))
+        privileges = sql.SQL(grant.privileges)
+        connection.execute(sql.SQL(statement).format(**names, privileges=privileges))
+    path = [grant.role, *(row.schema for row in GRANTS if row.role == grant.role)]
     connection.execute(
-        sql.SQL(
-            "ALTER ROLE {role} IN DATABASE {database} SET search_path = {role}, {other}"
-        ).format(**names, database=sql.Identifier(DATABASE))
+        sql.SQL("ALTER ROLE {role} IN DATABASE {database} SET search_path = {path}").format(
+            role=names["role"],
+            database=sql.Identifier(DATABASE),
+            path=sql.SQL(", ").join(map(sql.Identifier, path)),
+        )
     )

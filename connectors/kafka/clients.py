@@ -4,14 +4,16 @@ Memory of one worker, whatever the broker does: at most ``FETCH_QUEUE_KIB`` fetc
 answer of ``FETCH_BYTES`` more, the batch in hand, and ``SEND_QUEUE_KIB`` waiting to be sent.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from connectors.kafka.config import MAX_MESSAGE_BYTES, dotted
 from connectors.kafka.headers import Headers
+from schemas.errors import RetriableError
 
 API_TIMEOUT_S = 30.0
 TRANSACTION_TIMEOUT_MS = 5_000  # how long a dead worker's transaction can hide records
@@ -93,6 +95,37 @@ def member(
         error_cb=told.error,
     )
     return Consumer({**client, **extra})
+
+
+@contextmanager
+def transaction(producer: Producer) -> Iterator[None]:
+    """Commit what is sent inside, all of it; where something is raised, abort it.
+
+    Raises:
+        KafkaException: It is not committed.
+
+    """
+    producer.begin_transaction()
+    try:
+        yield
+        producer.commit_transaction(API_TIMEOUT_S)
+    except BaseException as exc:
+        error = exc.args[0] if isinstance(exc, KafkaException) else None
+        if error is None or error.txn_requires_abort():
+            producer.abort_transaction(API_TIMEOUT_S)
+        raise
+
+
+def acknowledged(producer: Producer) -> None:
+    """Wait until Kafka has all that was sent, committed or not.
+
+    Raises:
+        RetriableError: It has not.
+
+    """
+    if producer.flush(API_TIMEOUT_S):
+        msg = "Kafka did not take what was sent; see `homeport status`"
+        raise RetriableError(msg)
 
 
 def send(producer: Producer, records: Iterable[Outgoing]) -> None:

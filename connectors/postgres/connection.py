@@ -14,8 +14,8 @@ CONNECT_S = 10
 class Connection:
     """For one thread. Each statement commits by itself, outside of a transaction."""
 
-    def __init__(self, dsn: str, tables: LiteralString) -> None:
-        """Remember where, and the statements that make what is missing."""
+    def __init__(self, dsn: str, tables: LiteralString = "") -> None:
+        """Remember where, and the statements that make what is missing, if that is our part."""
         self._dsn = dsn
         self._tables: LiteralString = tables
         self._connection: psycopg.Connection[Any] | None = None
@@ -38,7 +38,8 @@ class Connection:
                 self._connection = psycopg.connect(
                     self._dsn, autocommit=True, connect_timeout=CONNECT_S
                 )
-                self._connection.execute(self._tables)
+                if self._tables:
+                    self._connection.execute(self._tables)
             yield self._connection
         except psycopg.OperationalError as exc:
             self.close()

@@ -8,7 +8,7 @@ to the retries, which settle its entry there. Labels are left to enrichment, who
 in Kafka until it is answered.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -136,18 +136,24 @@ class Chooser:
         self._stock = stock
         self._wish = wish
 
-    def batch(self, raw: RawBatch, claims: Iterable[Claim]) -> Iterator[Choice]:
+    def batch(
+        self, raw: RawBatch, claims: Iterable[Claim], erased: Container[int] = ()
+    ) -> Iterator[Choice]:
         """Yield what is chosen of the next records.
 
         Args:
             raw: The records.
             claims: All on the offsets that they span, outcomes among them.
+            erased: Numbers of the records whose subject is erased: nothing of them is sent.
 
         """
         claimed = by_offset(claims)
         made = make(self._books, self._place, raw, claimed, self._terms)
         for n, offset in enumerate(raw.offsets):
             if not self._wish.has(offset):
+                continue
+            if n in erased:
+                yield from self._stays(offset, _ERASED)
                 continue
             outputs: dict[int, list[Claim]] = {}
             for claim in claimed.get(offset, ()):
@@ -156,11 +162,16 @@ class Chooser:
             if not isinstance(now, QuarantineError):
                 for output in range(len(now.rows)):
                     outputs.setdefault(output, [])
-            elif not outputs and self._wish.is_explicit:
-                yield Stays(f"{self._at(offset)}", f"it cannot be decided: {now.reason}")
+            elif not outputs:
+                yield from self._stays(offset, f"it cannot be decided: {now.reason}")
             for output in sorted(outputs):
                 if self._wish.has(offset, output):
                     yield from self._one(offset, output, outputs[output], made, n)
+
+    def _stays(self, offset: int, why: str) -> Iterator[Choice]:
+        """Yield that nothing of a raw record is sent, to somebody who wants to know why."""
+        if self._wish.is_explicit:
+            yield Stays(f"{self._at(offset)}", why)
 
     def _one(
         self, offset: int, output: int, claims: Sequence[Claim], made: MadeBy, n: int
@@ -251,6 +262,7 @@ class Chooser:
 
 _OTHER = "it would be other bytes than those that were accepted: `homeport replay` says more"
 _LABELS = "labels are not sent again: enrichment answers each request once, and keeps it"
+_ERASED = "its subject is erased"
 _EXPIRED = "something that its plan rests on has ended: have a new plan approved"
 
 

@@ -33,14 +33,16 @@ CounterName = Literal[
     "homeport.salesforce.calls",
     # Labels decided, by what goes out. Unit: {label}. Labels: task, label.
     "homeport.labels",
-    # Times that enrichment paused because model or database did not answer. Unit: {pause}.
-    "homeport.enrich.pauses",
+    # A stage paused because model or database did not answer. Unit: {pause}. Labels: stage.
+    "homeport.pauses",
     # A region's model server failed and was started again. Unit: {restart}. Labels: cause.
     "homeport.inference.restarts",
 ]
 GaugeName = Literal[
     # Requests that wait for the region's model. Unit: {record}.
     "homeport.enrich.waiting",
+    # Raw records that are not in the vault yet. Unit: {record}.
+    "homeport.vault.waiting",
     # Raw records not yet decided. Unit: {record}. Labels: domain, partition.
     "homeport.kafka.lag",
     # Records that wait in a client of ours. Unit: {record}. Labels: stage, direction.
@@ -90,6 +92,7 @@ SpanName = Literal[
     "gateway.publish",  # one event, from request to acknowledged record
     "border.batch",  # one transaction; starts a new trace
     "egress.batch",  # one batch: gate, ledger, sink
+    "vault.batch",  # one transaction of the vault's writer
     "enrich.batch",  # one transaction
     "enrich.decide",  # what goes out of one batch's texts, before its transaction
     "enrich.queue",  # from the arrival of its oldest request to its being taken
@@ -120,13 +123,14 @@ COUNTERS: Mapping[CounterName, Metric] = {
     ),
     "homeport.salesforce.calls": Metric("{call}", "Calls to the org's API."),
     "homeport.labels": Metric("{label}", "Labels, by what goes out.", ("task", "label")),
-    "homeport.enrich.pauses": Metric("{pause}", "Model or database did not answer."),
+    "homeport.pauses": Metric("{pause}", "Model or database did not answer.", ("stage",)),
     "homeport.inference.restarts": Metric(
         "{restart}", "The region's model server failed and was started again.", ("cause",)
     ),
 }
 GAUGES: Mapping[GaugeName, Metric] = {
     "homeport.enrich.waiting": Metric("{record}", "Requests that wait for the model."),
+    "homeport.vault.waiting": Metric("{record}", "Raw records not in the vault yet."),
     "homeport.kafka.lag": Metric(
         "{record}", "Raw records not yet decided.", ("domain", "partition")
     ),
@@ -159,6 +163,7 @@ LABELS: Mapping[LabelName, frozenset[str]] = {
         {"published", "refused"}  # gateway
         | {"minimal", "requested", "nothing", "quarantined"}  # border
         | {"accepted", "rejected", "superseded", "gate-refused", "parked"}  # egress
+        | {"kept", "erased", "expired"}  # vault
     ),
     "reason": frozenset(Reason),
     "domain": frozenset(DOMAINS),
@@ -180,6 +185,7 @@ SPANS: frozenset[SpanName] = frozenset(
         "gateway.publish",
         "border.batch",
         "egress.batch",
+        "vault.batch",
         "enrich.batch",
         "enrich.decide",
         "enrich.queue",

@@ -14,8 +14,8 @@ from schemas.errors import RetriableError, SetupError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from streams.again import Outcome
     from streams.quarantine import Entry
-    from streams.retry import Outcome
 
 AGO = re.compile(r"(\d{1,6})([smhd])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

@@ -19,7 +19,7 @@ BY_TIMING: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
     "homeport.enrich.latency": ("how long a request waited for its labels", frozenset()),
     "homeport.enrich.request": ("how long the model took", frozenset()),
     "homeport.enrich.fill": ("how many texts were asked about together", frozenset()),
-    "homeport.enrich.pauses": ("how often the model did not answer", frozenset()),
+    "homeport.pauses": ("how often model or database did not answer", frozenset()),
 }
 # Made of librdkafka's statistics, every few seconds: whether there is any yet is timing, too.
 # Their labels are of closed sets, which residency/telemetry/names.py checks.
@@ -29,6 +29,7 @@ BY_STATISTICS: Final = frozenset(
         "homeport.kafka.queue",
         "homeport.kafka.records",
         "homeport.kafka.round_trip",
+        "homeport.vault.waiting",
     }
 )
 _POINT: Final = ("value", "count", "sum", "bucket_counts", "explicit_bounds", "min", "max")

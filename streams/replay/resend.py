@@ -10,19 +10,19 @@ committed before is seen then, and what was not never will be. So whatever is ki
 next run sends nothing twice under one number.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Final
-
-from confluent_kafka import KafkaException, Producer
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from connectors.kafka.clients import (
-    API_TIMEOUT_S,
     Listeners,
     Outgoing,
+    acknowledged,
     send,
+    transaction,
     transactional_producer,
 )
 from connectors.kafka.errors import named
@@ -33,7 +33,9 @@ from residency.ledger.note import Checkpoint
 from residency.release import release_digest
 from residency.replay.books import Books, Place
 from residency.replay.claims import Claims
-from residency.replay.resend import Again, Already, Choice, Chooser, Stays, Stock, Wish
+from residency.replay.resend import Again, Already, Chooser, Stays, Stock, Wish
+from schemas.events import RawBatch
+from streams.erased import Erased
 from streams.replay import stock as stocks
 from streams.replay import topics as kafka
 from streams.replay.spool import Spool
@@ -41,11 +43,17 @@ from streams.replay.stock import Say
 from streams.replay.topics import AGAIN, Span
 from streams.replay.wanted import Named, Wanted, places, save
 from streams.replay.worker import load_books, raw_batch
-from streams.settings import ReplaySettings
+from streams.settings import ReplaySettings, database
+
+if TYPE_CHECKING:
+    from confluent_kafka import Producer
+
+    from residency.vault.suppress import Suppression
 
 BATCH: Final = 500  # records per transaction
 SAY_EVERY: Final = 5_000  # records
 CLAIMS: Final = "claims"
+Waiting: TypeAlias = tuple[Again, bytes]  # to be sent, and the key of its raw record
 _GONE = "its raw record is not there: retention has deleted it, or the border has not decided it"
 
 
@@ -96,7 +104,10 @@ def resend(
         if not is_dry_run:
             save(folder, wanted)
         run = _Run(settings, wanted, stock, spool, sender, say)
-        run.all()
+        try:
+            run.all()
+        finally:
+            run.close()
         spool.clear()
     return run.done
 
@@ -123,7 +134,13 @@ class _Run:
         self._say = say
         self._books: Books = load_books(settings)
         self._root = secret(settings.folder / "keys", COMMITMENTS)
+        self._erased = Erased(database(settings.postgres, "resend"))
+        self._known: dict[bytes, Suppression] = {}  # of those that were met
         self._today = datetime.now(UTC).date()
+
+    def close(self) -> None:
+        """Close the connection to Postgres."""
+        self._erased.close()
 
     def all(self) -> None:
         """Choose and send, partition by partition."""
@@ -139,15 +156,19 @@ class _Run:
         if here is not None:
             start, stop = min(here), max(here) + 1
             span = replace(span, start=max(span.start, start), stop=min(span.stop, stop))
-        place, missing, waiting = span.place, set(here or ()), list[Again]()
+        place, missing, waiting = span.place, set(here or ()), list[Waiting]()
         chooser = self._chooser(place, Wish(here, self._wanted.accepted))
         claims = Claims(self._spool.read(place.topic, place.partition))
         at = span.start
         for messages, after in kafka.batches(self._settings, span):
             raw = raw_batch(place.topic, messages)
             missing.difference_update(raw.offsets)
-            for choice in chooser.batch(raw, claims.between(at, after)):
-                self._note(choice, waiting)
+            keys = dict(zip(raw.offsets, raw.keys, strict=True))
+            for choice in chooser.batch(raw, claims.between(at, after), self._refused(raw)):
+                if isinstance(choice, Again):
+                    waiting.append((choice, keys[choice.id.at.offset]))
+                else:
+                    self._note(choice)
             while len(waiting) >= BATCH:
                 self._send(waiting[:BATCH])
                 del waiting[:BATCH]
@@ -166,27 +187,45 @@ class _Run:
         )
         return Chooser(place, self._books, stock.spooled.terms.terms, self._root, here, wish)
 
-    def _note(self, choice: Choice, waiting: list[Again]) -> None:
-        match choice:
-            case Again():
-                waiting.append(choice)
-            case Stays():
-                self.done.stays.append(choice)
-            case Already():
-                self.done.already += 1
+    def _refused(self, raw: RawBatch) -> set[int]:
+        """Return the numbers of the records whose subject is erased.
+
+        A registration that would lift a suppression is the border's to decide.
+        """
+        known = self._erased.of(raw.keys)
+        self._known.update(known)
+        judged = self._erased.judge(raw, known)
+        lifting = (n for n, key in enumerate(raw.keys) if key in judged.lifts)
+        return {*judged.refused, *lifting}
+
+    def _note(self, choice: Stays | Already) -> None:
+        if isinstance(choice, Stays):
+            self.done.stays.append(choice)
+        else:
+            self.done.already += 1
 
     def _gone(self, topic: str, partition: int, offsets: Iterable[int]) -> None:
         """Note named records that have no raw record to be made of."""
         names = (f"{topic}[{partition}]@{offset}" for offset in sorted(offsets))
         self.done.stays += [Stays(name, _GONE) for name in names]
 
-    def _send(self, batch: Sequence[Again]) -> None:
+    def _send(self, batch: Sequence[Waiting]) -> None:
         if self._sender is not None and batch:
-            self._sender.send(batch)
-        before, sent = len(self.done.sent), [str(one.id) for one in batch]
+            self._sender.send([one for one, _ in batch], partial(self._check, batch))
+        before, sent = len(self.done.sent), [str(one.id) for one, _ in batch]
         self.done.sent += sent
         if before // SAY_EVERY != len(self.done.sent) // SAY_EVERY:
             self._say(f"{len(self.done.sent):,} records ...")
+
+    def _check(self, batch: Sequence[Waiting]) -> None:
+        """See that the subjects of *batch* are suppressed no more than when it was chosen.
+
+        Raises:
+            RetriableError: One is.
+
+        """
+        subjects = {subject for _, subject in batch}
+        self._erased.unchanged({s: self._known[s] for s in subjects & self._known.keys()}, subjects)
 
 
 class Sender:
@@ -200,23 +239,21 @@ class Sender:
         client = settings.kafka.librdkafka(log_level=0)
         self._producer: Producer = transactional_producer(client, name, silent)
 
-    def send(self, batch: Sequence[Again]) -> None:
+    def send(self, batch: Sequence[Again], check: Callable[[], None]) -> None:
         """Commit *batch*, all of it or nothing.
+
+        Args:
+            batch: What to send.
+            check: Called when Kafka has it all, not committed; what it raises aborts.
 
         Raises:
             KafkaException: It is not committed.
 
         """
-        producer = self._producer
-        producer.begin_transaction()
-        try:
-            send(producer, (self._outgoing(one) for one in batch))
-            producer.commit_transaction(API_TIMEOUT_S)
-        except BaseException as exc:
-            error = exc.args[0] if isinstance(exc, KafkaException) else None
-            if error is None or error.txn_requires_abort():
-                producer.abort_transaction(API_TIMEOUT_S)
-            raise
+        with transaction(self._producer):
+            send(self._producer, (self._outgoing(one) for one in batch))
+            acknowledged(self._producer)
+            check()
 
     def _outgoing(self, one: Again) -> Outgoing:
         stamp = Stamp(

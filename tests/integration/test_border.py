@@ -12,11 +12,9 @@ import threading
 import time
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
@@ -24,43 +22,55 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from border_line import (
+    CUSTOMERS,
+    ORDERS,
+    SEEDS,
+    WAIT_S,
+    Headers,
+    Line,
+    Sent,
+    Working,
+    crossed,
+    in_country,
+    one,
+    publications,
+    stripped,
+    wait_until,
+    wire,
+    working,
+)
+from confluent_kafka import Producer
+from vault_line import VaultLine
 
 from connectors.embedded.stack import Stack
 from connectors.kafka import headers
 from connectors.kafka.clients import send
 from connectors.kafka.inbound import own_headers
-from connectors.kafka.record import Record, read
+from connectors.kafka.record import Record
 from connectors.kafka.topology import load_topics
 from residency import topics
-from residency.keys import TokenKeys, secret, token_keys
+from residency.keys import TokenKeys, secret
 from residency.plan.approved import approved_digests
-from residency.plan.book import MAX_VALUE_BYTES, Crossing, PlanBook
+from residency.plan.book import MAX_VALUE_BYTES, PlanBook
 from residency.plan.labels import request_value
 from residency.seal import BORDER, EGRESS, Seal, SealError
 from residency.telemetry.setup import telemetry
-from schemas.codec import encode
 from schemas.errors import HaltError, Reason, RetriableError
-from schemas.events import Coordinates, MinimalRecord, RawBatch, RawEvent, RecordId
-from schemas.plainjson import from_plain
+from schemas.events import Coordinates, RawBatch, RecordId
 from schemas.registry import load_registry
 from streams.border import Border
 from streams.crossing import Refused
-from streams.demo.generate import Publication, Shop
-from streams.demo.observe import Observer
 from streams.duties import Route
 from streams.limit import LimitPolicy
 from streams.place import Verdict
-from streams.plans import load_book
 from streams.quarantine import entries
 from streams.quarantining import Quarantine
 from streams.retry import Retry
 from streams.settings import load_settings
 from streams.tally import Tally
 
-WAIT_S = 90.0  # a bound, not a figure: three workers join and leave on two shared cores
 TOP = Path(__file__).parents[2]
-ORDERS, CUSTOMERS = topics.raw("eu", "orders"), topics.raw("eu", "customers")
 QUARANTINE_HEADERS = [
     headers.RECORD, headers.TOPIC_ID, headers.REASON, headers.PATH, headers.PLAN,
 ]  # fmt: skip
@@ -69,181 +79,9 @@ MINIMAL_HEADERS = [
     headers.BASIS, headers.RELEASE, headers.TRACEPARENT,
 ]  # fmt: skip
 # a plan is missing only when nobody approved one; the other two are egress's
-UNREACHABLE = {Reason.NO_APPROVED_PLAN, Reason.SCANNER, Reason.REJECTED, Reason.GATE}
-Headers = list[tuple[str, str | bytes | None]]
-
-
-@dataclass(frozen=True)
-class Sent:
-    """One raw record to publish."""
-
-    topic: str
-    value: bytes | None = field(repr=False)
-    key: bytes = b"k"
-    headers: Headers = field(default_factory=list)
-
-
-@dataclass
-class Working:
-    """A border at work in a thread."""
-
-    border: Border
-    halt: threading.Event
-    done: "Future[None]" = field(init=False)
-
-    def stop(self) -> None:
-        self.halt.set()
-        self.done.result(WAIT_S)
-
-
-@contextmanager
-def working(
-    stack: Stack,
-    folder: Path | None = None,
-    slot: int = 0,
-    home: Path | None = None,
-    *,
-    is_kept: bool = False,
-) -> Iterator[Working]:
-    """Run a border; if *is_kept*, a new one after each it may go on from, as a supervisor does."""
-
-    def made() -> Border:
-        settings = load_settings(stack.home, "eu", "border")
-        settings = replace(settings, home=home or settings.home, slot=slot)
-        return Border(settings, telemetry("border", "eu", folder, {}))
-
-    def run() -> None:
-        while True:
-            try:
-                running.border.run(running.halt)
-            except RetriableError:
-                if not is_kept:
-                    raise
-            if running.halt.is_set():
-                return
-            running.border = made()
-
-    running = Working(made(), threading.Event())
-    with ThreadPoolExecutor(1) as pool:
-        running.done = pool.submit(run)
-        try:
-            yield running
-        finally:
-            running.halt.set()
-        running.done.result(WAIT_S)
-
-
-def wait_until(what: str, is_so: Any) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not is_so():
-        assert time.monotonic() < deadline, f"{what}: not within {WAIT_S} s"
-        time.sleep(0.2)
-
-
-class Line:
-    """The topics around the border, from a moment on."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.home = stack.home
-        self._observer = Observer(stack.home, "eu")
-        self._start = self._ends()
-        self._before = self._observer.counts().border
-
-    @property
-    def tally(self) -> Tally:
-        """What the border has counted since."""
-        return self._observer.counts().border.minus(self._before)
-
-    def send(self, records: Sequence[Sent]) -> list[Coordinates]:
-        """Return where each record lies."""
-        config = load_settings(self.home, "eu", "gateway").kafka.librdkafka(
-            compression_type="lz4", message_max_bytes=8 * 2**20
-        )
-        producer, found = Producer(config), dict[int, Coordinates]()
-
-        def note(error: Any, message: Any, number: int) -> None:
-            assert error is None, error
-            found[number] = Coordinates(message.topic(), message.partition(), message.offset())
-
-        for number, one in enumerate(records):
-            producer.produce(
-                one.topic,
-                one.value,
-                one.key,
-                headers=one.headers,
-                on_delivery=lambda error, message, n=number: note(error, message, n),
-            )
-        assert producer.flush(WAIT_S) == 0
-        return [found[number] for number in range(len(records))]
-
-    def settle(self) -> None:
-        """Wait until the border has counted every raw record there is."""
-
-        def is_settled() -> bool:
-            counts = self._observer.counts()
-            return counts.raw == counts.border.raw
-
-        wait_until("the border", is_settled)
-
-    def made(self) -> list[Record]:
-        """Return what was committed to the topics of what the border makes since."""
-        consumer, found = Consumer(self._config(enable_partition_eof=True)), []
-        consumer.assign(self._start)
-        left = len(self._start)
-        while left:
-            message = consumer.poll(WAIT_S)
-            assert message is not None
-            error = message.error()
-            if error is None:
-                found.append(read(message))
-            else:
-                assert error.name() == "_PARTITION_EOF"
-                left -= 1
-        consumer.close()
-        return found
-
-    def committed(self) -> dict[tuple[str, int], tuple[int, Tally]]:
-        """Return offset and count of every raw partition, as the broker has them."""
-        consumer = Consumer(self._config(group_id=topics.group("border")))
-        wanted = [
-            TopicPartition(topic, n)
-            for topic in topics.raw_topics("eu")
-            for n in range(topics.PARTITIONS)
-        ]
-        found = consumer.committed(wanted, WAIT_S)
-        consumer.close()
-        return {(p.topic, p.partition): (p.offset, Tally.from_metadata(p.metadata)) for p in found}
-
-    def open_transactions(self) -> list[str]:
-        """Return the partitions whose readers wait for a transaction to end."""
-        waiting = []
-        all_there_is = Consumer(self._config(isolation_level="read_uncommitted"))
-        committed = Consumer(self._config())
-        for place in self._start:
-            ends = [
-                reader.get_watermark_offsets(TopicPartition(place.topic, place.partition), WAIT_S)
-                for reader in (all_there_is, committed)
-            ]
-            if ends[0] != ends[1]:
-                waiting.append(f"{place.topic}[{place.partition}]")
-        all_there_is.close()
-        committed.close()
-        return waiting
-
-    def _ends(self) -> list[TopicPartition]:
-        consumer = Consumer(self._config())
-        ends = [
-            TopicPartition(topic, n, consumer.get_watermark_offsets(TopicPartition(topic, n))[1])
-            for topic in (topics.minimal("eu"), topics.enrich("eu"), topics.quarantine("eu"))
-            for n in range(topics.PARTITIONS)
-        ]
-        consumer.close()
-        return ends
-
-    def _config(self, **more: Any) -> dict[str, Any]:
-        given = {"group_id": "test", "isolation_level": "read_committed", **more}
-        settings = load_settings(self.home, "eu", "admin")
-        return settings.kafka.librdkafka(enable_auto_commit=False, **given)
+UNREACHABLE = {  # by what a record's bytes say
+    Reason.NO_APPROVED_PLAN, Reason.SCANNER, Reason.REJECTED, Reason.GATE, Reason.ERASED_SUBJECT,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -253,44 +91,6 @@ def line(stack: Stack) -> Line:
     with working(stack):
         line.settle()
     return Line(stack)
-
-
-_SEEDS = count(random.SystemRandom().randrange(2**32))
-
-
-def publications(region: str = "eu", n: int = 50) -> list[Publication]:
-    return list(Shop(random.Random(next(_SEEDS)), [region]).publications(n))
-
-
-def wire(event: Publication) -> bytes:
-    registry = load_registry()
-    versions = {s.version: s for s in registry.versions(event.type)}
-    schema = versions[event.schema_version or max(versions)]
-    return encode(schema, from_plain(schema, event.data))
-
-
-def one(kind: str, region: str = "eu") -> Publication:
-    wanted = (e for _ in range(20) for e in publications(region) if not e.trap)
-    return next(e for e in wanted if e.type.endswith(f".{kind}"))
-
-
-def in_country(event: Publication, country: str) -> Publication:
-    data = deepcopy(event.data)
-    data["customer"]["residence"]["country"] = country
-    return replace(event, data=data)
-
-
-def stripped(stack: Stack, value: bytes, at: Coordinates) -> MinimalRecord:
-    """Return what the definition makes of an order, in this process and with the same keys."""
-    (record,) = crossed(stack, value, at).records
-    return record
-
-
-def crossed(stack: Stack, value: bytes, at: Coordinates) -> Crossing:
-    known = load_topics(stack.home, "eu")[at.topic]
-    keys = token_keys(stack.home / "eu" / "keys", "eu")
-    book = load_book("eu", keys, datetime.now(UTC).date())
-    return book.minimise(RawEvent(at, known.id, known.generation, value))
 
 
 def names_of(record: Record) -> list[str]:
@@ -955,7 +755,7 @@ def test_rejects_are_listed_by_code_with_object_and_fields_and_without_a_text(
 
 
 def test_rejects_are_sent_again_once_and_a_dry_run_sends_nothing(stack: Stack, line: Line) -> None:
-    code = f"CODE_{next(_SEEDS)}"
+    code = f"CODE_{next(SEEDS)}"
     name = refused_by_the_org(stack, line, code)
     with working(stack):
         line.settle()
@@ -1025,6 +825,8 @@ def test_show_reveals_a_payload_only_when_asked_and_a_file_is_its_owners_alone(
     _, as_bytes = cli(stack, "show", junk, "--reveal")
     _, filed = cli(stack, "show", trapped, "--reveal", "--out", str(target))
     twice, _ = cli(stack, "show", trapped, "--reveal", "--out", str(target))
+    VaultLine(stack.home).suppress(line.subject(event))
+    erased = cli(stack, "show", trapped, "--reveal")
 
     assert code == 0
     assert (closed["reason"], closed["path"], closed["raw"]) == ("format", "items[0].sku", trapped)
@@ -1036,6 +838,7 @@ def test_show_reveals_a_payload_only_when_asked_and_a_file_is_its_owners_alone(
     assert filed["payload_file"] == str(target)
     assert target.stat().st_mode & 0o777 == 0o600
     assert twice == 2
+    assert erased == (1, f"homeport: {trapped}: its subject is erased; nobody is to read it\n")
 
 
 def test_list_counts_by_reason_and_looks_back_no_further_than_asked(

@@ -136,13 +136,13 @@ class TestPromise6:
 
             assert (known.get("salesforce") is not None) == (service == "egress"), service
             assert (known.get("gateways") is not None) == (service == "gateway"), service
-            assert (known.get("http_port") is not None) == (service == "gateway"), service
+            assert (known.get("http_port") is not None) == (service in HTTP), service
 
     def test_no_service_reads_raw_records_and_has_a_way_out(self, home: Path) -> None:
         readers = {s for s in PRINCIPALS if set(topics.rights("eu", s).read) & set(RAW)}
         outbound = {s for s in PRINCIPALS if document(home, "eu", s).get("salesforce")}
 
-        assert readers == {"border", "replay", "resend", "vault"}
+        assert readers == {"border", "erase", "replay", "resend", "vault"}
         assert outbound == {"egress"}
         assert not readers & outbound
 
@@ -151,10 +151,11 @@ class TestPromise6:
 
         writers = {s for s in PRINCIPALS if minimal in topics.rights("eu", s).write}
 
-        assert writers == {"border", "enrich", "resend"}
+        assert writers == {"border", "enrich", "erase", "resend"}
 
 
 RAW = topics.raw_topics("eu")
+HTTP = {"gateway", "lookup"}  # who serves people and programs of the region
 RAW_EVENT = events.RawEvent(AT, "topic-id", 1, CANARY.encode())
 MINIMAL = events.MinimalRecord(
     RecordId(AT), "Commerce_Order__c", f"tok_{CANARY}", 7, 2001, "ab" * 32, 1, CANARY.encode()

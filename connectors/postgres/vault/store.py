@@ -1,0 +1,253 @@
+"""What the vault's writer does to its tables: all of one batch in one transaction."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, LiteralString, NamedTuple, TypeAlias
+
+import psycopg
+
+from connectors.postgres.connection import Connection
+from connectors.postgres.vault import migrate
+from residency.vault.index import Kind
+from schemas.errors import RetriableError
+
+Place: TypeAlias = tuple[str, int]  # Kafka's topic id, partition
+
+
+class Wrapped(NamedTuple):
+    """A subject's key as it is kept: under which version, and how."""
+
+    kek: int
+    key: bytes
+
+
+class Row(NamedTuple):
+    """One sealed event, in the order of the table's columns."""
+
+    event: str
+    kept_at: datetime
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+    subject: bytes
+    schema_id: int
+    sealed: bytes
+
+
+class Term(NamedTuple):
+    """One row of the blind index."""
+
+    kind: Kind
+    digest: bytes
+    subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An erasure that an event asks for.
+
+    Attributes:
+        request: 32 hex digits.
+        subject: Whose.
+        token: The customer's identity token.
+        token_digest: What the suppression keeps of it.
+        asked_at: Kafka's time of the event.
+        asked_by: The event's name.
+
+    """
+
+    request: str
+    subject: bytes = field(repr=False)
+    token: str = field(repr=False)
+    token_digest: bytes = field(repr=False)
+    asked_at: datetime
+    asked_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A record of an erased subject: only its name is kept."""
+
+    topic_id: str
+    partition: int
+    offset: int
+    request: str
+
+
+class Writing:
+    """One transaction of the writer; while it is open no subject's key is destroyed."""
+
+    def __init__(self, cursor: psycopg.Cursor[Any]) -> None:
+        """Take a cursor in a transaction."""
+        self._cursor = cursor
+        cursor.execute("SELECT vault.share_keys()")
+
+    def kek(self) -> int:
+        """Return the version that new keys are to be wrapped under; 0: nobody said yet."""
+        row = self._cursor.execute("SELECT coalesce(max(version), 0) FROM vault.keks").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def progress(self, places: Mapping[Place, str]) -> dict[Place, int]:
+        """Return the next offset of each place that has one; nobody else moves them meanwhile."""
+        ids, partitions = [p[0] for p in places], [p[1] for p in places]
+        rows = self._cursor.execute(_PROGRESS, (ids, partitions)).fetchall()
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    def move(self, places: Mapping[Place, str], following: Mapping[Place, int]) -> None:
+        """Keep the next offset of places, by their topics."""
+        rows = [(place[0], places[place], place[1], at) for place, at in following.items()]
+        self._cursor.executemany(_MOVE, rows)
+
+    def keys(self, subjects: Collection[bytes]) -> dict[bytes, Wrapped]:
+        """Return the keys of those subjects that have one."""
+        rows = self._cursor.execute(_KEYS, (list(subjects),)).fetchall()
+        return {row[0]: Wrapped(row[1], row[2]) for row in rows}
+
+    def add_keys(self, keys: Mapping[bytes, Wrapped], at: datetime) -> dict[bytes, Wrapped]:
+        """Keep keys of new subjects; return those that another writer made meanwhile."""
+        if not keys:
+            return {}
+        rows = sorted((subject, one.kek, one.key) for subject, one in keys.items())
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        made = {r[0] for r in self._cursor.execute(_ADD_KEYS, (at, *columns)).fetchall()}
+        return self.keys(keys.keys() - made) if len(made) < len(keys) else {}
+
+    def make_months(self, months: Iterable[tuple[str, datetime]]) -> None:
+        """Make the tables of event types for the months of times, where they are missing."""
+        for event, at in months:
+            self._cursor.execute("SELECT vault.make_partition(%s, %s)", (event, at))
+
+    def keep(self, rows: Iterable[Row]) -> None:
+        """Store sealed events, each as it comes: the server takes one while the next is sealed."""
+        with self._cursor.copy(_COPY) as copy:
+            copy.set_types(_TYPES)
+            for row in rows:
+                copy.write_row(row)
+
+    def index(self, terms: Iterable[Term]) -> None:
+        """Add rows to the blind index; those it has stay."""
+        rows = sorted(terms)  # in one order, or two writers could wait for each other
+        if rows:
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            self._cursor.execute(_INDEX, ([int(kind) for kind in columns[0]], *columns[1:]))
+
+    def refuse(self, refused: Sequence[Refused]) -> None:
+        """Keep the names of records of erased subjects, and nothing else of them."""
+        self._cursor.executemany(
+            _REFUSE, [(r.topic_id, r.partition, r.offset, r.request) for r in refused]
+        )
+
+    def ask(self, asked: Asked) -> None:
+        """Ask for an erasure and suppress its subject."""
+        one = asked
+        self._cursor.execute(
+            _ASK, (one.request, one.subject, one.token, one.asked_at, one.asked_by)
+        )
+        self._cursor.execute(_SUPPRESS, (one.subject, one.token_digest, one.asked_at, one.request))
+
+
+class VaultStore:
+    """The writer's own connection. One thread; a lost connection is made anew."""
+
+    def __init__(self, dsn: str) -> None:
+        """Remember where; the first call connects."""
+        self._connection = Connection(dsn)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def backend(self) -> int:
+        """Return the process of the server that works for this connection."""
+        with self._connection.open() as connection:
+            return connection.info.backend_pid
+
+    def check(self) -> None:
+        """Pass if the database has this release's migrations.
+
+        Raises:
+            SetupError: It has not.
+            RetriableError: Postgres does not answer.
+
+        """
+        with self._connection.open() as connection:
+            migrate.check(connection)
+
+    def begin(self, version: int, at: datetime) -> None:
+        """Say which version of the key-encryption key is the first; nothing if one was said."""
+        with self._connection.open() as connection:
+            connection.execute(_BEGIN, (version, at))
+
+    def progress(self) -> dict[Place, int]:
+        """Return the next offset of every place; raises as `writing`."""
+        with self._connection.open() as connection:
+            rows = connection.execute("SELECT topic_id, partition, next FROM vault.progress")
+            return {(row[0], row[1]): row[2] for row in rows.fetchall()}
+
+    @contextmanager
+    def writing(self) -> Iterator[Writing]:
+        """Open a transaction; all that the block does is kept when it ends well, or nothing.
+
+        Raises:
+            RetriableError: Postgres went away: whether it was kept, `progress` says. Or somebody
+                dropped a month's table meanwhile: nothing was kept.
+
+        """
+        try:
+            with (
+                self._connection.open() as connection,
+                connection.transaction(),
+                connection.cursor(binary=True) as cursor,
+            ):
+                yield Writing(cursor)
+        except psycopg.errors.CheckViolation:  # "no partition of relation found for row"
+            msg = "a month's table went while it was written to; retention took it"
+            raise RetriableError(msg) from None
+
+
+_BEGIN: LiteralString = """
+INSERT INTO vault.keks (version, since) SELECT %s, %s WHERE NOT EXISTS (SELECT FROM vault.keks)
+ON CONFLICT (version) DO NOTHING
+"""
+_PROGRESS: LiteralString = """
+SELECT topic_id, partition, next FROM vault.progress p
+JOIN unnest(%b::text[], %b::integer[]) AS w(id, part) ON p.topic_id = w.id AND p.partition = w.part
+ORDER BY topic_id, partition FOR UPDATE OF p
+"""
+_MOVE: LiteralString = """
+INSERT INTO vault.progress (topic_id, topic, partition, next) VALUES (%s, %s, %s, %s)
+ON CONFLICT (topic_id, partition) DO UPDATE SET next = excluded.next
+"""
+_KEYS: LiteralString = "SELECT subject, kek, wrapped FROM vault.subjects WHERE subject = ANY(%b)"
+_ADD_KEYS: LiteralString = """
+INSERT INTO vault.subjects (subject, kek, wrapped, made_at)
+SELECT n.subject, n.kek, n.wrapped, %b
+FROM unnest(%b::bytea[], %b::integer[], %b::bytea[]) AS n(subject, kek, wrapped)
+ON CONFLICT (subject) DO NOTHING RETURNING subject
+"""
+_COPY: LiteralString = """
+COPY vault.events (event, kept_at, topic, topic_id, partition, "offset", subject, schema_id, sealed)
+FROM STDIN (FORMAT BINARY)
+"""
+_TYPES = ("text", "timestamptz", "text", "text", "int4", "int8", "bytea", "int4", "bytea")
+_INDEX: LiteralString = """
+INSERT INTO vault.blind_index (kind, digest, subject)
+SELECT * FROM unnest(%b::smallint[], %b::bytea[], %b::bytea[])
+ON CONFLICT (kind, digest, subject) DO NOTHING
+"""
+_REFUSE: LiteralString = """
+INSERT INTO vault.erased (topic_id, partition, "offset", request) VALUES (%s, %s, %s, %s)
+ON CONFLICT (topic_id, partition, "offset") DO NOTHING
+"""
+_ASK: LiteralString = """
+INSERT INTO vault.erasures (request, subject, token, asked_at, asked_by, step)
+VALUES (%s, %s, %s, %s, %s, 'asked') ON CONFLICT (request) DO NOTHING
+"""
+_SUPPRESS: LiteralString = """
+INSERT INTO vault.suppressions AS s (subject, token_digest, since, request) VALUES (%s, %s, %s, %s)
+ON CONFLICT (subject) DO UPDATE SET token_digest = excluded.token_digest,
+  since = greatest(s.since, excluded.since), request = excluded.request, lifted_at = NULL
+"""
