@@ -28,7 +28,9 @@ SERVICES: Mapping[str, str] = {
     "border": "streams.border",
     "egress": "streams.egress",
     "enrich": "streams.enrich",
+    "erase": "streams.erase",
     "vault": "streams.vault_writer",
+    "lookup": "streams.lookup",
 }
 
 

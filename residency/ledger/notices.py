@@ -12,7 +12,9 @@ its hash.
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Protocol, Self
 
+from residency.ledger.accesses import AccessLeaf
 from residency.ledger.certificates import ModelLeaf
+from residency.ledger.erasures import ErasureLeaf
 from residency.ledger.replays import ReplayLeaf
 from residency.ledger.resumes import ResumeLeaf
 
@@ -48,6 +50,8 @@ class Notice(Protocol):
 
 
 NOTICES: Final[Mapping[str, type[Notice]]] = {
+    AccessLeaf.kind: AccessLeaf,
+    ErasureLeaf.kind: ErasureLeaf,
     ModelLeaf.kind: ModelLeaf,
     ReplayLeaf.kind: ReplayLeaf,
     ResumeLeaf.kind: ResumeLeaf,
