@@ -42,6 +42,10 @@ CREATE INDEX IF NOT EXISTS decisions_record ON decisions (record);
 """
 
 
+class NoDecisionsError(RetriableError):
+    """Enrichment has not run here yet, so nothing was ever decided."""
+
+
 class Decisions:
     """Enrichment's own table. One connection, one thread; a lost connection is made anew."""
 
@@ -103,6 +107,17 @@ class Decisions:
             found = _find(cursor, [one.question.key for one in answered])
         return [found[one.question.key] for one in answered]
 
+    def forget(self, keys: Sequence[Key]) -> None:
+        """Delete the decisions on some questions, whose customer is erased.
+
+        Raises:
+            RetriableError: Postgres went away; call again.
+
+        """
+        if keys:
+            with self._connection.open() as connection:
+                connection.execute(_FORGET, [list(column) for column in zip(*keys, strict=True)])
+
 
 class DecisionReader:
     """Reads decisions for replays and people; writes nothing, and could not."""
@@ -145,7 +160,8 @@ class DecisionReader:
         """Yield a connection.
 
         Raises:
-            RetriableError: Postgres does not answer, or enrichment never ran here.
+            RetriableError: Postgres does not answer.
+            NoDecisionsError: Enrichment never ran here.
 
         """
         try:
@@ -157,7 +173,7 @@ class DecisionReader:
             raise RetriableError(msg) from None
         except psycopg.errors.UndefinedTable:
             msg = "Postgres has no decisions; the region's enrichment makes them at its start"
-            raise RetriableError(msg) from None
+            raise NoDecisionsError(msg) from None
 
 
 def _charge(asked: Iterable[Question], budget: Budget, told: dict[str, int]) -> dict[Key, Decision]:
@@ -210,6 +226,11 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 _SETTLE: LiteralString = """
 UPDATE decisions SET model = %s, answers = %s
 WHERE topic_id = %s AND record = %s AND asked = %s AND answers IS NULL
+"""
+_FORGET: LiteralString = """
+DELETE FROM decisions d
+USING unnest(%s::text[], %s::text[], %s::text[]) AS w(topic_id, record, asked)
+WHERE d.topic_id = w.topic_id AND d.record = w.record AND d.asked = w.asked
 """
 _COLUMNS: LiteralString = """
 SELECT d.topic_id, d.record, d.asked, subject, plan, cost, is_withheld, model, answers, taken_at

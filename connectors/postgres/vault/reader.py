@@ -3,7 +3,7 @@
 For look-ups, exports, erasures and replays, each by a role that may read and nothing else.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -87,6 +87,16 @@ class VaultReader:
         values = (subject,) if event is None else (subject, event)
         return self._rows(query, values)
 
+    def newest(self, subject: bytes, events: Collection[str], limit: int) -> list[Kept]:
+        """Return the newest of a subject's events of these types, at most *limit*, newest first.
+
+        Raises:
+            KeyWrapError: As `events`.
+            EventSealError: Likewise.
+
+        """
+        return self._few(_COLUMNS + _NEWEST, (subject, sorted(events), limit))
+
     def record(self, topic_id: str, partition: int, offset: int) -> Kept | None:
         """Return one raw record; None: it was never kept, or its subject is erased."""
         found = self._few(_COLUMNS + _OF_RECORD, (topic_id, partition, offset))
@@ -113,6 +123,18 @@ class VaultReader:
         with self._open() as connection:
             rows = connection.execute(_ERASED, (topic_id, partition, start, stop)).fetchall()
         return dict(rows)
+
+    def under_way(self) -> set[bytes]:
+        """Return the subjects whose erasure was asked for and is not done."""
+        with self._open() as connection:
+            rows = connection.execute(_UNDER_WAY).fetchall()
+        return {bytes(row[0]) for row in rows}
+
+    def first(self, topic_id: str, partition: int, since: datetime) -> int | None:
+        """Return the first offset that is kept of a partition from a time on; None: none is."""
+        with self._open() as connection:
+            row = connection.execute(_FIRST, (topic_id, partition, since)).fetchone()
+        return None if row is None else row[0]
 
     def _few(self, query: LiteralString, values: Sequence[Any]) -> list[Kept]:
         """Return the rows of a query, opened."""
@@ -174,11 +196,19 @@ FROM vault.events e JOIN vault.subjects s ON s.subject = e.subject
 """
 _OF_SUBJECT: LiteralString = "WHERE e.subject = %s "
 _OF_EVENT: LiteralString = "AND e.event = %s "
+_NEWEST: LiteralString = """
+WHERE e.subject = %s AND e.event = ANY(%s)
+ORDER BY e.kept_at DESC, e.topic_id DESC, e.partition DESC, e."offset" DESC LIMIT %s
+"""
 _OLDEST: LiteralString = 'ORDER BY e.kept_at, e.topic_id, e.partition, e."offset"'
 _OF_RECORD: LiteralString = 'WHERE e.topic_id = %s AND e.partition = %s AND e."offset" = %s'
 _OF_PARTITION: LiteralString = """
 WHERE e.topic_id = %s AND e.partition = %s AND e."offset" >= %s AND e."offset" < %s
 ORDER BY e."offset" LIMIT %s
+"""
+_UNDER_WAY: LiteralString = "SELECT DISTINCT subject FROM vault.erasures WHERE ended_at IS NULL"
+_FIRST: LiteralString = """
+SELECT min("offset") FROM vault.events WHERE topic_id = %s AND partition = %s AND kept_at >= %s
 """
 _ERASED: LiteralString = """
 SELECT d."offset", a.leaf FROM vault.erased d LEFT JOIN vault.erasures a ON a.request = d.request
