@@ -16,6 +16,7 @@ from residency.topics import PRINCIPALS, SERVICES, TOOLS
 
 ORG = "sandbox"  # the test org's name among the processes and ports
 PASSWORD_BYTES = 24
+BY_HAND = ("webhook", "vault")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,7 @@ def write_services(
                 document["postgres"] = {"dsn": dsn(port, user, secret.postgres[user])}
             if service == "egress" and region in app:
                 document["salesforce"] = _salesforce(home, ports[ORG], app[region])
-            if webhook := read_json(service_file(home, region, service)).get("webhook"):
-                document["webhook"] = webhook  # a person put it there
+            document |= _by_hand(service_file(home, region, service))
             if service == "lookup":
                 document["http_port"] = ports[f"{region}-lookup-public"]
             if service == "gateway":
@@ -132,8 +132,15 @@ def write_services(
             if tool in secret.postgres:
                 port = ports[f"{region}-postgres"]
                 document["postgres"] = {"dsn": dsn(port, tool, secret.postgres[tool])}
+            document |= _by_hand(service_file(home, region, tool))
             write_json(service_file(home, region, tool), document)
     return table
+
+
+def _by_hand(path: Path) -> dict[str, Any]:
+    """Return what a person put into a service's file: `up` leaves it there."""
+    known = read_json(path)
+    return {name: known[name] for name in BY_HAND if known.get(name)}
 
 
 def write_reconcile(

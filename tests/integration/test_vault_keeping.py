@@ -299,6 +299,53 @@ def test_every_table_of_the_vault_is_backed_up_and_restored(world: VaultWorld) -
     assert sorted((*restore.REPLACED, *restore.MERGED)) == sorted(backup.TABLES)
 
 
+RIGHTS = {
+    "lookup": {
+        ("subjects", "SELECT"), ("events", "SELECT"), ("blind_index", "SELECT"),
+        ("suppressions", "SELECT"), ("erasures", "SELECT"), ("erased", "SELECT"),
+    },
+    "border": {("suppressions", "SELECT")},
+    "enrich": {("suppressions", "SELECT")},
+    "resend": {("suppressions", "SELECT")},
+    "replay": {(table, "SELECT") for table in ("subjects", "events", "erased", "erasures")},
+    "erase": {
+        *(
+            (table, right)
+            for table in ("subjects", "events", "blind_index")
+            for right in ("SELECT", "INSERT", "DELETE")
+        ),
+        ("progress", "SELECT"),
+        *(
+            (table, right)
+            for table in ("erasures", "suppressions", "erased")
+            for right in ("SELECT", "INSERT", "UPDATE", "DELETE")
+        ),
+    },
+    "egress": set(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RIGHTS)
+def test_a_role_has_these_rights_on_the_vault_and_no_others(world: VaultWorld, name: str) -> None:
+    found = world.rows(
+        "SELECT t, r FROM unnest(%s::text[]) t,"
+        " unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) r"
+        " WHERE has_table_privilege(%s, 'vault.' || t, r)",
+        [*backup.TABLES, "migrations"],
+        name,
+    )
+    columns = world.rows(
+        "SELECT c FROM unnest(%s::text[]) c"
+        " WHERE has_column_privilege(%s, 'vault.suppressions', c, 'UPDATE')",
+        list(backup.TABLES["suppressions"]),
+        name,
+    )
+
+    assert set(found) == RIGHTS[name]
+    if name == "border":
+        assert columns == [("lifted_at",)]
+
+
 def test_a_migration_that_was_changed_or_is_missing_is_told(world: VaultWorld) -> None:
     assert told(world, "migrate")["applied"] == []
 
