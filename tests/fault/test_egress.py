@@ -32,7 +32,7 @@ from streams.egress import Egress
 from streams.leaf_requests import append_leaf, new_request
 from streams.settings import Settings, load_settings
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 PARTITION_BY_KEY = -1
 TOPIC = topics.minimal("eu")
 MANY = 2_500
