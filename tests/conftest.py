@@ -119,7 +119,7 @@ def stack(new_home: Callable[[], Path]) -> Stack:
 def idle_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
     """One real vLLM, as the last test left it."""
     server_python()
-    quick = {"canary_every_s": 1.0, "canary_deadline_s": 3.0}  # a hang is found in seconds
+    quick = {"canary_every_s": 1.0, "canary_deadline_s": 6.0}  # a hang is found in seconds
     server = ModelServer(tmp_path_factory.mktemp("minilm"), quick)
     yield server
     server.stop()
