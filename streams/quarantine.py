@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message
 
 from connectors.kafka import headers
+from connectors.kafka.committed import committed
 from connectors.kafka.errors import named
 from connectors.kafka.headers import Rejection
 from connectors.kafka.record import read
@@ -23,14 +24,14 @@ from residency import topics
 from residency.keys import secret
 from residency.seal import Seal, SealError, purpose_of
 from schemas import codec
-from schemas.errors import QuarantineError, RetriableError
+from schemas.errors import QuarantineError
 from schemas.events import Coordinates, RecordId
 from schemas.plainjson import to_plain
 from schemas.registry import Registry
 from streams.settings import ReplaySettings, Settings
 
 LOG = logging.getLogger("homeport.quarantine")
-TIMEOUT_S = 15.0
+TIMEOUT_S = 30.0  # longer than a dead worker's transaction hides records
 RECORD = re.compile(r"[^\[\]@#]+\[\d+\]@\d+(?:#\d+(?:\+\d+)?)?")
 MS = 1_000
 SEE = "see `homeport status`"
@@ -133,35 +134,21 @@ def entries(settings: Settings | ReplaySettings, group: str = READER) -> dict[st
 def _everything(settings: Settings | ReplaySettings, topic: str, group: str) -> Iterator[Message]:
     """Yield what is committed on *topic* now, each partition in order."""
     partitions = load_topics(settings.home, settings.region)[topic].partitions
-    consumer = reader(settings, group, enable_partition_eof=True)
+    client = settings.kafka.librdkafka(group_id=group, log_level=0)  # a tool: it says what failed
     with named("quarantine", SEE):
-        try:
-            consumer.assign([TopicPartition(topic, n, OFFSET_BEGINNING) for n in range(partitions)])
-            left = partitions
-            while left:
-                message = consumer.poll(TIMEOUT_S)
-                if message is None:
-                    msg = f"{topic}: Kafka does not answer; {SEE}"
-                    raise RetriableError(msg)
-                error = message.error()
-                if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                    left -= 1
-                else:
-                    yield message
-        finally:
-            consumer.close()
+        starts = {(topic, n): OFFSET_BEGINNING for n in range(partitions)}
+        yield from committed(client, starts, TIMEOUT_S)
 
 
-def reader(settings: Settings | ReplaySettings, group: str = READER, **extra: Any) -> Consumer:  # noqa: ANN401, librdkafka's own
+def reader(settings: Settings) -> Consumer:
     """Return a consumer that joins no group and commits nothing."""
     return Consumer(
         settings.kafka.librdkafka(
-            group_id=group,
+            group_id=READER,
             enable_auto_commit=False,
             isolation_level="read_committed",
             auto_offset_reset="error",
             log_level=0,  # a tool for people says itself what failed
-            **extra,
         )
     )
 

@@ -5,18 +5,34 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import execnet
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 from model_servers import ModelServer, server_python, tiny_settings
+from xdist.scheduler import LoadFileScheduling
 
 from connectors.embedded.launch import Launch
 from connectors.embedded.stack import Stack
 from inference.config import InferenceConfig
 
-# `timeout` ends us by SIGTERM: then, too, the fixtures must stop what they started.
-signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+def interrupt(*_: object) -> None:
+    """End the tests; who asks again does not keep the fixtures from stopping what they started."""
+    for number in STOPS:
+        signal.signal(number, lambda *_: None)
+    raise KeyboardInterrupt
+
+
+# `timeout` ends us by SIGTERM. SIGINT is ignored in a shell's background jobs and, without this,
+# would be in all that the tests start and interrupt.
+STOPS = (signal.SIGTERM, signal.SIGINT)
+for stop in STOPS:
+    signal.signal(stop, interrupt)
 
 # The same examples each time, so that a red run is the change's doing; `--long` explores.
 settings.register_profile(
@@ -36,6 +52,36 @@ def is_long() -> bool:
 
 
 settings.load_profile("long" if is_long() else "ci")
+
+# Files that ask one of the two model servers below.
+ASK_A_MODEL = (
+    "tests/integration/inference/", "tests/fault/test_kill.py", "tests/fault/test_model_server.py",
+)  # fmt: skip
+STOP_S = 120  # for a worker, to stop the stacks that it started
+
+
+class ByFile(LoadFileScheduling):
+    """Gives each file to the next free worker, and all that ask a model to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "models" if nodeid.startswith(ASK_A_MODEL) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Interrupt the workers of an interrupted run and wait for them; xdist gives them 15 s."""
+    run = session.config.pluginmanager.getplugin("dsession")
+    nodes = list(run._active_nodes) if run else []  # noqa: SLF001, none when all have ended
+    for worker in psutil.Process().children() if nodes else ():
+        worker.send_signal(signal.SIGINT)
+    for node in nodes:
+        with suppress(execnet.RemoteError, execnet.TimeoutError):
+            node.channel.waitclose(STOP_S)
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +119,7 @@ def stack(new_home: Callable[[], Path]) -> Stack:
 def idle_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
     """One real vLLM, as the last test left it."""
     server_python()
-    quick = {"canary_every_s": 1.0, "canary_deadline_s": 3.0}  # a hang is found in seconds
+    quick = {"canary_every_s": 1.0, "canary_deadline_s": 6.0}  # a hang is found in seconds
     server = ModelServer(tmp_path_factory.mktemp("minilm"), quick)
     yield server
     server.stop()

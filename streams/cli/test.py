@@ -13,7 +13,8 @@ from streams.cli import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_USAGE, EXIT_WRO
 ROOT = Path(__file__).parents[2]
 SUITES = ("unit", "standard", "integration", "fault")
 LONG_TIMEOUT_S = 3_600  # for one test; the short form's limit stands in pyproject.toml
-NEEDED = ("pytest", "pytest_timeout", "hypothesis")
+MOST_WORKERS = 4  # each takes 1 GB, and as much again for the brokers that it starts
+NEEDED = ("pytest", "pytest_timeout", "xdist", "hypothesis")
 LONG = "HOMEPORT_LONG"  # read by tests/conftest.py
 # pytest's exit codes; 5 is "collected nothing", which here means a mistyped path or -k
 EXIT_CODES = {
@@ -37,8 +38,20 @@ EXIT_CODES = {
     help="Only this suite; may be repeated. All of them by default.",
 )
 @click.option("-k", "expression", metavar="EXPR", help="Only tests that match, as in pytest.")
+@click.option(
+    "-n",
+    "workers",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Processes; 0: no other than this one. The number of cores, at most 4, by default.",
+)
 def test(
-    paths: tuple[str, ...], *, is_long: bool, suites: tuple[str, ...], expression: str | None
+    paths: tuple[str, ...],
+    *,
+    is_long: bool,
+    suites: tuple[str, ...],
+    expression: str | None,
+    workers: int | None,
 ) -> None:
     """Run the test suites; the integration suites start Kafka and Postgres themselves.
 
@@ -47,11 +60,12 @@ def test(
       homeport test
       homeport test --suite unit -k ledger
       homeport test tests/unit/test_architecture.py
-      homeport test --long
+      homeport test -n 0 --long
 
     PATHS are files, folders or pytest node ids, relative to where you are. Suites: unit
     (no processes), standard (conformance to published formats), integration (real Kafka,
-    Postgres, test org), fault (kills at every step).
+    Postgres, test org), fault (kills at every step). Suites are spread over the processes,
+    file by file, the quick ones first; PATHS need no other process unless you say so.
 
     Exit codes: 0 all passed, 1 some failed, 2 nothing matched, 3 the test tools are
     missing, 130 interrupted.
@@ -65,7 +79,9 @@ def test(
     import pytest  # noqa: PLC0415 - a development tool; the command must explain its absence
 
     targets = absolute(paths, Path.cwd()) if paths else folders(ROOT, suites or SUITES)
-    code = int(pytest.main(arguments(targets, expression, is_long=is_long)))
+    if workers is None:
+        workers = 0 if paths else min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+    code = int(pytest.main(arguments(targets, expression, workers, is_long=is_long)))
     click.get_current_context().exit(EXIT_CODES.get(code, EXIT_WRONG))
 
 
@@ -112,8 +128,21 @@ def folders(root: Path, suites: Sequence[str]) -> list[str]:
     return [str(folder) for folder in chosen]
 
 
-def arguments(targets: Sequence[str], expression: str | None, *, is_long: bool) -> list[str]:
-    """Return pytest's arguments; its settings come from this checkout, wherever we are."""
+def arguments(
+    targets: Sequence[str], expression: str | None, workers: int, *, is_long: bool
+) -> list[str]:
+    """Return pytest's arguments; its settings come from this checkout, wherever we are.
+
+    Args:
+        targets: Files, folders or node ids.
+        expression: What to choose of them, as in pytest.
+        workers: Processes to spread them over, or 0 for this one.
+        is_long: Whether a test may take an hour.
+
+    """
     select = [] if expression is None else ["-k", expression]
     limit = [f"--timeout={LONG_TIMEOUT_S}"] if is_long else []
-    return ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *limit, *select, *targets]
+    # loadfile stands for what pytest_xdist_make_scheduler of tests/conftest.py makes of it
+    spread = [f"-n{workers}", "--dist=loadfile", "--no-loadscope-reorder"] if workers else []
+    ours = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
+    return [*ours, *limit, *spread, *select, *targets]

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 
+from connectors.kafka.committed import Place, committed, written
 from connectors.kafka.config import MAX_MESSAGE_BYTES
 from connectors.kafka.record import Record, read
 from connectors.kafka.topology import load_topics
@@ -27,7 +28,6 @@ from streams.settings import load_settings
 STALLED_S = 60.0  # without the border deciding anything
 TIMEOUT_S = 30.0
 POLL_S = 0.2
-Place = tuple[str, int]  # topic, partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,34 +151,17 @@ class Stage:
             time.sleep(POLL_S)
 
     def _ends(self, names: Iterable[str]) -> dict[Place, int]:
-        consumer = Consumer(self._config())
-        ends = {
-            (name, n): consumer.get_watermark_offsets(TopicPartition(name, n), TIMEOUT_S)[1]
-            for name in names
-            for n in range(self.partitions(name))
-        }
-        consumer.close()
-        return ends
+        places = [(name, n) for name in names for n in range(self.partitions(name))]
+        return written(self._client(), places, TIMEOUT_S)
 
     def _read(self, starts: dict[Place, int]) -> list[Record]:
         """Return what was committed since *starts*."""
-        consumer, found = Consumer(self._config(enable_partition_eof=True)), []
-        consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
-        left = len(starts)
-        while left:
-            for message in consumer.consume(1_000, 1.0):
-                error = message.error()
-                if error is not None and error.name() == "_PARTITION_EOF":
-                    left -= 1
-                else:
-                    found.append(read(message))
-        consumer.close()
+        found = map(read, committed(self._client(), starts, TIMEOUT_S))
         return sorted(found, key=lambda record: record.at)
 
-    def _config(self, **more: Any) -> dict[str, Any]:  # noqa: ANN401, librdkafka's own
-        given = {"group_id": "noninterference", "isolation_level": "read_committed", **more}
+    def _client(self) -> dict[str, Any]:
         settings = load_settings(self.home, self.region, "admin")
-        return settings.kafka.librdkafka(enable_auto_commit=False, **given)
+        return settings.kafka.librdkafka(group_id="noninterference")
 
 
 def _headers(rng: random.Random) -> list[tuple[str, bytes | None]]:

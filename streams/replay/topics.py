@@ -14,6 +14,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from connectors.kafka import headers
+from connectors.kafka.committed import committed
 from connectors.kafka.errors import named
 from connectors.kafka.record import check, headers_of
 from connectors.kafka.topology import TopicInfo
@@ -220,23 +221,10 @@ def _record(told: Mapping[str, str]) -> RecordId | None:
 
 
 def _all(settings: ReplaySettings, topic: str, starts: Mapping[int, int]) -> Iterator[Message]:
-    """Yield what is on *topic* from *starts* to its end now, transactions under way included.
-
-    The end is that of all that was written, and only what is committed is read: a transaction
-    whose source offsets are committed may need a moment more until its records show.
-    """
-    with closing(reader(settings, "egress", isolation_level="read_uncommitted")) as looker:
-        ends = {n: marks(looker, topic, n)[1] for n in starts}
-    for n, start in starts.items():
-        yield from records(
-            settings, Span(Place(topic, n, "", 0), start, ends[n], 0, is_whole=False)
-        )
-
-
-def records(settings: ReplaySettings, span: Span) -> Iterator[Message]:
-    """Yield the records of *span*, one by one."""
-    for messages, _ in batches(settings, span):
-        yield from messages
+    """Yield what is on *topic* from *starts* to its end now, transactions under way included."""
+    client = settings.kafka.librdkafka(group_id=topics.group("egress"), log_level=0)
+    with named("replay", AGAIN):
+        yield from committed(client, {(topic, n): at for n, at in starts.items()}, QUIET_S)
 
 
 def batches(settings: ReplaySettings, span: Span) -> Iterator[tuple[list[Message], int]]:

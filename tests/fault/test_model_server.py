@@ -140,7 +140,7 @@ def test_a_killed_supervisor_takes_a_starting_server_along(
         server.process.kill()
         server.process.wait()
 
-        until(partial(is_gone, session), timeout_s=10)
+        until(partial(is_gone, session), timeout_s=60)
 
 
 def test_a_clean_stop_answers_what_is_in_flight_and_leaves_no_process(

@@ -22,7 +22,7 @@ from connectors.embedded.services import service_file
 from connectors.embedded.stack import Stack
 from residency import topics
 
-WAIT_S = 15.0
+WAIT_S = 60.0
 DAY_MS = 24 * 3600 * 1000
 
 

@@ -227,7 +227,7 @@ def test_a_worker_that_halts_waits_for_a_person_and_the_rest_goes_on(one: Stack)
     others = [process for process in state.alive(one.home) if process.name != "uk-border"]
 
     sign.touch()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not state.halted(one.home):
         assert time.monotonic() < deadline
         time.sleep(0.1)

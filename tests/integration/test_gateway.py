@@ -38,7 +38,7 @@ from streams.demo.generate import Shop
 from streams.gateway import BATCH_TYPE, MAX_BATCH, STOP_TIMEOUT_S, Gateway
 from streams.settings import load_settings
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 UK_GATEWAY = "http://gateway.uk.example"
 ONE_TYPE = "application/cloudevents+json"
 CANARY = "zucanary-lovelace"

@@ -28,6 +28,7 @@ def compare(stack: Stack, pairs: int, seed: int, schema: str | None = None) -> R
     )
 
 
+@pytest.mark.timeout(900)  # twice 10,000 events through a border, beside other work
 def test_pairs_that_differ_in_regulated_values_only_look_alike(
     stack: Stack, long_run: bool
 ) -> None:

@@ -28,6 +28,7 @@ from vault_line import PLACED, VaultLine, wait_until
 from connectors.embedded.launch import Launch
 from connectors.embedded.stack import Stack
 from connectors.kafka import headers
+from connectors.kafka.committed import committed
 from connectors.kafka.record import headers_of
 from connectors.kafka.topology import load_topics
 from residency import topics
@@ -40,7 +41,6 @@ from residency.ledger.reader import Reader, open_head
 from residency.ledger.replays import ReplayLeaf
 from residency.ledger.requests import FOLDER
 from residency.ledger.verify import verify
-from residency.replay.books import Place
 from residency.replay.report import open_report
 from residency.replay.resend import Again
 from streams.demo.generate import Shop
@@ -52,7 +52,6 @@ from streams.replay.page import page
 from streams.replay.run import finish, prepare
 from streams.replay.state import State
 from streams.replay.stock import Asked
-from streams.replay.topics import Span, marks, reader, records
 from streams.replay.wanted import Wanted
 from streams.replay.worker import Worker
 from streams.settings import load_replay, load_settings
@@ -524,12 +523,9 @@ class TestResend:
     def minimal(self, home: Path) -> list[str]:
         """Return the names of the minimal records that were sent again, oldest first."""
         topic = topics.minimal(REGION)
-        found = []
-        for number in range(load_topics(home, REGION)[topic].partitions):
-            with closing(reader(load_replay(home, REGION), "border")) as consumer:
-                end = marks(consumer, topic, number)[1]
-            span = Span(Place(topic, number, "", 0), 0, end, 0, is_whole=True)
-            found += list(records(load_replay(home, REGION), span))
+        places = [(topic, n) for n in range(load_topics(home, REGION)[topic].partitions)]
+        client = load_replay(home, REGION).kafka.librdkafka(group_id=topics.group("border"))
+        found = list(committed(client, dict.fromkeys(places, 0), WAIT_S))
         found.sort(key=lambda message: message.timestamp()[1])
         names = [headers.texts(headers_of(message))[headers.RECORD] for message in found]
         return [name for name in names if "+" in name]

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from connectors.embedded.stack import Stack
+from connectors.kafka.committed import Place, committed, written
 from connectors.kafka.record import Record, read
 from connectors.kafka.topology import load_topics
 from residency import topics
@@ -152,28 +153,15 @@ class Line:
     def settle(self) -> None:
         """Wait until the border has counted every raw record there is."""
 
-        def is_settled() -> bool:
-            counts = self._observer.counts()
-            return counts.raw == counts.border.raw
+        wait_until("the border", self.is_settled)
 
-        wait_until("the border", is_settled)
+    def is_settled(self) -> bool:
+        counts = self._observer.counts()
+        return counts.raw == counts.border.raw
 
     def made(self) -> list[Record]:
         """Return what was committed to the topics of what the border makes since."""
-        consumer, found = Consumer(self._config(enable_partition_eof=True)), []
-        consumer.assign(self._start)
-        left = len(self._start)
-        while left:
-            message = consumer.poll(WAIT_S)
-            assert message is not None
-            error = message.error()
-            if error is None:
-                found.append(read(message))
-            else:
-                assert error.name() == "_PARTITION_EOF"
-                left -= 1
-        consumer.close()
-        return found
+        return list(map(read, committed(self._config(), self._start, WAIT_S)))
 
     def committed(self) -> dict[tuple[str, int], tuple[int, Tally]]:
         """Return offset and count of every raw partition, as the broker has them."""
@@ -187,36 +175,23 @@ class Line:
         consumer.close()
         return {(p.topic, p.partition): (p.offset, Tally.from_metadata(p.metadata)) for p in found}
 
-    def open_transactions(self) -> list[str]:
+    def open_transactions(self) -> list[Place]:
         """Return the partitions whose readers wait for a transaction to end."""
         waiting = []
-        all_there_is = Consumer(self._config(isolation_level="read_uncommitted"))
-        committed = Consumer(self._config())
-        for place in self._start:
-            ends = [
-                reader.get_watermark_offsets(TopicPartition(place.topic, place.partition), WAIT_S)
-                for reader in (all_there_is, committed)
-            ]
-            if ends[0] != ends[1]:
-                waiting.append(f"{place.topic}[{place.partition}]")
-        all_there_is.close()
-        committed.close()
+        with closing(Consumer(self._config(isolation_level="read_committed"))) as reader:
+            for place, end in written(self._config(), self._start, WAIT_S).items():
+                if reader.get_watermark_offsets(TopicPartition(*place), WAIT_S)[1] != end:
+                    waiting.append(place)
         return waiting
 
-    def _ends(self) -> list[TopicPartition]:
-        consumer = Consumer(self._config())
-        ends = [
-            TopicPartition(topic, n, consumer.get_watermark_offsets(TopicPartition(topic, n))[1])
-            for topic in (topics.minimal("eu"), topics.enrich("eu"), topics.quarantine("eu"))
-            for n in range(topics.PARTITIONS)
-        ]
-        consumer.close()
-        return ends
+    def _ends(self) -> dict[Place, int]:
+        made = (topics.minimal("eu"), topics.enrich("eu"), topics.quarantine("eu"))
+        places = [(topic, n) for topic in made for n in range(topics.PARTITIONS)]
+        return written(self._config(), places, WAIT_S)
 
     def _config(self, **more: Any) -> dict[str, Any]:
-        given = {"group_id": "test", "isolation_level": "read_committed", **more}
         settings = load_settings(self.home, "eu", "admin")
-        return settings.kafka.librdkafka(enable_auto_commit=False, **given)
+        return settings.kafka.librdkafka(**{"group_id": "test", **more})
 
 
 SEEDS = count(random.SystemRandom().randrange(2**32))

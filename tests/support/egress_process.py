@@ -34,7 +34,7 @@ from streams.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
 SUPPORT = Path(__file__).parent
-DIE_S = 30.0
+DIE_S = 60.0
 LOG = logging.getLogger("homeport.egress")
 VERSION = re.compile(rb'"Base_Version__c": ?(\d+)')
 

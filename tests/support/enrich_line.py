@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from label_world import MODEL, PLAN, REGISTRY, TASKS, HandMade, made_request, wire
 
 from connectors.kafka import headers
+from connectors.kafka.committed import committed
 from connectors.kafka.record import Record, read
 from residency import topics
 from residency.plan.model import Plan
@@ -138,20 +139,12 @@ class EnrichLine:
 
     def open_requests(self) -> int:
         """Return how many requests the group has not committed; what was aborted is none."""
-        config = self._config(group_id=topics.group("enrich"), enable_partition_eof=True)
-        consumer, found, ends = Consumer(config), 0, 0
+        config = self._config(group_id=topics.group("enrich"))
         places = [TopicPartition(topics.enrich("eu"), n) for n in range(topics.PARTITIONS)]
-        consumer.assign(consumer.committed(places, WAIT_S))
-        while ends < len(places):
-            message = consumer.poll(WAIT_S)
-            assert message is not None
-            if message.error() is None:
-                found += 1
-            else:
-                assert message.error().name() == "_PARTITION_EOF"
-                ends += 1
-        consumer.close()
-        return found
+        with closing(Consumer(config)) as consumer:
+            done = consumer.committed(places, WAIT_S)
+        starts = {(place.topic, place.partition): place.offset for place in done}
+        return sum(1 for _ in committed(config, starts, WAIT_S))
 
     def decisions(self) -> int:
         """Return how many decisions there are on this line's requests."""

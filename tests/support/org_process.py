@@ -22,7 +22,7 @@ from schemas.events import Coordinates, LoggedRecord, MinimalRecord, RecordId
 
 ROOT = Path(__file__).parents[2]
 ORDER, CUSTOMER, KEY = "Commerce_Order__c", "Commerce_Customer__c", "External_Id__c"
-START_S = 30
+START_S = 90
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def running_org(home: Path, *flags: str) -> Iterator[SalesforceConfig]:
             yield config
         finally:
             process.terminate()
-            process.wait(timeout=10)
+            process.wait(timeout=60)
 
 
 def wait_until_ready(config: SalesforceConfig, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -44,7 +44,7 @@ class RunningOrg:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send *number* and return the exit code."""
         self.process.send_signal(number)
-        code = self.process.wait(timeout=20)
+        code = self.process.wait(timeout=60)
         if self.process.stdout is not None:
             self.process.stdout.close()
         self._log.close()

@@ -270,7 +270,7 @@ def _database(home: Path) -> Any:
 
 
 def _wait_for(check: Any) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not check():
         assert time.monotonic() < deadline
         time.sleep(0.05)

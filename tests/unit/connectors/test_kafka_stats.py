@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from connectors.kafka.stats import Stats, parse
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 def partition(number: int, end: int, fetched: int = 0) -> dict[str, int]:

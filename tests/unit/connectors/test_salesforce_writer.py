@@ -108,7 +108,7 @@ class Lane:
 
 def test_several_clients_share_the_requests_at_once(config: SalesforceConfig) -> None:
     orgs = [FakeOrg(), FakeOrg()]
-    all_called = threading.Barrier(2, timeout=10)
+    all_called = threading.Barrier(2, timeout=60)
     lanes = [Lane(fake_client(config, org), all_called) for org in orgs]
 
     outcomes = SalesforceSink(*lanes).write(many(3_150))
@@ -121,7 +121,7 @@ def test_several_clients_share_the_requests_at_once(config: SalesforceConfig) ->
 
 def test_when_one_client_fails_the_others_are_waited_for(config: SalesforceConfig) -> None:
     orgs = [FakeOrg(always={(ORDER, "o00000"): "column"}), FakeOrg()]
-    all_called = threading.Barrier(2, timeout=10)
+    all_called = threading.Barrier(2, timeout=60)
     lanes = [Lane(fake_client(config, org), all_called) for org in orgs]
 
     with pytest.raises(HaltError):

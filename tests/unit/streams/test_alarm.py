@@ -24,7 +24,7 @@ NOW = datetime(2026, 11, 23, 16, 40, 1, 500_000, tzinfo=UTC)
 NAME = "eu.commerce.orders.v1[0]@7#1"
 ERROR = BreachError("Commerce_Order__c.Email__c: a rule", Cause.GATE, (NAME,))
 HOOK = WebhookConfig(url="https://hooks.example/T0")
-WAIT_S = 10.0
+WAIT_S = 60.0
 PAGE = (Path(__file__).parents[3] / "docs/halt.md").read_text(encoding="utf-8")
 
 

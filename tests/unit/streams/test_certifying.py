@@ -147,7 +147,7 @@ def test_a_server_is_certified_each_time_it_gets_ready(
 
     phases(tmp_path, "starting", "ready", "ready", "failed", "starting", "ready", "stopped")
 
-    first, second = told.asked.get(timeout=5), told.asked.get(timeout=5)
+    first, second = told.asked.get(timeout=60), told.asked.get(timeout=60)
     assert first == second
     assert (first.name, first.client.uds) == ("minilm", tmp_path / "engine.sock")
     assert first.client.model.startswith("minilm@")

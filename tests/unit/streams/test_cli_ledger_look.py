@@ -148,7 +148,7 @@ def test_tail_follows_what_is_added_and_ends_cleanly_by_ctrl_c(folder: Path) -> 
         add(folder, transfer(900), outcome(7))
         added = [json.loads(process.stdout.readline()) for _ in range(2)]
         process.send_signal(signal.SIGINT)
-        rest, said = process.communicate(timeout=30)
+        rest, said = process.communicate(timeout=60)
 
     assert [row["index"] for row in (first, *added)] == [302, 303, 304]
     assert added[0]["leaf"] == json.loads(transfer(900))
@@ -163,7 +163,7 @@ def test_tail_ends_with_1_when_the_ledger_forks(folder: Path, tmp_path: Path) ->
         process.stdout.readline()
         folder.rename(tmp_path / "gone")
         other.rename(folder)
-        rest, said = process.communicate(timeout=30)
+        rest, said = process.communicate(timeout=60)
 
     assert (process.returncode, rest) == (1, "")
     assert "forked: the first 303 leaves" in said

@@ -52,7 +52,7 @@ def serving(folder: Path, *options: str, by: signal.Signals = signal.SIGTERM) ->
             yield told["url"]
         finally:
             process.send_signal(by)
-            rest, _ = process.communicate(timeout=30)
+            rest, _ = process.communicate(timeout=60)
     assert (process.returncode, rest) == (130 if by is signal.SIGINT else 0, "")
 
 
@@ -137,7 +137,7 @@ def test_entries_are_served_when_told_and_kept_from_shared_caches(folder: Path) 
 def test_a_port_that_is_taken_is_said_with_exit_3(folder: Path) -> None:
     taken = socket.create_server(("127.0.0.1", 0))
     with taken, start(folder, "--port", str(taken.getsockname()[1])) as process:
-        out, said = process.communicate(timeout=30)
+        out, said = process.communicate(timeout=60)
 
     assert (process.returncode, out) == (3, "")
     assert "choose another port" in said
