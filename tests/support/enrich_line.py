@@ -174,6 +174,10 @@ class EnrichLine:
             ).fetchall()
         return [row[0] for row in rows]
 
+    def visible(self) -> int:
+        """Return up to where the minimal topic can be read: the sum of its partitions' ends."""
+        return sum(self._end(topics.minimal("eu"), n) for n in range(topics.PARTITIONS))
+
     def close(self) -> None:
         self._reader.close()
 
