@@ -138,6 +138,8 @@ def one_round(
     told.left += [one for one in before if leash.stat(one.pid) is not None and one.is_running()]
     assert leash.members(before[0].pid) == []
     wait_until("all texts have labels", partial(_has_all, line, len(told.wanted)), 280.0)
+    assert by_record(line.made()) == told.wanted
+    print(f"{victim}: {told.open_at_kill[-1]} open at the kill, {len(told.wanted)} labelled")  # noqa: T201
 
 
 def _has_failed(server: ModelServer, before: int) -> bool:
@@ -181,7 +183,6 @@ def told(
     told.places["worker's log, errors included"] = "\n".join(log.lines).encode()
     root.removeHandler(log)
     root.setLevel(level)
-    print(f"open at the kill: {told.open_at_kill}")  # noqa: T201, pytest -rP shows it
     return told
 
 
