@@ -61,10 +61,15 @@ VECTOR = base64.b64encode(struct.pack("<f", WIDTH**-0.5) * WIDTH).decode()
 
 @dataclass
 class Watch:
-    """What was published when, and when it could be read as committed. Two threads write it."""
+    """What was published when, and when it could be read as committed.
+
+    Two threads write it, each its own part; the tables are read when both have ended.
+    """
 
     sent: dict[str, float] = field(default_factory=dict)
-    seen: dict[str, list[float]] = field(default_factory=dict)
+    seen: dict[str, float] = field(default_factory=dict)
+    labelled: int = 0
+    labelled_twice: int = 0
     halt: threading.Event = field(default_factory=threading.Event)
 
     def read(self, client: dict[str, Any]) -> None:
@@ -76,13 +81,16 @@ class Watch:
             message = reader.poll(0.1)
             if message is not None:
                 name = headers.texts(headers_of(message))[headers.RECORD]
-                self.seen.setdefault(name, []).append(time.monotonic())
+                is_label, is_again = name.endswith("#1"), name in self.seen
+                self.labelled += is_label and not is_again
+                self.labelled_twice += is_label and is_again
+                self.seen.setdefault(name, time.monotonic())
         reader.close()
 
     def base(self, start: float, end: float) -> list[tuple[float, float]]:
         """Return when the base records of that time were published, and how long each took."""
         found = [(at, f"{raw}#0") for raw, at in self.sent.items() if start <= at < end]
-        return sorted((at, self.seen[name][0] - at) for at, name in found if name in self.seen)
+        return sorted((at, self.seen[name] - at) for at, name in found if name in self.seen)
 
 
 class Publisher:
@@ -272,13 +280,12 @@ def measure(home: Path, seconds: float, kills: int, every_s: float, rate: tuple[
     try:
         phases, died = _phases(
             worker, seconds, kills, every_s,
-            lambda: _labelled(watch)[0] >= publisher.messages - NEARLY,
+            lambda: watch.labelled >= publisher.messages - NEARLY,
         )  # fmt: skip
         over.set()
         sending.join()
         asked = publisher.messages
-        _until("all texts have labels", lambda: _labelled(watch)[0] >= asked)
-        told, doubled = _labelled(watch)
+        _until("all texts have labels", lambda: watch.labelled >= asked)
     finally:
         over.set()
         sending.join()
@@ -287,8 +294,8 @@ def measure(home: Path, seconds: float, kills: int, every_s: float, rate: tuple[
         reading.join()
     return {
         "texts": asked,
-        "labelled": told,
-        "labelled_twice": doubled,
+        "labelled": watch.labelled,
+        "labelled_twice": watch.labelled_twice,
         "phases": {name: _waits(watch.base(*span)) for name, span in phases.items()},
         "longest_wait_after_a_kill_s": _longest(watch, died),
         "kills": len(died),
@@ -325,12 +332,6 @@ def _phases(
     phase("while it is killed", kill)
     phase("beside it, again", lambda: time.sleep(seconds))
     return phases, died
-
-
-def _labelled(watch: Watch) -> tuple[int, int]:
-    """Return how many texts have labels, and how many have them twice."""
-    found = [times for name, times in list(watch.seen.items()) if name.endswith("#1")]
-    return len(found), sum(len(times) > 1 for times in found)
 
 
 def _waits(base: Sequence[tuple[float, float]]) -> dict[str, float]:

@@ -44,6 +44,7 @@ VICTIMS = ("engine", "api", "worker")
 TEXTS = 192  # of a round: twelve requests to the server
 ROUNDS = 20
 FRESH = 5  # rounds of one supervisor, which waits twice as long after each failure in a row
+ANSWERED_S = 600.0  # a bound: a start of the server takes half a minute, or minutes
 NOISE = 0.001  # of a score: what is closer to its threshold may be labelled otherwise another time
 DIGEST = lock.model_digest(lock.locked("minilm"), lock.task_digests())
 
@@ -137,7 +138,7 @@ def one_round(
     wait_until("the server failed", partial(_has_failed, server, begun))
     told.left += [one for one in before if leash.stat(one.pid) is not None and one.is_running()]
     assert leash.members(before[0].pid) == []
-    wait_until("all texts have labels", partial(_has_all, line, len(told.wanted)), 280.0)
+    wait_until("all texts have labels", partial(_has_all, line, len(told.wanted)), ANSWERED_S)
     assert by_record(line.made()) == told.wanted
     print(f"{victim}: {told.open_at_kill[-1]} open at the kill, {len(told.wanted)} labelled")  # noqa: T201
 
