@@ -49,6 +49,11 @@ def transactional_prefix(service: str) -> str:
     return f"homeport.{service}."
 
 
+def worker(service: str, region: str, slot: int) -> str:
+    """Return the transactional id of a *service*'s worker: whoever has it next fences the last."""
+    return f"{transactional_prefix(service)}{region}.{slot}"
+
+
 @dataclass(frozen=True, slots=True)
 class Rights:
     """What a service may do on its region's Kafka; everything else is denied."""

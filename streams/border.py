@@ -67,16 +67,9 @@ class Border:
         self._watch = KafkaWatch(signals.recorder, "border")
 
     def _route(self) -> Route:
-        region = self._settings.region
-        slot = f"{region}.{self._settings.slot}"
-        return Route(
-            generations={name: info.generation for name, info in self._topics.items()},
-            target=topics.minimal(region),
-            quarantine=topics.quarantine(region),
-            group=topics.group("border"),
-            member=f"border.{slot}",
-            transactional=topics.transactional_prefix("border") + slot,
-        )
+        settings = self._settings
+        generations = {name: info.generation for name, info in self._topics.items()}
+        return Route.of(settings.region, "border", settings.slot, generations)
 
     def health(self) -> Mapping[str, Any]:
         """Return whether this worker works, on how much, how far behind, and if it must wait."""

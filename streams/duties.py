@@ -6,6 +6,7 @@ from typing import Protocol
 
 from connectors.kafka.clients import MAX_POLL_MS
 from connectors.kafka.headers import Headers
+from residency import topics
 from residency.plan.model import Plan
 from residency.telemetry.names import SpanName
 from schemas.errors import QuarantineError, RetriableError
@@ -49,6 +50,18 @@ class Route:
     is_detailed: bool = False
     is_confirmed: bool = False
     span: SpanName = "border.batch"
+
+    @classmethod
+    def of(cls, region: str, service: str, slot: int, generations: Mapping[str, int]) -> "Route":
+        """Return the way of a worker of *service* to its region's minimal topic."""
+        return cls(
+            generations=generations,
+            target=topics.minimal(region),
+            quarantine=topics.quarantine(region),
+            group=topics.group(service),
+            member=f"{service}.{region}.{slot}",
+            transactional=topics.worker(service, region, slot),
+        )
 
 
 class Duties(Protocol):

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -107,15 +107,10 @@ class Enrich:
         self._subjects = self._gone = frozenset[str]()
 
     def _route(self) -> Route:
-        region = self._settings.region
-        slot = f"{region}.{self._settings.slot}"
-        return Route(
-            generations={name: info.generation for name, info in self._topics.items()},
-            target=topics.minimal(region),
-            quarantine=topics.quarantine(region),
-            group=topics.group("enrich"),
-            member=f"enrich.{slot}",
-            transactional=topics.transactional_prefix("enrich") + slot,
+        settings = self._settings
+        generations = {name: info.generation for name, info in self._topics.items()}
+        return replace(
+            Route.of(settings.region, "enrich", settings.slot, generations),
             max_poll_ms=PATIENCE * MAX_POLL_MS,
             batch=BATCH,
             is_detailed=True,

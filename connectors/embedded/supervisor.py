@@ -51,8 +51,13 @@ class Child:
 
 
 def backoff_s(failures: int) -> float:
-    """Return how long to wait before the next start, in seconds, after *failures* in a row."""
-    return min(BACKOFF_FIRST_S * (1 << min(failures, MAX_DOUBLINGS)), BACKOFF_MAX_S)
+    """Return how long to wait before the next start, in seconds, after *failures* in a row.
+
+    One that had run well starts again at once: others may wait for what it left open.
+    """
+    if not failures:
+        return 0.0
+    return min(BACKOFF_FIRST_S * (1 << min(failures - 1, MAX_DOUBLINGS)), BACKOFF_MAX_S)
 
 
 class Supervisor:

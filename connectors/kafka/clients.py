@@ -45,7 +45,10 @@ class Listeners:
 
 
 def transactional_producer(
-    client: Mapping[str, Any], transactional: str, told: Listeners
+    client: Mapping[str, Any],
+    transactional: str,
+    told: Listeners,
+    timeout_s: float = API_TIMEOUT_S,
 ) -> Producer:
     """Return a producer that has fenced every other with the same transactional id."""
     extra = dotted(
@@ -62,7 +65,7 @@ def transactional_producer(
         error_cb=told.error,
     )
     producer = Producer({**client, **extra})
-    producer.init_transactions(API_TIMEOUT_S)
+    producer.init_transactions(timeout_s)
     return producer
 
 

@@ -118,6 +118,29 @@ class Decisions:
             with self._connection.open() as connection:
                 connection.execute(_FORGET, [list(column) for column in zip(*keys, strict=True)])
 
+    def prune(
+        self, firsts: Mapping[tuple[str, int], int], before: datetime, *, is_dry: bool = False
+    ) -> int:
+        """Delete the decisions that nobody can ask for any more; return how many.
+
+        Args:
+            firsts: Per raw topic's id and partition, the first offset that Kafka still has:
+                what is older can be neither replayed nor sent again.
+            before: What was taken later still counts for its customer's budget.
+            is_dry: Delete nothing, and say how many would go.
+
+        Raises:
+            RetriableError: Postgres went away; whether they are gone is not known.
+
+        """
+        ids, partitions = [name for name, _ in firsts], [number for _, number in firsts]
+        with (
+            self._connection.open() as connection,
+            connection.transaction(force_rollback=is_dry),
+        ):
+            values = (ids, partitions, list(firsts.values()), before)
+            return connection.execute(_PRUNE, values).rowcount
+
 
 class DecisionReader:
     """Reads decisions for replays and people; writes nothing, and could not."""
@@ -147,6 +170,13 @@ class DecisionReader:
     def of_record(self, record: str) -> list[tuple[Decision, datetime]]:
         """Return the decisions on one record, by its name without a resend number."""
         return self._rows(_COLUMNS + _BY_RECORD, (record,))
+
+    def of_labels(
+        self, wanted: Iterable[tuple[str, str]], since: datetime
+    ) -> list[tuple[Decision, datetime]]:
+        """Return the decisions since then with an answer among *wanted*: task and label."""
+        columns = [list(column) for column in zip(*wanted, strict=True)] or [[], []]
+        return self._rows(_COLUMNS + _BY_LABEL, (since, *columns))
 
     def _rows(
         self, query: LiteralString, values: tuple[Any, ...]
@@ -242,6 +272,21 @@ JOIN unnest(%s::text[], %s::text[], %s::text[]) AS w(topic_id, record, asked)
 """
 _BY_SUBJECT: LiteralString = "WHERE subject = %s AND taken_at > %s ORDER BY taken_at, record"
 _BY_RECORD: LiteralString = "WHERE record = %s ORDER BY taken_at"
+_BY_LABEL: LiteralString = """
+WHERE taken_at > %s AND EXISTS (
+  SELECT FROM jsonb_each(answers) AS a
+  JOIN unnest(%s::text[], %s::text[]) AS w(task, label)
+    ON a.value ->> 'task' = w.task AND a.value ->> 'label' = w.label
+) ORDER BY taken_at, record
+"""
+_PRUNE: LiteralString = """
+DELETE FROM decisions d
+USING unnest(%s::text[], %s::int[], %s::bigint[]) AS w(topic_id, partition, first)
+WHERE d.topic_id = w.topic_id
+  AND substring(d.record FROM '\\[([0-9]+)\\]@')::int = w.partition
+  AND substring(d.record FROM '@([0-9]+)#')::bigint < w.first
+  AND d.taken_at < %s
+"""
 _SUMS: LiteralString = """
 SELECT subject, coalesce(sum(cost) FILTER (WHERE NOT is_withheld), 0)::bigint,
   count(*) FILTER (WHERE NOT is_withheld), count(*) FILTER (WHERE is_withheld)

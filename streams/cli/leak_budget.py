@@ -1,5 +1,6 @@
 """``homeport leak-budget``: what labels have told of whom, in bits."""
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from inference.tasks import load_tasks
+from residency import topics
 from residency.decisions import decision_json
 from residency.leak import MILLIBITS
 from residency.policy.budgets import load_budget
@@ -18,6 +21,7 @@ from streams.cli.options import home_option, json_option, region_option
 if TYPE_CHECKING:
     from connectors.postgres.decisions import DecisionReader
     from residency.policy.budgets import Budget
+    from streams.settings import ReplaySettings
 
 SHOWN = 20  # customers
 
@@ -38,6 +42,7 @@ def leak_budget() -> None:
 @json_option
 @click.option("--subject-token", "subject", help="One customer, by the token in requests.")
 @click.option("--record", help="One record, by its name in ledger and logs.")
+@click.option("--rights", is_flag=True, help="Records that ask for a right of their customer.")
 @click.pass_context
 def show(  # noqa: PLR0913, PLR0917, click passes each option as one
     ctx: click.Context,
@@ -46,22 +51,27 @@ def show(  # noqa: PLR0913, PLR0917, click passes each option as one
     as_json: bool,
     subject: str | None,
     record: str | None,
+    *,
+    rights: bool,
 ) -> None:
-    """Show the budget and what is spent of it; or one customer's records; or one record's labels.
+    """Show the budget and what is spent of it; or one customer's records, one record, rights.
 
     \b
     Examples:
       homeport leak-budget show --region eu
       homeport leak-budget show --region eu --subject-token tok_eu1_... --json
       homeport leak-budget show --region eu --record 'eu.commerce.messages.v1[0]@7#1'
+      homeport leak-budget show --region eu --rights
 
     A withheld record's answers are shown here too: they have not left the region, and this is
-    run in it.
+    run in it. So --rights also names who asked for erasure, access or objection when their
+    labels were withheld, of whom no alert can tell.
 
-    Exit codes: 0 shown, 1 nothing is known of that customer or record, 3 no stack in this home.
+    Exit codes: 0 shown, 1 nothing is known of that customer or record, or nobody asks for a
+    right, 3 no stack in this home.
     """
-    if subject is not None and record is not None:
-        msg = "say one of --subject-token and --record"
+    if (subject is not None) + (record is not None) + rights > 1:
+        msg = "say one of --subject-token, --record and --rights"
         raise click.UsageError(msg)
     budget, reader = load_budget(region), _reader(home, region)
     since = datetime.now(UTC) - timedelta(days=budget.window_days)
@@ -78,6 +88,10 @@ def show(  # noqa: PLR0913, PLR0917, click passes each option as one
             "left_bits": budget.cap_bits - told / MILLIBITS,
             "decisions": [decision_json(*row) for row in rows],
         }
+    elif rights:
+        wanted = [(task.name, label) for task in load_tasks().values() for label in task.alerts]
+        rows = reader.of_labels(wanted, since)
+        document |= {"decisions": [decision_json(*row) for row in rows]}
     else:
         document |= _totals(reader, since)
     if as_json:
@@ -86,6 +100,49 @@ def show(  # noqa: PLR0913, PLR0917, click passes each option as one
         _print(document)
     if document.get("decisions") == []:
         ctx.exit(EXIT_WRONG)
+
+
+@leak_budget.command()
+@region_option
+@home_option
+@json_option
+@click.option("--dry-run", is_flag=True, help="Say how many would go; delete nothing.")
+def prune(region: str, home: Path, *, as_json: bool, dry_run: bool) -> None:
+    """Delete the decisions about texts that nobody can ask for any more.
+
+    They are personal data, and go when Kafka has deleted their raw record, so that it can be
+    neither replayed nor sent again, and the budget's window has moved past them. Run it daily.
+
+    Example: homeport leak-budget prune --region eu --dry-run
+
+    Exit codes: 0 done, 1 Kafka or Postgres do not answer, 3 no stack in this home.
+    """
+    from connectors.postgres.decisions import Decisions  # noqa: PLC0415 - heavy
+    from streams.settings import load_replay, load_settings  # noqa: PLC0415 - heavy
+
+    before = datetime.now(UTC) - timedelta(days=load_budget(region).window_days)
+    firsts = first_offsets(load_replay(home, region))
+    postgres = load_settings(home, region, "enrich").postgres
+    if postgres is None:
+        msg = f"the settings of enrich in {region} name no postgres; run `homeport up` again"
+        raise SetupError(msg)
+    with closing(Decisions(postgres.dsn)) as store:
+        count = store.prune(firsts, before, is_dry=dry_run)
+    if as_json:
+        click.echo(orjson.dumps({"region": region, "decisions": count, "deleted": not dry_run}))
+    else:
+        click.echo(f"{region}: {count:,} decisions {'would go' if dry_run else 'deleted'}")
+
+
+def first_offsets(settings: "ReplaySettings") -> dict[tuple[str, int], int]:
+    """Return the first offset that each partition of the raw topics still has, by topic id."""
+    from connectors.kafka.topology import load_topics  # noqa: PLC0415 - heavy
+    from streams.replay.topics import spans  # noqa: PLC0415 - heavy
+
+    raw = topics.raw_topics(settings.region)
+    known = load_topics(settings.home, settings.region)
+    found = spans(settings, {name: known[name] for name in raw}, None, None)
+    return {(one.place.topic_id, one.place.partition): one.start for one in found}
 
 
 def _reader(home: Path, region: str) -> "DecisionReader":

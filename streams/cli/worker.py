@@ -17,7 +17,7 @@ from streams.services import SERVICES
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Which of several borders of the region: each needs its own, or they fence each other.",
+    help="Which of several workers of the service: each needs its own, or they fence each other.",
 )
 @home_option
 def worker(region: str, service: str, slot: int, home: Path) -> None:
@@ -30,9 +30,12 @@ def worker(region: str, service: str, slot: int, home: Path) -> None:
     Example: homeport worker --region eu --service border
     """
     # imported here: Faust and Kafka take half a second that --help must not pay
-    from streams.app import run  # noqa: PLC0415
-    from streams.services import build_loop  # noqa: PLC0415
+    from streams.fence import fence  # noqa: PLC0415
     from streams.settings import load_settings  # noqa: PLC0415
 
     settings = replace(load_settings(home, region, service), slot=slot)
+    fence(settings)  # before all that takes time: others wait for it
+    from streams.app import run  # noqa: PLC0415
+    from streams.services import build_loop  # noqa: PLC0415
+
     run(settings, build_loop(settings))

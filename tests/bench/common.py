@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -73,7 +74,11 @@ def percentiles(seconds: Sequence[float], unit: float) -> dict[str, float]:
 
 
 def run(command: click.Command) -> None:
-    """Run a bench with the exit codes of the ``homeport`` command."""
+    """Run a bench with the exit codes of the ``homeport`` command.
+
+    SIGTERM, of ``timeout`` say, is as Ctrl-C is: what the bench started is stopped.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         command.main(standalone_mode=False)
     except click.ClickException as exc:

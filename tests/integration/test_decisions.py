@@ -16,11 +16,14 @@ from label_world import PLAN, made_request
 
 from connectors.embedded.stack import Stack
 from connectors.postgres.decisions import DecisionReader, Decisions
+from residency import topics
 from residency.decisions import Answered, Decision, Question, question
 from residency.leak import MILLIBITS
 from residency.policy.budgets import Budget
 from schemas.errors import RetriableError
+from streams.cli import leak_budget as leak_budget_cli
 from streams.cli.leak_budget import leak_budget
+from streams.settings import load_replay
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 COST = question(made_request(0, None), PLAN.outputs[1]).cost
@@ -248,6 +251,69 @@ def test_the_command_says_when_nothing_is_known(stack: Stack, store: Decisions) 
     assert shown(stack, "--record", "eu.commerce.messages.v1[0]@99#1")[0] == 1
     assert shown(stack, "--record", "what") == (2, None)
     assert shown(stack, "--record", "x[0]@1#1", "--subject-token", "a") == (2, None)
+
+
+def test_a_withheld_record_that_asks_for_a_right_is_named_in_its_region(
+    stack: Stack, store: Decisions
+) -> None:
+    """No alert may tell of it: that would be the label by another way."""
+    now = datetime.now(UTC)
+    taken = store.take([asked(n, "a") for n in range(3)], budget(1), now)
+    says = Answered("privacy_request", 1, "erasure", "pooling", is_cut=False)
+    for one, label in zip(taken, ("erasure", "none", "erasure"), strict=True):
+        answers = {"Privacy_Request__c": replace(says, label=label)}
+        store.settle([replace(one, model="m", answers=answers)])
+
+    code, found = shown(stack, "--rights")
+
+    assert code == 0
+    assert [(row["record"], row["withheld"]) for row in found["decisions"]] == [
+        ("eu.commerce.messages.v1[0]@0#1", False),
+        ("eu.commerce.messages.v1[0]@2#1", True),
+    ]
+    assert shown(stack, "--rights", "--subject-token", "a") == (2, None)
+
+
+def test_nobody_asks_for_a_right(stack: Stack, store: Decisions) -> None:
+    store.take([asked(0, "a")], budget(1), datetime.now(UTC))
+
+    assert shown(stack, "--rights")[0] == 1
+
+
+def test_a_decision_goes_when_its_raw_record_is_gone_and_its_window_is_over(
+    store: Decisions, dsn: str
+) -> None:
+    store.take([asked(n) for n in (8, 9, 10)], budget(9), NOW)
+    store.take([asked(7)], budget(9), NOW + timedelta(days=1))
+    firsts, end = {("hand-made", 0): 10, ("hand-made", 1): 99, ("other", 0): 99}, NOW
+    after = end + timedelta(hours=1)
+
+    early = store.prune(firsts, end)
+    would = store.prune(firsts, after, is_dry=True)
+    gone = store.prune(firsts, after)
+
+    assert (early, would, gone) == (0, 2, 2)
+    left = DecisionReader(dsn).of_subject("someone", NOW - timedelta(days=1))
+    assert [one.question.key.record for one, _ in left] == [asked(n).key.record for n in (10, 7)]
+
+
+def test_the_command_prunes_by_what_kafka_still_has(
+    stack: Stack, store: Decisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.take([asked(7)], budget(1), datetime.now(UTC) - timedelta(days=31))
+    given = ["prune", "--region", "eu", "--home", str(stack.home), "--json"]
+    true = leak_budget_cli.first_offsets
+
+    kept = CliRunner().invoke(leak_budget, given).stdout
+    firsts = true(load_replay(stack.home, "eu"))
+    monkeypatch.setattr(leak_budget_cli, "first_offsets", lambda _: {("hand-made", 0): 8})
+    would = CliRunner().invoke(leak_budget, [*given, "--dry-run"]).stdout
+    gone = CliRunner().invoke(leak_budget, given).stdout
+
+    assert json.loads(kept)["decisions"] == 0  # it is of none of the region's topics
+    assert len(firsts) == 3 * topics.PARTITIONS
+    assert json.loads(would) == {"region": "eu", "decisions": 1, "deleted": False}
+    assert json.loads(gone) == {"region": "eu", "decisions": 1, "deleted": True}
 
 
 def test_without_json_the_same_is_told_to_people(stack: Stack, store: Decisions) -> None:

@@ -12,17 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException
 from enrich_line import AMPLE, EnrichLine, by_record, labels, text, wait_until, working
 from label_world import FIELDS, MODEL, HandMade, label_of, made_asked, made_request
 
 from connectors.embedded.stack import Stack
 from connectors.kafka import headers
+from connectors.kafka.clients import TRANSACTION_TIMEOUT_MS, transactional_producer
 from connectors.postgres.decisions import Decisions
+from residency import topics
 from residency.decisions import Answered
 from residency.leak import MILLIBITS
 from residency.policy.budgets import Budget
 from schemas.errors import HaltError
-from streams import enrich, patience
+from streams import enrich, fence, patience
 from streams.demo.leaks import LeakSearch
 from streams.settings import load_settings
 
@@ -213,6 +216,25 @@ def test_no_canary_of_a_thousand_texts_is_in_anything_that_leaves(
     assert b'"enrich.queue"' in out["signals"]
     assert b'"homeport.labels"' in out["signals"]
     assert b'"homeport.enrich.latency"' in out["signals"]
+
+
+def test_a_worker_s_first_act_ends_what_a_killed_one_left_open(
+    stack: Stack, line: EnrichLine
+) -> None:
+    """A process is not killed here: its producer is left alone with a transaction open."""
+    settings = load_settings(stack.home, "eu", "enrich")
+    name = topics.worker("enrich", "eu", 0)
+    killed = transactional_producer(settings.kafka.librdkafka(), name, fence.DEAF)
+    killed.begin_transaction()
+    killed.produce(topics.minimal("eu"), b"never", b"key")
+    killed.flush(10)
+    hidden = line.visible()
+
+    fence.fence(settings)
+
+    wait_until("it hides nothing", lambda: line.visible() > hidden, TRANSACTION_TIMEOUT_MS / 2_000)
+    with pytest.raises(KafkaException, match="FENCED"):
+        killed.commit_transaction(10)
 
 
 def test_a_request_that_our_border_did_not_write_stops_the_worker(

@@ -152,7 +152,6 @@ class Line:
 
     def settle(self) -> None:
         """Wait until the border has counted every raw record there is."""
-
         wait_until("the border", self.is_settled)
 
     def is_settled(self) -> bool:

@@ -31,10 +31,10 @@ WAIT_S = 90.0  # a bound, not a figure
 AMPLE = Budget("ample", "eu", 1_000_000, 30, "test")
 
 
-def wait_until(what: str, is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
+def wait_until(what: str, is_so: Callable[[], bool], within_s: float = WAIT_S) -> None:
+    deadline = time.monotonic() + within_s
     while not is_so():
-        assert time.monotonic() < deadline, f"{what}: not within {WAIT_S} s"
+        assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
         time.sleep(0.1)
 
 
@@ -44,9 +44,13 @@ def plans() -> dict[str, Plan]:
 
 
 def made_worker(
-    settings: Settings, model: HandMade, budget: Budget = AMPLE, folder: Path | None = None
+    settings: Settings,
+    model: HandMade | Model,
+    budget: Budget = AMPLE,
+    folder: Path | None = None,
 ) -> Enrich:
-    asked = Model(model, TASKS, MODEL)
+    """Return a worker that asks a hand-made model about made tasks, or a real one about ours."""
+    asked = Model(model, TASKS, MODEL) if isinstance(model, HandMade) else model
     signals = telemetry("enrich", "eu", folder, {})
     return Enrich(settings, asked, Terms(plans(), budget), signals)
 
@@ -63,7 +67,7 @@ class Working:
 @contextmanager
 def working(
     home: Path,
-    model: HandMade,
+    model: HandMade | Model,
     budget: Budget = AMPLE,
     *,
     folder: Path | None = None,
@@ -92,22 +96,25 @@ class EnrichLine:
         self._found: list[Record] = []
 
     def requests(
-        self, texts: Sequence[str | None], subject: str = "tok_eu1_someone"
+        self,
+        texts: Sequence[str | None],
+        subject: str = "tok_eu1_someone",
+        plan: Plan = PLAN,
     ) -> list[LabelRequest]:
         """Return a request per text, of raw records that no other request is of."""
         start = self._numbers
         self._numbers += len(texts)
         return [
-            made_request(start + n, text, subject, topic_id=self.topic_id)
+            made_request(start + n, text, subject, plan=plan, topic_id=self.topic_id)
             for n, text in enumerate(texts)
         ]
 
     def send(self, requests: Sequence[LabelRequest]) -> None:
         """Put *requests* on the topic of requests, as the border does."""
         config = load_settings(self.home, "eu", "border").kafka.librdkafka(linger_ms=5)
-        producer = Producer(config)
+        producer, known = Producer(config), plans()
         for one in requests:
-            key, value, stamped = wire(one)
+            key, value, stamped = wire(one, known[one.plan])
             producer.produce(topics.enrich("eu"), value, key, headers=stamped)
         assert producer.flush(WAIT_S) == 0
 
@@ -148,13 +155,21 @@ class EnrichLine:
 
     def decisions(self) -> int:
         """Return how many decisions there are on this line's requests."""
+        return len(self.decision_rows())
+
+    def decision_rows(self) -> list[str]:
+        """Return the rows of the decisions on this line's requests, all columns, as text."""
         postgres = load_settings(self.home, "eu", "enrich").postgres
         assert postgres is not None
         with psycopg.connect(postgres.dsn) as connection:
-            row = connection.execute(
-                "SELECT count(*) FROM decisions WHERE topic_id = %s", (self.topic_id,)
-            ).fetchone()
-        return 0 if row is None else int(row[0])
+            rows = connection.execute(
+                "SELECT d::text FROM decisions d WHERE topic_id = %s", (self.topic_id,)
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def visible(self) -> int:
+        """Return up to where the minimal topic can be read: the sum of its partitions' ends."""
+        return sum(self._end(topics.minimal("eu"), n) for n in range(topics.PARTITIONS))
 
     def close(self) -> None:
         self._reader.close()

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from base64 import b32encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -76,6 +77,11 @@ def made_plan(fields: Sequence[str] = tuple(FIELDS), tasks: Mapping[str, MadeTas
 PLAN = made_plan()
 
 
+def row_token(n: int) -> str:
+    """Return the external id of the row of raw record *n*, of the form that the gate wants."""
+    return f"tok_eu1_{b32encode(n.to_bytes(16)).decode().rstrip('=').lower()}"
+
+
 def made_request(  # noqa: PLR0913, each is a part of it
     n: int,
     text: str | None,
@@ -90,7 +96,7 @@ def made_request(  # noqa: PLR0913, each is a part of it
     return LabelRequest(
         id=RecordId(Coordinates(TOPIC, 0, n), 1, resend, topic_id),
         object=output.object,
-        external_id=f"tok_eu1_row{n}",
+        external_id=row_token(n),
         subject=subject,
         version=row_version(1, n),
         schema_id=output.schema_id,

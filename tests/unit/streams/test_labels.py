@@ -17,6 +17,7 @@ from label_world import (
     made_asked,
     made_plan,
     made_request,
+    row_token,
 )
 
 from connectors.kafka import headers
@@ -73,7 +74,7 @@ def fields(asked: Asked, decision: Decision) -> dict[str, object]:
     ((_, value, _),) = maker().record(asked, decision).rows
     found = decode(REGISTRY, value)[1]
     assert (found.pop("External_Id__c"), found.pop("Label_Version__c")) == (
-        "tok_eu1_row7",
+        row_token(7),
         1_000_000_000_007,
     )
     return found

@@ -85,54 +85,65 @@ def test_whatever_decides_a_label_changes_the_digest(change: Any) -> None:
     assert with_identity(**change).identity.digest != IDENTITY.digest
 
 
+def with_tasks(*names: str) -> Certificate:
+    """Return the certificate of a model with so named tasks, each of which is answered."""
+    tasks = dict.fromkeys(names, "d4" * 32)
+    answers = {"a": dict.fromkeys(tasks, GoldenAnswer("x", "gate", 0))}
+    return replace(with_identity(tasks=tasks), answers=answers)
+
+
+def in_json(answer: Any) -> Any:
+    """Return what changes the answer to the first task of the first text as JSON has it."""
+    return {"answers": {"en-return": {**ROW["answers"]["en-return"], "intent": answer}}}
+
+
+FIRST = CERTIFICATE.answers["en-return"]
+
+
 @pytest.mark.parametrize(
-    "said",
+    ("field", "form", "said"),
     [
-        with_identity(engine="rules"),
-        with_identity(package="VLLM cpu"),
-        with_identity(version="0.32 by ada"),
-        with_identity(dtype=""),
-        with_identity(max_tokens=-1),
-        with_identity(max_tokens=True),
-        with_identity(files={}),
-        with_identity(files={"../../etc/passwd x": "a1" * 32}),
-        with_identity(files={"/config.json": "a1" * 32}),
-        with_identity(files={"config.json": "a1"}),
-        with_identity(files={f"{n}.bin": "a1" * 32 for n in range(201)}),
-        with_identity(tasks={}),
-        with_identity(tasks={"intent": "d4" * 32}),
-        with_identity(tasks={**IDENTITY.tasks, "urgency": "E5" * 32}),
-        with_identity(tasks={**IDENTITY.tasks, "more": "e5" * 32}),
-        with_answer(label="Ada Lovelace"),
-        with_answer(label="a" * 41),
-        with_answer(label=None),
-        with_answer(method="by hand"),
-        with_answer(method="0"),
-        with_answer(score=101),
-        with_answer(score=-1),
-        with_answer(score=0.5),
-        replace(CERTIFICATE, model="Mini LM"),
-        replace(CERTIFICATE, golden="f6"),
-        replace(CERTIFICATE, release="a b"),
-        replace(CERTIFICATE, answers={}),
-        replace(CERTIFICATE, answers={"EN": CERTIFICATE.answers["en-return"]}),
-        replace(
-            CERTIFICATE,
-            answers={f"t{n}": CERTIFICATE.answers["en-return"] for n in range(101)},
+        ("engine", "text like", with_identity(engine="rules")),
+        ("package", "text like", with_identity(package="VLLM cpu")),
+        ("version", "text like", with_identity(version="0.32 by ada")),
+        ("dtype", "text like", with_identity(dtype="")),
+        ("max_tokens", "an integer", with_identity(max_tokens=-1)),
+        ("max_tokens", "an integer", with_identity(max_tokens=True)),
+        ("files", "1 to 200 files", with_identity(files={})),
+        ("files", "text like", with_identity(files={"../../etc/passwd x": "a1" * 32})),
+        ("files", "text like", with_identity(files={"/config.json": "a1" * 32})),
+        ("files", "text like", with_identity(files={"config.json": "a1"})),
+        ("files", "1 to 200 files", with_identity(files={f"{n}.b": "a1" * 32 for n in range(201)})),
+        ("tasks", "1 to 20 tasks", with_identity(tasks={})),
+        ("tasks", "1 to 20 tasks", with_tasks(*(f"t{n}" for n in range(21)))),
+        ("tasks", "text like", with_tasks("In tent")),
+        ("tasks", "text like", with_identity(tasks={**IDENTITY.tasks, "urgency": "E5" * 32})),
+        ("answers", "to each task", with_identity(tasks={"intent": "d4" * 32})),
+        ("answers", "to each task", with_identity(tasks={**IDENTITY.tasks, "more": "e5" * 32})),
+        ("answers", "text like", with_answer(label="Ada Lovelace")),
+        ("answers", "text like", with_answer(label="a" * 41)),
+        ("answers", "text like", with_answer(label=None)),
+        ("answers", "text like", with_answer(method="by hand")),
+        ("answers", "text like", with_answer(method="0")),
+        ("answers", "with scores of hundredths", with_answer(score=101)),
+        ("answers", "an integer", with_answer(score=-1)),
+        ("answers", "an integer", with_answer(score=0.5)),
+        ("model", "text like", replace(CERTIFICATE, model="Mini LM")),
+        ("golden", "text like", replace(CERTIFICATE, golden="f6")),
+        ("release", "text like", replace(CERTIFICATE, release="a b")),
+        ("answers", "to 1 to 100 texts", replace(CERTIFICATE, answers={})),
+        ("answers", "text like", replace(CERTIFICATE, answers={"EN": FIRST})),
+        (
+            "answers",
+            "to 1 to 100 texts",
+            replace(CERTIFICATE, answers={f"t{n}": FIRST for n in range(101)}),
         ),
     ],
 )
-def test_a_certificate_takes_only_its_forms(said: Certificate) -> None:
-    with pytest.raises(FormatError):
-        ModelLeaf(TIME, "0f" * 16, said)
-
-
-def test_more_tasks_than_a_certificate_holds_are_refused_though_each_is_answered() -> None:
-    tasks = {f"t{n}": "d4" * 32 for n in range(21)}
-    answers = {"a": dict.fromkeys(tasks, GoldenAnswer("x", "gate", 0))}
-    said = replace(with_identity(tasks=tasks), answers=answers)
-
-    with pytest.raises(FormatError, match="tasks"):
+def test_a_certificate_takes_only_its_forms_and_the_error_names_the_field(
+    field: str, form: str, said: Certificate
+) -> None:
+    with pytest.raises(FormatError, match=f"a leaf's '{field}' must be {form}"):
         ModelLeaf(TIME, "0f" * 16, said)
 
 
@@ -154,6 +165,8 @@ LONG_PATH = "/".join(["a" * 100] * 5)
         with_answer(method="g" * 20),
         with_answer(score=0),
         with_answer(score=100),
+        with_tasks("t"),
+        with_tasks(*(f"t{n}" for n in range(20))),
     ],
 )
 def test_the_least_and_the_most_of_each_form_is_taken(said: Certificate) -> None:
@@ -183,30 +196,35 @@ def test_less_or_more_than_a_form_has_is_not_taken(said: Certificate) -> None:
         ModelLeaf(TIME, "0f" * 16, said)
 
 
-@pytest.mark.parametrize(("time", "request_id"), [("today", "0f" * 16), (TIME, "0F" * 16)])
-def test_time_and_request_have_their_forms_too(time: str, request_id: str) -> None:
-    with pytest.raises(FormatError):
+@pytest.mark.parametrize(
+    ("field", "time", "request_id"), [("time", "today", "0f" * 16), ("request", TIME, "0F" * 16)]
+)
+def test_time_and_request_have_their_forms_too(field: str, time: str, request_id: str) -> None:
+    with pytest.raises(FormatError, match=f"a leaf's '{field}' must be text like"):
         ModelLeaf(time, request_id, CERTIFICATE)
 
 
+OTHER_LISTS = "lists of label, method and score"
+
+
 @pytest.mark.parametrize(
-    "change",
+    ("form", "change"),
     [
-        {"digest": "00" * 32},
-        {"note": "x"},
-        {"files": []},
-        {"tasks": "d4"},
-        {"answers": []},
-        {"answers": {"en-return": []}},
-        {"answers": {"en-return": {**ROW["answers"]["en-return"], "intent": "return"}}},
-        {"answers": {"en-return": {**ROW["answers"]["en-return"], "intent": ["a", "b"]}}},
-        {"answers": {"en-return": {**ROW["answers"]["en-return"], "intent": ["a", "b", 1, 2]}}},
+        ("'digest' must be that of what is named", {"digest": "00" * 32}),
+        ("'kind' must be followed by exactly its own fields", {"note": "x"}),
+        ("'files' must be an object", {"files": []}),
+        ("'tasks' must be an object", {"tasks": "d4"}),
+        ("'answers' must be an object", {"answers": []}),
+        ("'answers' must be to each task", {"answers": {"en-return": []}}),
+        (f"'answers' must be {OTHER_LISTS}", in_json("return")),
+        (f"'answers' must be {OTHER_LISTS}", in_json(["a", "b"])),
+        (f"'answers' must be {OTHER_LISTS}", in_json(["a", "b", 1, 2])),
     ],
 )
-def test_there_is_one_way_to_write_a_certificate(change: Any) -> None:
+def test_there_is_one_way_to_write_a_certificate(form: str, change: Any) -> None:
     data = rfc8785.dumps({**ROW, **change})
 
-    with pytest.raises(FormatError):
+    with pytest.raises(FormatError, match=f"a leaf's {form}"):
         parse_leaf(data)
 
 
