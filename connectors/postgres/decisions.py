@@ -124,7 +124,7 @@ class Decisions:
         """Delete the decisions that nobody can ask for any more; return how many.
 
         Args:
-            firsts: Per raw topic's id and partition, the first offset that Kafka still has:
+            firsts: Per raw topic's id and partition, the first offset still kept anywhere:
                 what is older can be neither replayed nor sent again.
             before: What was taken later still counts for its customer's budget.
             is_dry: Delete nothing, and say how many would go.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from streams.settings import ReplaySettings
 
 SHOWN = 20  # customers
+BEGINNING = datetime.fromtimestamp(0, UTC)  # before any record that a vault keeps
 
 
 @click.group("leak-budget")
@@ -110,8 +111,9 @@ def show(  # noqa: PLR0913, PLR0917, click passes each option as one
 def prune(region: str, home: Path, *, as_json: bool, dry_run: bool) -> None:
     """Delete the decisions about texts that nobody can ask for any more.
 
-    They are personal data, and go when Kafka has deleted their raw record, so that it can be
-    neither replayed nor sent again, and the budget's window has moved past them. Run it daily.
+    They are personal data, and go when Kafka and the vault have deleted their raw record, so that
+    it can be neither replayed nor sent again, and the budget's window has moved past them. Run
+    it daily.
 
     Example: homeport leak-budget prune --region eu --dry-run
 
@@ -135,14 +137,21 @@ def prune(region: str, home: Path, *, as_json: bool, dry_run: bool) -> None:
 
 
 def first_offsets(settings: "ReplaySettings") -> dict[tuple[str, int], int]:
-    """Return the first offset that each partition of the raw topics still has, by topic id."""
+    """Return, by raw topic's id and partition, the first offset that can still be read.
+
+    That is Kafka's first, or the vault's where its archive reaches further back.
+    """
     from connectors.kafka.topology import load_topics  # noqa: PLC0415 - heavy
+    from streams.replay.archive import archived  # noqa: PLC0415 - heavy
     from streams.replay.topics import spans  # noqa: PLC0415 - heavy
 
     raw = topics.raw_topics(settings.region)
     known = load_topics(settings.home, settings.region)
-    found = spans(settings, {name: known[name] for name in raw}, None, None)
-    return {(one.place.topic_id, one.place.partition): one.start for one in found}
+    there = spans(settings, {name: known[name] for name in raw}, None, None)
+    return {
+        (one.place.topic_id, one.place.partition): one.archive[0] if one.archive[1] else one.start
+        for one in archived(settings, there, BEGINNING, None)
+    }
 
 
 def _reader(home: Path, region: str) -> "DecisionReader":

@@ -52,6 +52,7 @@ from streams.replay.page import page
 from streams.replay.run import finish, prepare
 from streams.replay.state import State
 from streams.replay.stock import Asked
+from streams.replay.topics import marks, reader
 from streams.replay.wanted import Wanted
 from streams.replay.worker import Worker
 from streams.settings import load_replay, load_settings
