@@ -38,7 +38,7 @@ from streams.settings import load_settings
 
 REGION, SEED = "eu", 7
 AIM_S = 1.0  # for the key of one
-EACH, EVENT_BYTES = 10, 1_000  # events of a made-up subject
+EACH, EVENT_BYTES = 3, 1_000  # events of a made-up subject
 MONTH = timedelta(days=7)  # ago, all of one month's table
 TOGETHER = 500  # as the worker takes them
 KINDS = ("commerce.customers.CustomerRegistered", "commerce.orders.OrderPlaced")
