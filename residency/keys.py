@@ -2,8 +2,8 @@
 
 A process opens only the purposes it needs (promise 6): the border opens ``tokens`` and
 ``quarantine``, the gateway ``partition``, egress ``ledger``, ``commitments``, ``expected`` and
-``quarantine-egress``, a replay ``tokens``, ``commitments``, ``ledger-public`` and ``replay``. In
-production a KMS stands behind the same functions.
+``quarantine-egress``, a replay ``tokens``, ``commitments``, ``ledger-public`` and ``replay``, the
+vault's writer ``tokens``, ``vault-index`` and what opens subjects' keys (docs/vault-keys.md).
 """
 
 import json

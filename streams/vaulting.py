@@ -16,7 +16,7 @@ from residency.tokens import Tokeniser
 from residency.vault.index import BlindIndex
 from residency.vault.kinds import UNKNOWN, EventKind, event_of, load_kinds
 from residency.vault.sealing import nonces
-from residency.vault.subjects import subject_of_key
+from residency.vault.subjects import NOBODY, subject_of_key
 from residency.vault.suppress import EPOCH, Suppression
 from residency.vault.terms import Found, Terms
 from schemas.codec import HEADER, decode_physical
@@ -207,6 +207,8 @@ class Vaulting:
 
     def _asked(self, record: _Record) -> Asked | None:
         """Return the erasure that an event asks for; None where it does not say whose."""
+        if record.subject == NOBODY:  # not the gateway's: it would erase all that is nobody's
+            return None
         try:
             _, fields = decode_physical(self._means.registry, record.value)
         except QuarantineError:

@@ -4,6 +4,7 @@ import json
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from connectors.postgres.vault.upkeep import Upkeep
 from residency.keys import COMMITMENTS, ledger_keys, secret
 from residency.ledger.erasures import ErasureLeaf, subject_commitment
 from residency.ledger.files import Ledger
+from residency.vault.subjects import NOBODY
 from schemas.errors import SetupError
 from streams import rotating
 from streams.cli.vault import vault
@@ -47,6 +49,16 @@ def told(world: VaultWorld, *arguments: object) -> dict[str, Any]:
     assert done.exit_code == 0, done.output
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def test_a_request_for_erasure_without_a_subject_erases_nobody(world: VaultWorld) -> None:
+    person = world.person()
+
+    world.write([replace(person.event(ERASURE), key=b"odd"), person.event(PLACED)])
+
+    assert world.rows("SELECT request FROM vault.erasures") == []
+    assert world.rows("SELECT subject FROM vault.suppressions") == []
+    assert [kept.event for kept in world.kept(NOBODY)] == [ERASURE]
 
 
 def sealed(world: VaultWorld) -> list[tuple[Any, ...]]:
