@@ -98,6 +98,7 @@ def _make_shared_keys(folder: Path, region: str) -> None:
     """Make the keys that several of a region's workers hold; each other is one worker's own."""
     token_keys(folder, region)
     secret(folder, "vault-index")
+    secret(folder, "expected")
     secret(folder, COMMITMENTS)
     FileKeyStore(folder).load()
 

@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[2]
 REGIONS = tuple(load_regions())
 SHARED_KEYS = {
     "border": ["tokens"],
-    "egress": ["commitments"],
+    "egress": ["commitments", "expected"],
+    "erase": ["commitments", "expected", "tokens", "vault-index", "vault-kek"],
     "lookup": ["commitments", "vault-index", "vault-kek"],
     "vault": ["tokens", "vault-index", "vault-kek"],
 }
