@@ -36,8 +36,7 @@ class Erase:
         """Carry erasures on until *halt*."""
         settings = self._settings
         dsn = database(settings.postgres, "erase")
-        login = ReplaySettings(settings.region, settings.home, settings.kafka, settings.postgres)
-        with closing(Engine(login, dsn)) as engine:
+        with closing(Engine(ReplaySettings.of(settings), dsn)) as engine:
             while not halt.is_set():
                 halt.wait(self._look(engine))
         self._is_ready = False

@@ -133,6 +133,11 @@ class ReplaySettings:
     postgres: PostgresConfig | None = None
     vault: VaultConfig = field(default_factory=VaultConfig)
 
+    @classmethod
+    def of(cls, service: Settings) -> "ReplaySettings":
+        """Return what of a service's own settings a replay needs."""
+        return cls(service.region, service.home, service.kafka, service.postgres, service.vault)
+
     @property
     def folder(self) -> Path:
         """The region's folder in the home."""

@@ -135,8 +135,7 @@ def status_command(region: str, home: Path, requests: tuple[str, ...], *, as_jso
 def _settings(home: Path, region: str) -> "ReplaySettings":
     from streams.settings import ReplaySettings, load_settings  # noqa: PLC0415 -- late, for --help
 
-    own = load_settings(home, region, "erase")
-    return ReplaySettings(own.region, own.home, own.kafka, own.postgres)
+    return ReplaySettings.of(load_settings(home, region, "erase"))
 
 
 def _open(settings: "ReplaySettings") -> "Erasures":

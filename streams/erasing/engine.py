@@ -11,9 +11,10 @@ from connectors.postgres.vault.destroying import Renewed, Returned
 from connectors.postgres.vault.erasures import Erasures
 from connectors.postgres.vault.reader import VaultReader
 from connectors.postgres.vault.suppressions import Suppressions
-from residency.keys import COMMITMENTS, ledger_verifier, secret, token_keys
+from residency.keys import COMMITMENTS, secret, token_keys
 from residency.ledger.erasures import ErasureLeaf, subject_commitment
 from residency.ledger.leaves import quantise
+from residency.ledger.reader import Reader
 from residency.ledger.requests import FOLDER, Requests
 from residency.vault.erasure import Erasure, Step, passed
 from residency.vault.index import BlindIndex
@@ -178,7 +179,7 @@ class Engine:
         return bool(answered)
 
     def _certify(self, batch: list[Erasure]) -> bool:
-        log = ledger_verifier(self._settings.folder / "keys")
+        log = Reader(self._settings.folder / "ledger").verifier()
         for one in batch:
             write_certificate(self._settings.folder, log, one, self._leaf(one))
         self._erasures.save([one.at(Step.CERTIFIED) for one in batch])

@@ -65,7 +65,7 @@ INSERT INTO vault.blind_index SELECT 1 + e %% 5, decode(md5(n || 'i' || e), 'hex
 _ASKED: LiteralString = """
 INSERT INTO vault.erasures (request, subject, token, asked_at, asked_by, step)
 SELECT md5('r' || n), decode(md5(n::text), 'hex'), '', now(), 'command', 'abroad'
-FROM generate_series(%s, %s) n
+FROM generate_series(%s::int, %s::int) n
 """
 
 
