@@ -19,8 +19,10 @@ from connectors.embedded.broker import ADMIN, Broker, properties
 from connectors.embedded.files import private_dir, write_json, write_private
 from connectors.embedded.postgres import DATABASE, SUPERUSER
 from inference import lock
+from residency.keys import secret, token_keys
 from residency.regions import load_regions
 from residency.topics import TOOLS
+from residency.vault.keyfiles import FileKeyStore
 from streams.services import SERVICES
 
 HERE = Path(__file__).parent
@@ -61,6 +63,7 @@ def make_secrets() -> None:
         for service in SERVICES:
             document = _service(region, service, passwords, gateways, org)
             write_json(folder / f"{service}.json", document)
+        _make_shared_keys(folder, region)
         write_json(folder / "vllm.json", _model_server())
         _write_org_key(folder, region, org)
     click.echo(f"secrets for {', '.join(regions)} are in {SECRETS}", err=True)
@@ -89,6 +92,13 @@ def postgres(region: str) -> None:
     roles = {name: word for name, word in passwords.items() if name != SUPERUSER}
     postgres_admin.provision(POSTGRES_PORT, passwords[SUPERUSER], roles)
     click.echo(f"{region}: the roles {', '.join(roles)} are there", err=True)
+
+
+def _make_shared_keys(folder: Path, region: str) -> None:
+    """Make the keys that several of a region's workers hold; each other is one worker's own."""
+    token_keys(folder, region)
+    secret(folder, "vault-index")
+    FileKeyStore(folder).load()
 
 
 def _passwords(path: Path) -> dict[str, dict[str, str]]:

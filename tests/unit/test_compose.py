@@ -19,6 +19,7 @@ from streams.services import SERVICES as RUNNABLE
 
 ROOT = Path(__file__).parents[2]
 REGIONS = tuple(load_regions())
+SHARED_KEYS = {"border": ["tokens"], "vault": ["tokens", "vault-index", "vault-kek"]}
 MAY_LEAVE = ("gateway", "egress")  # the only services with a way out
 COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -121,11 +122,13 @@ def test_a_service_touches_its_own_region_only(name: str) -> None:
 def test_a_worker_gets_its_own_secret_and_no_other_services(region: str) -> None:
     for service in RUNNABLE:
         mounted = {s["source"] for s in SERVICES[f"{region}-{service}"]["secrets"]}
-        allowed = {f"{region}-{service}"} | (
-            {f"{region}-org-key"} if service == "egress" else set()
-        )
+        own = {
+            service,
+            *SHARED_KEYS.get(service, ()),
+            *(["org-key"] if service == "egress" else []),
+        }
 
-        assert mounted == allowed
+        assert mounted == {f"{region}-{name}" for name in own}
 
 
 @pytest.mark.parametrize("region", REGIONS)
