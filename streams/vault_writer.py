@@ -29,12 +29,12 @@ from residency.telemetry.setup import Telemetry, telemetry
 from schemas.errors import RetriableError
 from schemas.events import RawBatch
 from streams.duties import NotNowError
-from streams.erased import Erased, need
+from streams.erased import Erased
 from streams.heap import settled_heap, tidy
 from streams.kafkawatch import KafkaWatch
 from streams.patience import retrying
 from streams.resting import POLL_S, Rest
-from streams.settings import Settings
+from streams.settings import Settings, database
 from streams.subjectkeys import SubjectKeys
 from streams.vaulting import Stored, Vaulting, means
 from streams.vaultkeys import open_keystore
@@ -62,7 +62,7 @@ class VaultWriter:
             SetupError: The settings name no database, or a key cannot be opened.
 
         """
-        dsn = need(settings.postgres.dsn if settings.postgres else None, "vault")
+        dsn = database(settings.postgres, "vault")
         region = settings.region
         self._settings = settings
         self._signals = signals

@@ -5,9 +5,9 @@ The raw record, the plan, the key version and the release that a leaf names give
 basis, whether it deletes) is the plan's to say, and is compared too.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from residency.decisions import Decision, Key, asked_of, key_of
 from residency.ledger.leaves import commit, month_key
@@ -15,11 +15,15 @@ from residency.plan.labels import label_record, read_request
 from residency.plan.model import Plan
 from residency.replay.books import Books, Made, MadeBy, Place, by_offset, make
 from residency.replay.claims import Claim, Terms
-from residency.replay.found import Finding, Found, Verdict
+from residency.replay.found import NO_LEAF, Finding, Found, Verdict
 from schemas.errors import HaltError, QuarantineError
 from schemas.events import Coordinates, RawBatch, RecordId
 from schemas.registry import load_registry
 
+# What an erasure that is not done yet leaves behind: rows that it has deleted or emptied, by a
+# resend; requests that enrichment dropped; decisions that are purged already.
+_BY_AGAIN: Final = frozenset({Verdict.DIFFERS, Verdict.OTHER_CODE})
+_BY_ERASURE: Final = frozenset({Verdict.NOT_LOGGED, Verdict.DECISION_GONE})
 FindDecisions: TypeAlias = Callable[[Sequence[Key]], Mapping[Key, Decision]]
 """Returns those decisions about texts that the region keeps."""
 
@@ -36,6 +40,24 @@ class Elsewhere:
 
     pending: Mapping[int, frozenset[int]] = field(default_factory=dict)
     quarantined: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Erasures:
+    """Which of a batch's records are of people whose erasure was asked for.
+
+    Attributes:
+        done: Offsets of what is erased, or was refused when it came late, each with the leaf of
+            the erasure; None: it has none yet.
+        under_way: Offsets of records that are still there while their subject is being erased.
+
+    """
+
+    done: Mapping[int, int | None] = field(default_factory=dict)
+    under_way: Collection[int] = ()
+
+
+NO_ERASURES: Final = Erasures()
 
 
 class Comparer:
@@ -63,14 +85,34 @@ class Comparer:
         self._elsewhere = elsewhere
         self._agreed: dict[tuple[int, int, int], bool] = {}
         self._find_decisions = decisions
+        self._under_way: Collection[int] = ()  # of the batch
         self._decisions: Mapping[Key, Decision] = {}  # of the batch
         self._asked: dict[tuple[str, int], str] = {}  # by plan and output
         self._registry = load_registry()
         self._at = f"{place.topic}[{place.partition}]@"
 
-    def batch(self, raw: RawBatch, claims: Iterable[Claim]) -> None:
-        """Compare the next records with all claims on the offsets that they span."""
-        claimed_at = by_offset(claims)
+    def batch(
+        self,
+        raw: RawBatch,
+        claims: Iterable[Claim],
+        gone: Verdict = Verdict.RAW_MISSING,
+        erasures: Erasures = NO_ERASURES,
+    ) -> None:
+        """Compare the next records with all claims on the offsets that they span.
+
+        Args:
+            raw: The records. What they hold is not looked at where their subject is erased.
+            claims: All on those offsets.
+            gone: What is said of a leaf without a raw record.
+            erasures: Whose subject is erased, or being erased.
+
+        """
+        claimed_at, erased = by_offset(claims), erasures.done
+        self._under_way = erasures.under_way
+        for offset, leaf in erased.items():
+            self._erased(claimed_at.pop(offset, ()), leaf)
+        if erased:
+            raw = raw.part([n for n, offset in enumerate(raw.offsets) if offset not in erased])
         made = make(self._books, self._place, raw, claimed_at, self._terms)
         keys = self._keys(raw.offsets, claimed_at, made)
         self._decisions = self._find_decisions(keys) if keys else {}
@@ -89,13 +131,24 @@ class Comparer:
             self._rest(offset, made[current][n], logged, refused)
         self.found.raw += len(raw)
         for left in claimed_at.values():
-            self.without_raw(left, Verdict.RAW_MISSING)
+            self.without_raw(left, gone)
 
     def without_raw(self, claims: Iterable[Claim], verdict: Verdict) -> None:
         """Note the transfers among *claims*, of records that Kafka does not have."""
         for claim in claims:
             if not claim.refused:
                 self._note(claim, verdict)
+
+    def _erased(self, claims: Iterable[Claim], leaf: int | None) -> None:
+        """Note a raw record of an erased subject: nothing of it can be compared any more."""
+        self.found.counts[Verdict.ERASED] += 1
+        self.found.erased[NO_LEAF if leaf is None else leaf] += 1
+        seen: set[tuple[int, int]] = set()
+        for claim in claims:
+            if not claim.refused and (name := (claim.output, claim.resend)) in seen:
+                self._note(claim, Verdict.TWICE)
+            elif not claim.refused:
+                seen.add(name)
 
     def _transfer(self, claim: Claim, made: MadeBy, n: int, *, is_second: bool) -> None:
         terms = self._terms[claim.terms]
@@ -212,6 +265,11 @@ class Comparer:
         self._find(claim.offset, claim.output, claim.resend, claim.leaf, verdict)
 
     def _find(self, offset: int, output: int, resend: int, leaf: int, verdict: Verdict) -> None:
+        is_sent_again = resend > 0 and verdict in _BY_AGAIN
+        if offset in self._under_way and (is_sent_again or verdict in _BY_ERASURE):
+            self.found.counts[Verdict.ERASED] += 1
+            self.found.erased[NO_LEAF] += 1
+            return
         place, name = self._place, self._name(offset, output, resend)
         self.found.note(Finding(place.topic, place.partition, offset, name, leaf, verdict))
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Final, Self
 
 MAX_FINDINGS = 1_000  # listed in a report; the counts hold them all
+NO_LEAF: Final = -1
 
 
 class Verdict(StrEnum):
@@ -17,6 +18,7 @@ class Verdict(StrEnum):
     QUARANTINED = "quarantined"
     REFUSED = "gate-refused"
     NOT_YET = "not yet"
+    ERASED = "erased"
     DIFFERS = "differs"
     OTHER_CODE = "differs (other code)"
     NOT_LOGGED = "not logged"
@@ -40,6 +42,7 @@ FINE: Final = frozenset(
         Verdict.QUARANTINED,
         Verdict.REFUSED,
         Verdict.NOT_YET,
+        Verdict.ERASED,
     }
 )
 NEXT_STEP: Final[Mapping[Verdict, str]] = {
@@ -54,8 +57,8 @@ NEXT_STEP: Final[Mapping[Verdict, str]] = {
     Verdict.KEYS_GONE: "the keyring lacks that version: restore <region>/keys/tokens.json",
     Verdict.DECISION_GONE: "the region's database holds no decision about these texts, and the "
     "model is not asked again: restore the table `decisions` from its backup",
-    Verdict.RAW_GONE: "retention has deleted it, or the topic was made anew: replay sooner than "
-    "that, or leave it out with --from",
+    Verdict.RAW_GONE: "retention has deleted it and the vault's archive does not hold it, or the "
+    "topic was made anew: leave it out with --from",
     Verdict.RAW_MISSING: "the topic holds the time before and after it, but not it: see who may "
     "delete records or write leaves",
 }
@@ -96,9 +99,12 @@ class Found:
     """What a replay found so far on one partition; grows in the order of the offsets.
 
     Attributes:
-        counts: By verdict; `Verdict.NOTHING` and `Verdict.QUARANTINED` count raw records, all
-            others minimal records or leaves.
+        counts: By verdict; `Verdict.NOTHING`, `Verdict.QUARANTINED` and `Verdict.ERASED` count
+            raw records, all others minimal records or leaves.
         findings: The first `MAX_FINDINGS`.
+        erased: How many records of erased subjects there are, by the leaf of the erasure;
+            `NO_LEAF`: it is under way, and what it has changed so far counts. Which records they
+            are is not told: they are one person's.
         raw: Raw records read.
 
     """
@@ -106,6 +112,7 @@ class Found:
     counts: Counter[Verdict] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     raw: int = 0
+    erased: Counter[int] = field(default_factory=Counter)
 
     def note(self, finding: Finding) -> None:
         """Count a finding and list it, while there is room."""
@@ -122,6 +129,7 @@ class Found:
                 for f in self.findings
             ],
             "raw": self.raw,
+            "erased": list(self.erased.items()),
         }
 
     @classmethod
@@ -134,6 +142,7 @@ class Found:
                 for topic, partition, offset, record, leaf, verdict in row["findings"]
             ],
             row["raw"],
+            Counter(dict(row["erased"])),
         )
 
 
@@ -144,6 +153,7 @@ def total(parts: Iterable[Found]) -> Found:
     for part in parts:
         whole.counts.update(part.counts)
         whole.raw += part.raw
+        whole.erased.update(part.erased)
         findings += part.findings
     whole.findings = sorted(findings)[:MAX_FINDINGS]
     return whole

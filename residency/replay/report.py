@@ -16,7 +16,16 @@ from residency.ledger.note import Checkpoint, Signer, Verifier, encode_base64, o
 from residency.ledger.replays import ReplayLeaf
 from residency.replay.books import Place
 from residency.replay.claims import Terms
-from residency.replay.found import FINE, MAX_FINDINGS, NEXT_STEP, Found, Verdict, total, word
+from residency.replay.found import (
+    FINE,
+    MAX_FINDINGS,
+    NEXT_STEP,
+    NO_LEAF,
+    Found,
+    Verdict,
+    total,
+    word,
+)
 from residency.replay.resend import Stays
 
 FORMAT = 1
@@ -85,6 +94,10 @@ def report(  # noqa: PLR0913, PLR0917, one argument per thing that a report name
         "is_fine": not found,
         "raw": whole.raw,
         "counts": _counts(whole),
+        "erased": [
+            {"leaf": None if leaf == NO_LEAF else leaf, "records": whole.erased[leaf]}
+            for leaf in sorted(whole.erased)
+        ],
         "parts": [part.to_json() for part in parts],
         "findings_total": sum(found.values()),
         "findings": [finding.to_json() for finding in whole.findings],

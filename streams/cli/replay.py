@@ -153,6 +153,9 @@ def _print(document: dict[str, Any], folder: Path) -> None:
     )
     for verdict, n in document["counts"].items():
         click.echo(f"  {verdict:<40} {n:>10,}")
+    for row in document["erased"]:
+        where = "under way" if row["leaf"] is None else f"see leaf {row['leaf']}"
+        click.echo(f"  {f'erased, {where}':<40} {row['records']:>10,}")
     for one in document["findings"][:SHOWN]:
         leaf = "" if one["leaf"] is None else f" (leaf {one['leaf']})"
         click.echo(f"{one['record']}: {one['verdict']}{leaf}")

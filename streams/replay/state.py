@@ -47,7 +47,7 @@ class Task:
         span = row["span"]
         waits = {at: frozenset(found) for at, found in row["pending"]}
         return cls(
-            Span(**{**span, "place": Place(**span["place"])}),
+            Span(**{**span, "place": Place(**span["place"]), "archive": tuple(span["archive"])}),
             Elsewhere(waits, frozenset(row["quarantined"])),
         )
 

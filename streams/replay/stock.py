@@ -14,6 +14,7 @@ from residency import topics
 from residency.keys import COMMITMENTS, TOKENS_FILE, ledger_verifier
 from residency.ledger.reader import Reader
 from streams.replay import topics as kafka
+from streams.replay.archive import archived
 from streams.replay.spool import Spool, Spooled
 from streams.replay.topics import Names, Span
 from streams.replay.worker import must_exist
@@ -63,7 +64,7 @@ def take(
 ) -> Stock:
     """Return where all records are that are asked for, what the ledger says of them in *spool*.
 
-    A resend wants outcomes, too, and may not look at requests: it sends no labels.
+    A resend wants outcomes, too, and may look neither at requests nor at the vault's archive.
 
     Raises:
         SetupError: The region has no stack, no ledger or not all keys here.
@@ -92,6 +93,8 @@ def take(
         for service, topic in line
     }
     spans = kafka.spans(settings, {name: raw[name] for name in asked.names}, *times)
+    if not is_resend:
+        spans = archived(settings, spans, asked.since, asked.until)
     waits: Names = {}
     for topic, positions in at.items():
         kafka.pending(settings, topic, positions, waits)

@@ -42,6 +42,8 @@ class Span:
         stop: One after the last, as far as the border had got.
         beyond: Raw records after that which the border had not decided.
         is_whole: No start was asked for: what lies before it is missing, not left out.
+        archive: What the vault is asked for, because the topic does not hold it any more: the
+            first offset, and the one after the last. Nothing, or it ends at *start* at the latest.
 
     """
 
@@ -50,6 +52,7 @@ class Span:
     stop: int
     beyond: int
     is_whole: bool
+    archive: tuple[int, int] = (0, 0)
 
 
 def reader(settings: ReplaySettings, group: str, **extra: Any) -> Consumer:  # noqa: ANN401, librdkafka's own

@@ -5,7 +5,7 @@ out of the region and writes nothing but its own state (promise 6).
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,16 +16,17 @@ from connectors.kafka.errors import named
 from connectors.postgres.decisions import DecisionReader
 from residency.keys import COMMITMENTS, TOKENS_FILE, secret, token_keys
 from residency.plan.stored import load_stored
-from residency.replay.books import Books
+from residency.replay.books import Books, Place
 from residency.replay.claims import Claims
 from residency.replay.compare import Comparer
 from residency.replay.found import Found, Verdict
 from schemas.errors import SetupError
 from schemas.events import RawBatch
 from streams.processor import discover
+from streams.replay.archive import Archive
 from streams.replay.spool import Spool
 from streams.replay.state import Job, State, Task
-from streams.replay.topics import AGAIN, batches, marks, offset_of, reader
+from streams.replay.topics import AGAIN, Span, batches, marks, offset_of, reader
 from streams.settings import ReplaySettings, database
 
 SAVE_S = 2.0
@@ -72,12 +73,14 @@ class Worker:
         self._root = secret(keys, COMMITMENTS)
         self._spool = Spool(state.folder)
         self._decisions = DecisionReader(database(settings.postgres, "replay"))
+        self._archive = Archive(settings)
 
     def run(self, tasks: Sequence[Task], halt: Callable[[], bool]) -> None:
         """Replay *tasks*, each from where it was left, until *halt* says to stop."""
-        for task in tasks:
-            if not halt():
-                self._partition(task, halt)
+        with closing(self._archive):
+            for task in tasks:
+                if not halt():
+                    self._partition(task, halt)
 
     def _partition(self, task: Task, halt: Callable[[], bool]) -> None:
         span, place = task.span, task.span.place
@@ -95,36 +98,56 @@ class Worker:
             found,
             self._decisions.find,
         )
+        with closing(reader(self._settings, "border")) as consumer, named("replay", AGAIN):
+            low, high = marks(consumer, place.topic, place.partition)
+        archive, topic = _parts(span, low)
         if at < 0:
-            at = self._begin(task, claims, comparer)
+            at = archive.start if archive else topic.start
+            if self._job.until is None:
+                past = claims.between(max(high, span.stop), 2**62)
+                comparer.without_raw(past, Verdict.RAW_MISSING)
+            comparer.found.counts[Verdict.NOT_YET] += span.beyond
         saved, started, done = time.monotonic(), time.monotonic(), 0
-        for messages, after in batches(self._settings, replace(span, start=at)):
-            comparer.batch(raw_batch(place.topic, messages), claims.between(at, after))
-            at, done = after, done + len(messages)
+        for raw, after, gone in self._batches(place, at, archive, topic):
+            erasures = self._archive.erasures(place, raw, at, after)
+            comparer.batch(raw, claims.between(at, after), gone, erasures)
+            at, done = after, done + len(raw)
             if time.monotonic() - saved > SAVE_S:
                 self._state.save(place, at, found)
                 saved = time.monotonic()
             if halt():
-                break
+                self._state.save(place, at, found)
+                return
             if self._rate is not None:
                 time.sleep(max(0.0, started + done / self._rate - time.monotonic()))
-        self._state.save(place, at, found)
+        self._state.save(place, span.stop, found)
 
-    def _begin(self, task: Task, claims: Claims, comparer: Comparer) -> int:
-        """Note what lies on either side of the span; return the first offset to read.
+    def _batches(
+        self, place: Place, at: int, archive: range, topic: Span
+    ) -> Iterator[tuple[RawBatch, int, Verdict]]:
+        """Yield the records from *at* on, the offset after each batch, and what a leaf lacks."""
+        for raw, after in self._archive.batches(place, max(at, archive.start), archive.stop):
+            yield raw, after, Verdict.RAW_GONE
+        topic = replace(topic, start=max(at, topic.start))
+        for messages, after in batches(self._settings, topic):
+            yield raw_batch(place.topic, messages), after, Verdict.RAW_MISSING
 
-        Retention may have moved on since the job was made.
-        """
-        span, place = task.span, task.span.place
-        with closing(reader(self._settings, "border")) as consumer, named("replay", AGAIN):
-            low, high = marks(consumer, place.topic, place.partition)
-        start = min(max(span.start, low), span.stop)
-        first = 0 if span.is_whole else span.start
-        comparer.without_raw(claims.between(first, start), Verdict.RAW_GONE)
-        if self._job.until is None:
-            comparer.without_raw(claims.between(max(high, span.stop), 2**62), Verdict.RAW_MISSING)
-        comparer.found.counts[Verdict.NOT_YET] += span.beyond
-        return start
+
+def _parts(span: Span, low: int) -> tuple[range, Span]:
+    """Return the offsets to read in the archive, and those to read on the topic.
+
+    Args:
+        span: What to read.
+        low: The first offset that the topic holds now: retention may have moved on since the job
+            was made.
+
+    """
+    start = min(max(span.start, low), span.stop)
+    first, stop = span.archive
+    if first >= stop:
+        first = stop = span.start
+    archive = range(first, start if stop == span.start else stop)
+    return archive, replace(span, start=start)
 
 
 def raw_batch(topic: str, messages: Sequence[Message]) -> RawBatch:

@@ -114,6 +114,18 @@ class VaultReader:
             rows = connection.execute(_ERASED, (topic_id, partition, start, stop)).fetchall()
         return dict(rows)
 
+    def under_way(self) -> set[bytes]:
+        """Return the subjects whose erasure was asked for and is not done."""
+        with self._open() as connection:
+            rows = connection.execute(_UNDER_WAY).fetchall()
+        return {bytes(row[0]) for row in rows}
+
+    def first(self, topic_id: str, partition: int, since: datetime) -> int | None:
+        """Return the first offset that is kept of a partition from a time on; None: none is."""
+        with self._open() as connection:
+            row = connection.execute(_FIRST, (topic_id, partition, since)).fetchone()
+        return None if row is None else row[0]
+
     def _few(self, query: LiteralString, values: Sequence[Any]) -> list[Kept]:
         """Return the rows of a query, opened."""
         with self._open() as connection:
@@ -179,6 +191,10 @@ _OF_RECORD: LiteralString = 'WHERE e.topic_id = %s AND e.partition = %s AND e."o
 _OF_PARTITION: LiteralString = """
 WHERE e.topic_id = %s AND e.partition = %s AND e."offset" >= %s AND e."offset" < %s
 ORDER BY e."offset" LIMIT %s
+"""
+_UNDER_WAY: LiteralString = "SELECT DISTINCT subject FROM vault.erasures WHERE ended_at IS NULL"
+_FIRST: LiteralString = """
+SELECT min("offset") FROM vault.events WHERE topic_id = %s AND partition = %s AND kept_at >= %s
 """
 _ERASED: LiteralString = """
 SELECT d."offset", a.leaf FROM vault.erased d LEFT JOIN vault.erasures a ON a.request = d.request

@@ -1,6 +1,8 @@
 """The comparing core of a replay: each thing that can be wrong has its own name."""
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -23,16 +25,31 @@ from residency.ledger.errors import FormatError
 from residency.ledger.leaves import parse_leaf
 from residency.ledger.note import Checkpoint, SignatureError, Signer
 from residency.replay.claims import ROW, Claims, TermsBook, claim_of, pack
-from residency.replay.compare import Comparer, Elsewhere, FindDecisions
-from residency.replay.found import FINE, MAX_FINDINGS, NEXT_STEP, Finding, Found, Verdict, total
+from residency.replay.compare import Comparer, Elsewhere, Erasures, FindDecisions
+from residency.replay.found import (
+    FINE,
+    MAX_FINDINGS,
+    NEXT_STEP,
+    NO_LEAF,
+    Finding,
+    Found,
+    Verdict,
+    total,
+)
 from residency.replay.report import Part, key_name, open_report, report, sign
 from schemas.events import RawBatch
 
 NOTHING_DECIDED = cast("FindDecisions", None)  # nobody asks: no record here has labels
 
 
-def compared(
-    leaves: Sequence[Leaf], raws: RawBatch, elsewhere: Elsewhere | None = None, stop: int = 100
+def compared(  # noqa: PLR0913, PLR0917, each is something to compare with
+    leaves: Sequence[Leaf],
+    raws: RawBatch,
+    elsewhere: Elsewhere | None = None,
+    stop: int = 100,
+    erased: Mapping[int, int | None] | None = None,
+    gone: Verdict = Verdict.RAW_MISSING,
+    under_way: Collection[int] = (),
 ) -> Found:
     book = TermsBook()
     claims = Claims(b"".join(pack(n, one, book) for n, one in enumerate(leaves)))
@@ -41,7 +58,7 @@ def compared(
     comparer = Comparer(
         PLACE, BOOKS, terms, ROOT, RELEASE, elsewhere or Elsewhere(), found, NOTHING_DECIDED
     )
-    comparer.batch(raws, claims.between(0, stop))
+    comparer.batch(raws, claims.between(0, stop), gone, Erasures(erased or {}, under_way))
     return found
 
 
@@ -204,8 +221,87 @@ class TestClaims:
         assert list(Claims(b"").between(0, 9)) == []
 
 
+class TestTheErased:
+    """Records of erased subjects: told by their leaf, and never looked into."""
+
+    @pytest.mark.parametrize("value", [raw(7), raw(7, sku="MUG-2"), JUNK])
+    def test_what_an_erased_record_holds_decides_nothing(self, value: bytes) -> None:
+        found = compared(
+            [leaf(7), leaf(8)], batch((7, value), (8, raw(8))), erased={7: 12, 20: 12, 30: None}
+        )
+
+        assert found.counts == {Verdict.ERASED: 3, Verdict.SAME: 1}
+        assert found.erased == {12: 2, NO_LEAF: 1}
+        assert found.raw == 1
+        assert told(found) == []
+
+    def test_a_deletion_that_its_erasure_sent_is_no_finding(self) -> None:
+        found = compared([leaf(7), leaf(7, resend=1, deletes=True)], batch(), erased={7: 12})
+
+        assert found.counts == {Verdict.ERASED: 1}
+
+    def test_a_second_leaf_of_one_record_is_found_all_the_same(self) -> None:
+        found = compared([leaf(7), refusal(7), leaf(7), refusal(7)], batch(), erased={7: 12})
+
+        assert told(found) == [(Verdict.TWICE, NAME, 2)]
+
+    @pytest.mark.parametrize(
+        ("leaves", "value", "counts"),
+        [
+            ([leaf(7)], raw(7), {Verdict.SAME: 1}),
+            ([], raw(7), {Verdict.ERASED: 1}),  # enrichment dropped its request, say
+            (
+                [leaf(7), leaf(7, resend=1, deletes=True)],
+                raw(7),
+                {Verdict.SAME: 1, Verdict.ERASED: 1},
+            ),
+            (
+                [leaf(7), leaf(7, resend=1, commitment="0" * 64, release=OTHER)],
+                raw(7),
+                {Verdict.SAME: 1, Verdict.ERASED: 1},
+            ),
+            ([leaf(7)], raw(7, sku="MUG-2"), {Verdict.DIFFERS: 1}),
+            ([leaf(7, keys=3)], raw(7), {Verdict.KEYS_GONE: 1}),
+        ],
+    )
+    def test_while_an_erasure_is_under_way_only_what_it_does_is_excused(
+        self, leaves: Sequence[Leaf], value: bytes, counts: dict[Verdict, int]
+    ) -> None:
+        found = compared(leaves, batch((7, value)), under_way=[7])
+        of_others = compared(leaves, batch((7, value)), under_way=[8])
+
+        assert found.counts == counts
+        assert found.erased == Counter({NO_LEAF: counts.get(Verdict.ERASED, 0)})
+        assert of_others.counts[Verdict.ERASED] == 0
+
+    def test_what_the_archive_lacks_has_gone_with_the_topics_start(self) -> None:
+        found = compared([leaf(7)], batch(), gone=Verdict.RAW_GONE)
+
+        assert told(found) == [(Verdict.RAW_GONE, NAME, 0)]
+
+    def test_the_counts_by_leaf_add_up_over_partitions_and_survive_a_file(self) -> None:
+        parts = [
+            compared([], batch(), erased={7: 12, 8: 13}),
+            compared([], batch(), erased={1: 12}),
+        ]
+
+        whole = total(Found.from_json(json.loads(json.dumps(one.to_json()))) for one in parts)
+
+        assert whole.erased == {12: 2, 13: 1}
+
+
 class TestReport:
     """What is signed."""
+
+    def test_it_says_which_erasures_and_not_whose_records(self) -> None:
+        found = compared([leaf(7)], batch(), erased={7: 12, 8: 12, 9: None})
+        head = Checkpoint("ledger.eu.test/transfers", 1, bytes(32))
+
+        document = report("eu", TIME, RELEASE, head, [Part(PLACE, 7, 9, found)], Found(), [])
+
+        assert document["erased"] == [{"leaf": None, "records": 1}, {"leaf": 12, "records": 2}]
+        assert document["is_fine"]
+        assert "@7" not in json.dumps(document)
 
     def document(self, time: str = TIME) -> dict[str, Any]:
         found = compared([leaf(7, keys=3)], batch((7, raw(7)), (8, JUNK)))

@@ -1,6 +1,6 @@
 """What is sent again, under which number, and what is not and why."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -45,13 +45,29 @@ def chosen(
     raws: RawBatch | None = None,
     wish: Wish | None = None,
     stock: Stock = STOCK,
+    erased: Collection[int] = (),
 ) -> list[Choice]:
     """Return what is chosen of record 7, or of *raws*, after *leaves*."""
     book = TermsBook()
     packed = [claim_of(n, one.to_bytes(), book, with_outcomes=True) for n, one in enumerate(leaves)]
     claims = Claims(b"".join(one[1] for one in packed if one is not None))
     chooser = Chooser(PLACE, BOOKS, book.terms, ROOT, stock, wish or Wish())
-    return list(chooser.batch(raws or batch((7, raw(7))), claims.between(0, 100)))
+    return list(chooser.batch(raws or batch((7, raw(7))), claims.between(0, 100), erased))
+
+
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [
+        (Wish(), []),
+        (ALL, [Stays(NAME[:-2], "its subject is erased")]),
+        (Wish({7: frozenset({0})}), [Stays(NAME[:-2], "its subject is erased")]),
+    ],
+)
+def test_nothing_of_an_erased_subject_is_sent_whatever_is_wished(
+    wish: Wish, told: list[Choice]
+) -> None:
+    for leaves in ([], [leaf(7)], [leaf(7), outcome(7)]):
+        assert chosen(leaves, wish=wish, erased=[0]) == told
 
 
 def names(choices: Sequence[Choice]) -> list[str]:
