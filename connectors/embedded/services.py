@@ -16,6 +16,8 @@ from residency.topics import PRINCIPALS, SERVICES, TOOLS
 
 ORG = "sandbox"  # the test org's name among the processes and ports
 PASSWORD_BYTES = 24
+SEAL_RAW = "seal_raw"  # a gateway's setting; without it, it has no way to a database
+A_PERSONS = (SEAL_RAW, "webhook")  # settings that a person put there
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +111,13 @@ def write_services(
                 "gateways": None,
                 "inference": (models or {}).get(f"{region}-{service}"),
             }
-            if user in secret.postgres:
+            known = read_json(service_file(home, region, service))
+            document |= {name: known[name] for name in A_PERSONS if known.get(name)}
+            if user in secret.postgres and (service != "gateway" or SEAL_RAW in document):
                 port = ports[f"{region}-postgres"]
                 document["postgres"] = {"dsn": dsn(port, user, secret.postgres[user])}
             if service == "egress" and region in app:
                 document["salesforce"] = _salesforce(home, ports[ORG], app[region])
-            if webhook := read_json(service_file(home, region, service)).get("webhook"):
-                document["webhook"] = webhook  # a person put it there
             if service == "lookup":
                 document["http_port"] = ports[f"{region}-lookup-public"]
             if service == "gateway":
@@ -134,6 +136,17 @@ def write_services(
                 document["postgres"] = {"dsn": dsn(port, tool, secret.postgres[tool])}
             write_json(service_file(home, region, tool), document)
     return table
+
+
+def seals_raw(home: Path, region: str) -> bool:
+    """Return whether a region's gateway seals raw records, as its file says."""
+    return bool(read_json(service_file(home, region, "gateway")).get(SEAL_RAW))
+
+
+def set_seal_raw(home: Path, region: str, *, is_on: bool) -> None:
+    """Say whether a region's gateway seals raw records, from the next `up` on."""
+    path = service_file(home, region, "gateway")
+    write_json(path, {**read_json(path), SEAL_RAW: is_on})
 
 
 def write_reconcile(

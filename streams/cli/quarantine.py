@@ -2,6 +2,7 @@
 
 import os
 from base64 import b64encode
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -190,10 +191,12 @@ def retry(  # noqa: PLR0913, PLR0917, click passes each option as one
 def _opened(home: Path, region: str, entry: "Entry") -> dict[str, Any]:
     """Return the payload as plain JSON, or as base64 where it is not Avro that we know."""
     from schemas.registry import load_registry  # noqa: PLC0415 - heavy
-    from streams.quarantine import payload, plain  # noqa: PLC0415 - heavy
+    from streams.quarantine import opener, payload, plain  # noqa: PLC0415 - heavy
     from streams.settings import load_settings  # noqa: PLC0415 - heavy
 
-    value = payload(load_settings(home, region, "admin"), entry)
+    settings = load_settings(home, region, "admin")
+    with closing(opener(settings)) as keys:
+        value = payload(settings, entry, keys)
     if value is None:
         return {"not_carried": "too large; it lies in its raw topic"}
     return plain(load_registry(), value) or {"base64": b64encode(value).decode()}
