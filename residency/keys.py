@@ -2,8 +2,10 @@
 
 A process opens only the purposes it needs (promise 6): the border opens ``tokens`` and
 ``quarantine``, the gateway ``partition``, egress ``ledger``, ``commitments``, ``expected`` and
-``quarantine-egress``, a replay ``tokens``, ``commitments``, ``ledger-public`` and ``replay``. In
-production a KMS stands behind the same functions.
+``quarantine-egress``, a replay ``tokens``, ``commitments``, ``ledger-public`` and ``replay``. The
+vault's ``vault-kek`` is in `residency.vault.keyfiles`; a gateway that seals opens it too, and who
+reads what such a gateway wrote: docs/raw-sealing.md. In production a KMS stands behind the same
+functions.
 """
 
 import json
