@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,12 @@ from connectors.kafka.clients import API_TIMEOUT_S, Listeners, member, send, tra
 from connectors.kafka.headers import Headers
 from residency import topics
 from residency.telemetry.setup import Telemetry, telemetry
+from residency.vault.suppress import Suppression
 from schemas.errors import RetriableError
+from schemas.events import RawBatch
 from streams.border import Border
 from streams.duties import BATCH, Route
+from streams.erased import Erased
 from streams.hop import POLL_S, Hop
 from streams.place import Decided
 from streams.settings import Settings, load_settings
@@ -137,13 +140,18 @@ class Bench:
         signals.shutdown()
         return meter, worker.shares
 
-    def border(self, group: str, wanted: int) -> tuple[Meter, Shares]:
-        """Carry *wanted* records over with the production border, in a group of its own."""
+    def border(self, group: str, wanted: int, *, is_checked: bool = True) -> tuple[Meter, Shares]:
+        """Carry *wanted* records over with the production border, in a group of its own.
+
+        Not *is_checked*, it does not ask who is erased.
+        """
         meter = Meter(wanted, threading.Event())
         start_at_the_beginning(self.client, group, topics.raw(REGION, "orders"))
         for domain in ("customers", "messages"):
             start_at_the_beginning(self.client, group, topics.raw(REGION, domain))
         worker = MeteredBorder(self.settings(), self.signals(), group, meter)
+        if not is_checked:
+            worker.ask_nobody()
         worker.run(meter.halt)
         return meter, worker.shares
 
@@ -165,6 +173,10 @@ class MeteredBorder(Border):
         self.shares = hop.shares = Shares()
         self._hop = hop
 
+    def ask_nobody(self) -> None:
+        """Decide without asking who is erased."""
+        self._erased = _Nobody("")
+
     def _route(self) -> Route:
         name = f"{self._group}.{self._settings.slot}"
         return replace(super()._route(), group=self._group, member=name, transactional=name)
@@ -178,6 +190,15 @@ class MeteredBorder(Border):
     def after_batch(self, count: int) -> None:
         """Take note of a commit."""
         self._meter.note(count)
+
+
+class _Nobody(Erased):
+    """Nobody is erased, and no database is asked."""
+
+    def refused(self, batch: RawBatch) -> Mapping[int, Suppression]:
+        """See `Erased.refused`."""
+        del batch
+        return {}
 
 
 def _copy(

@@ -24,7 +24,9 @@ from typing import Any
 import psycopg
 import pytest
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
 from sealing_gateway import sealing
+from vault_line import PLACED, VaultLine, wait_until
 
 from connectors.embedded.launch import Launch
 from connectors.embedded.stack import Stack
@@ -50,6 +52,7 @@ from streams.demo.observe import Observer
 from streams.demo.publish import publish
 from streams.launch import launch
 from streams.replay import resend
+from streams.replay.page import page
 from streams.replay.run import finish, prepare
 from streams.replay.state import State
 from streams.replay.stock import Asked
@@ -78,7 +81,8 @@ def homes(new_home: Callable[[], Path]) -> Iterator[tuple[Path, Path]]:
     stack = Stack(place, (REGION,))
     stack.up(launch(place))
     gateways = load_settings(place, REGION, "gateway").gateways or {}
-    events = list(Shop(random.Random(7), [REGION]).publications(EVENTS))
+    shop = Shop(random.Random(7), [REGION]).publications(EVENTS)
+    events = [one for one in shop if not one.type.endswith("ErasureRequested")]
     taken = asyncio.run(publish(events[::2], gateways)).taken
     with sealing(place, REGION) as sealed:
         taken += asyncio.run(publish(events[1::2], {REGION: sealed.url})).taken
@@ -486,7 +490,7 @@ def lost(home: Path) -> list[str]:
 
 
 class TestResend:
-    """The last tests of this file: they lose records, and bring the whole line back."""
+    """They lose records, and bring the whole line back."""
 
     def test_a_dry_run_tells_what_is_missing_and_sends_nothing(
         self, home: Path, lost: list[str]
@@ -506,8 +510,8 @@ class TestResend:
         """It dies after one transaction of one record."""
         before, send = self.minimal(home), resend.Sender.send
 
-        def die(sender: resend.Sender, batch: Sequence[Again]) -> None:
-            send(sender, batch)
+        def die(sender: resend.Sender, batch: Sequence[Again], check: Callable[[], None]) -> None:
+            send(sender, batch, check)
             raise Killed
 
         monkeypatch.setattr(resend, "BATCH", 1)
@@ -596,6 +600,118 @@ class TestResend:
                 return
             assert time.monotonic() < deadline, found
             time.sleep(0.5)
+
+
+class TestTheVault:
+    """The last tests of this file: the topics lose what the vault has, and somebody is erased."""
+
+    def test_what_the_topics_have_lost_is_replayed_from_the_vault(self, home: Path) -> None:
+        vault = VaultLine(home)
+        wait_until("the vault has it all", lambda: self.is_kept(home, vault))
+        before = found_in(home)
+
+        self.delete(home, share=0.5)
+        found = found_in(home)
+        since = found_in(home, until=datetime(2020, 1, 1, tzinfo=UTC))
+
+        assert found["is_fine"]
+        assert self.counted(found) == self.counted(before)
+        assert any(start > 0 for start in self.starts(home).values())
+        assert since["raw"] == 0
+
+    def test_what_is_erased_is_told_by_its_leaf_wherever_it_lay_and_nothing_else_changes(
+        self, home: Path
+    ) -> None:
+        before, vault = found_in(home), VaultLine(home)
+        starts = self.starts(home)
+        subject = self.somebody(vault, starts)
+
+        gone = self.erase(vault, subject, leaf=17)
+        half = found_in(home)
+        self.delete(home, share=1.0)
+        whole = found_in(home)
+
+        assert half["is_fine"]
+        assert half["counts"]["erased"] == len(gone)
+        assert half["erased"] == [{"leaf": 17, "records": len(gone)}]
+        assert half["raw"] == before["raw"] - len(gone)
+        assert self.counted(whole) == self.counted(half)
+        assert whole["erased"] == half["erased"]
+        assert "see leaf 17" in page(half, "", "", None)
+
+    def test_a_resend_sends_nothing_of_the_erased(self, home: Path) -> None:
+        vault = VaultLine(home)
+        raw = vault.person().event(PLACED)
+        places = vault.send([raw])
+        TestResend().wait_for(home, {f"{places[0]}#0": "accepted"})
+        vault.rows(
+            "INSERT INTO vault.suppressions (subject, token_digest, since, request)"
+            " VALUES (%s, '', now(), %s) RETURNING 1",
+            *(raw.key, "6" * 32),
+        )
+
+        done = TestResend().run(
+            "replay", home, "--resend", "--json", "--reason", "no", "--record", str(places[0])
+        )
+
+        document = json.loads(done.stdout)
+        assert done.returncode == WRONG
+        assert document["sent"] == []
+        assert document["stays"] == [{"record": str(places[0]), "why": "its subject is erased"}]
+
+    def counted(self, document: Any) -> Any:
+        return {name: document[name] for name in ("is_fine", "raw", "counts", "findings")}
+
+    def starts(self, home: Path) -> dict[tuple[str, int], int]:
+        """Return the first offset that each raw partition has."""
+        settings = load_replay(home, REGION)
+        with closing(reader(settings, "border")) as consumer:
+            return {
+                (topic, n): marks(consumer, topic, n)[0]
+                for topic in topics.raw_topics(REGION)
+                for n in range(topics.PARTITIONS)
+            }
+
+    def ends(self, home: Path) -> dict[tuple[str, int], int]:
+        settings = load_replay(home, REGION)
+        with closing(reader(settings, "border")) as consumer:
+            return {where: marks(consumer, *where)[1] for where in self.starts(home)}
+
+    def is_kept(self, home: Path, vault: VaultLine) -> bool:
+        rows = vault.rows("SELECT topic, partition, next FROM vault.progress")
+        kept = {(row[0], row[1]): row[2] for row in rows}
+        return all(kept.get(where, 0) >= end for where, end in self.ends(home).items())
+
+    def delete(self, home: Path, share: float) -> None:
+        """Delete a part of each raw partition, oldest first, as retention does."""
+        admin = AdminClient(load_settings(home, REGION, "admin").kafka.librdkafka())
+        upto = [TopicPartition(*where, int(end * share)) for where, end in self.ends(home).items()]
+        for future in admin.delete_records([one for one in upto if one.offset]).values():
+            future.result(WAIT_S)
+
+    def somebody(self, vault: VaultLine, starts: Mapping[tuple[str, int], int]) -> bytes:
+        """Return a subject of whom the topics have something, and have lost something."""
+        rows = vault.rows('SELECT subject, topic, partition, "offset" FROM vault.events')
+        sides: dict[bytes, set[bool]] = {}
+        for subject, topic, partition, offset in rows:
+            sides.setdefault(bytes(subject), set()).add(offset < starts[topic, partition])
+        return next(one for one, found in sides.items() if any(one) and len(found) == 2)
+
+    def erase(self, vault: VaultLine, subject: bytes, leaf: int) -> list[Any]:
+        """Erase somebody from the vault, as the service does at home; return their records."""
+        vault.rows(
+            "INSERT INTO vault.erasures (request, subject, token, asked_at, asked_by, step, leaf,"
+            " ended_at) VALUES (%s, %s, '', now(), 'command', 'done', %s, now()) RETURNING 1",
+            *("5" * 32, subject, leaf),
+        )
+        gone = vault.rows(
+            "WITH gone AS (DELETE FROM vault.events WHERE subject = %s"
+            ' RETURNING topic_id, partition, "offset")'
+            ' INSERT INTO vault.erased SELECT *, %s FROM gone RETURNING "offset"',
+            *(subject, "5" * 32),
+        )
+        vault.rows("DELETE FROM vault.subjects WHERE subject = %s RETURNING 1", subject)
+        return gone
 
 
 class Killed(BaseException):
