@@ -252,6 +252,7 @@ class Carrier:
             str(record.id),
             record.deletes,
             record.id.topic_id,
+            record.id.resend,
         )
 
 

@@ -28,6 +28,7 @@ SERVICES: Mapping[str, str] = {
     "border": "streams.border",
     "egress": "streams.egress",
     "enrich": "streams.enrich",
+    "erase": "streams.erase",
     "vault": "streams.vault_writer",
 }
 

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from connectors.kafka.config import KafkaConfig
+from connectors.kms import KmsConfig
 from connectors.salesforce.config import SalesforceConfig
 from connectors.webhook import WebhookConfig
 from inference.config import InferenceConfig, ServerConfig
@@ -26,6 +27,13 @@ class PostgresConfig:
     """A connection string with the service's own role."""
 
     dsn: str = field(repr=False)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class VaultConfig:
+    """Where the vault's key-encryption keys lie: in a file, or in one that a KMS opens."""
+
+    kms: KmsConfig | None = None
 
 
 def database(known: PostgresConfig | None, who: str) -> str:
@@ -58,6 +66,7 @@ class Settings:
         egress_batch: How many records egress settles together.
         parked_alarm_s: How long a record may be parked before egress raises an alert.
         webhook: Whom to tell that egress is halted; egress alone knows it.
+        vault: Where its keys lie; only who opens sealed events reads it.
 
     """
 
@@ -78,6 +87,7 @@ class Settings:
     egress_batch: BatchPolicy = field(default_factory=BatchPolicy)
     parked_alarm_s: float = 3_600.0
     webhook: WebhookConfig | None = None
+    vault: VaultConfig = field(default_factory=VaultConfig)
 
     @property
     def folder(self) -> Path:
@@ -116,6 +126,7 @@ class ReplaySettings:
         kafka: With a principal of its own, whose rights `residency.topics` has.
         postgres: With a role that reads the decisions about texts and the archive (a replay's),
             or who is suppressed (a resend's).
+        vault: Where the keys of the archive lie.
 
     """
 
@@ -123,6 +134,7 @@ class ReplaySettings:
     home: Path
     kafka: KafkaConfig
     postgres: PostgresConfig | None = None
+    vault: VaultConfig = field(default_factory=VaultConfig)
 
     @property
     def folder(self) -> Path:

@@ -26,6 +26,7 @@ from connectors.kafka.topology import check_topic_ids, load_topics
 from connectors.postgres.vault.store import VaultStore
 from residency import topics
 from residency.telemetry.setup import Telemetry, telemetry
+from residency.vault.kinds import load_kinds
 from schemas.errors import RetriableError
 from schemas.events import RawBatch
 from streams.duties import NotNowError
@@ -33,6 +34,7 @@ from streams.erased import Erased
 from streams.heap import settled_heap, tidy
 from streams.kafkawatch import KafkaWatch
 from streams.patience import retrying
+from streams.pruning import Pruning
 from streams.rawopener import RawOpener
 from streams.resting import POLL_S, Rest
 from streams.settings import Settings, database
@@ -73,6 +75,7 @@ class VaultWriter:
         self._vaulting = Vaulting(means(settings, self._keys, self._ids()))
         self._store, self._erased = VaultStore(dsn), Erased(dsn)
         self._opener = RawOpener(dsn, open_keystore(settings))
+        self._pruning = Pruning(dsn, load_kinds())
         self._places: dict[tuple[str | None, int | None], Place] = {}
         self._rest = Rest(self._partitions)
         self._watch = FatalWatch()
@@ -111,9 +114,12 @@ class VaultWriter:
             with named("vault"), settled_heap():
                 check_topic_ids(self._settings.kafka.librdkafka(), dict(self._topics))
                 retrying(halt)(self._begin)
+                if self._settings.slot == 0:  # one of several does it for all
+                    self._pruning.start()
                 self._run(halt)
         finally:
             self._is_ready = False
+            self._pruning.close()
             self._store.close()
             self._erased.close()
             self._opener.close()
@@ -188,6 +194,7 @@ class VaultWriter:
         if messages:
             messages += consumer.consume(BATCH - 1, 0)
         self._watch.check()
+        self._pruning.check()
         for failed in (m for m in messages if m.error() is not None):
             check(failed)
         while messages:

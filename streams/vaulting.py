@@ -1,9 +1,10 @@
 """What becomes of a batch of raw records in the vault: sealed, indexed, or named only."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import NamedTuple
 
 from connectors.postgres.vault.store import Asked, Refused, Row, Term, Writing
 from connectors.postgres.vault.suppressions import token_digest
@@ -13,12 +14,13 @@ from residency.policy.packs import CENTRAL
 from residency.tokens import Tokeniser
 from residency.vault.index import BlindIndex
 from residency.vault.kinds import UNKNOWN, EventKind, event_of, load_kinds
+from residency.vault.sealing import nonces
 from residency.vault.subjects import subject_of_key
 from residency.vault.suppress import EPOCH, Suppression
-from residency.vault.terms import Terms
+from residency.vault.terms import Found, Terms
 from schemas.codec import HEADER, decode_physical
 from schemas.errors import QuarantineError
-from schemas.events import Coordinates, RawBatch
+from schemas.events import RawBatch
 from schemas.registry import Registry, load_registry
 from streams.settings import Settings
 from streams.subjectkeys import Known, SubjectKeys
@@ -58,17 +60,26 @@ class Means:
     topic_ids: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """A new record, and what is known of it."""
+class _Record(NamedTuple):
+    """A new record, and what is known of it. A tuple: there is one for each record of a region."""
 
-    at: Coordinates
+    topic: str
+    partition: int
+    offset: int
     topic_id: str
     kind: EventKind
     schema_id: int
     kept_at: datetime
-    subject: bytes = field(repr=False)
-    value: bytes = field(repr=False)
+    subject: bytes
+    value: bytes
+
+    def __repr__(self) -> str:
+        """Show its name, not what it holds."""
+        return f"_Record({self.name})"
+
+    @property
+    def name(self) -> str:
+        return f"{self.topic}[{self.partition}]@{self.offset}"
 
 
 class Vaulting:
@@ -140,12 +151,13 @@ class Vaulting:
         return self._means.kinds[found[0]], found[1]
 
     def _record(self, batch: RawBatch, n: int, now: datetime) -> _Record:
-        at = Coordinates(batch.topics[n], batch.partitions[n], batch.offsets[n])
-        value = batch.values[n]
+        topic, value = batch.topics[n], batch.values[n]
         kind, schema_id = self._kind(value)
         return _Record(
-            at,
-            self._means.topic_ids[at.topic],
+            topic,
+            batch.partitions[n],
+            batch.offsets[n],
+            self._means.topic_ids[topic],
             kind,
             schema_id,
             _time(batch.times_ms[n], now),
@@ -156,29 +168,41 @@ class Vaulting:
     def _seal(self, writing: Writing, records: Sequence[_Record], now: datetime) -> None:
         subjects = list({record.subject: None for record in records})
         known = self._means.keys.of(writing, subjects, now)
-        writing.keep([_sealed(record, known[record.subject]) for record in records])
-        writing.index(set(self._new_terms(records, known)))
+        months = {(r.kind.event, r.kept_at.year, r.kept_at.month): r.kept_at for r in records}
+        writing.make_months([(event, at) for (event, _, _), at in months.items()])
+        drawn = nonces(len(records))
+        writing.keep(
+            _sealed(record, known[record.subject], nonce)
+            for record, nonce in zip(records, drawn, strict=True)
+        )
+        writing.index(self._new_terms(records, known))
 
-    def _new_terms(
-        self, records: Sequence[_Record], known: Mapping[bytes, Known]
-    ) -> Iterator[Term]:
-        """Yield the rows of the index that records add, as far as is known."""
-        terms, index = self._means.terms, self._means.index
+    def _new_terms(self, records: Sequence[_Record], known: Mapping[bytes, Known]) -> set[Term]:
+        """Return the rows of the index that records add, as far as is known."""
+        index = self._means.index
         by_schema: dict[int, list[_Record]] = {}
         for record in records:
             if record.kind.event != UNKNOWN:
                 by_schema.setdefault(record.schema_id, []).append(record)
+        whose: list[bytes] = []
+        new: list[Found] = []
         for schema_id, some in by_schema.items():
-            texts = terms.find(schema_id, [record.value for record in some])
-            for record, found in zip(some, texts, strict=True):
-                indexed = known[record.subject].indexed
-                if len(indexed) > MAX_TEXTS:
-                    indexed.clear()
-                for text in found:
-                    if text not in indexed:
-                        indexed.add(text)
-                        for kind, term in terms.make(text):
-                            yield Term(kind, index.digest(kind, term), record.subject)
+            indexed = [known[record.subject].indexed for record in some]
+            for number, text in self._means.terms.find(schema_id, [r.value for r in some]):
+                if text not in indexed[number]:
+                    indexed[number].add(text)
+                    whose.append(some[number].subject)
+                    new.append(text)
+            for one in indexed:
+                if len(one) > MAX_TEXTS:
+                    one.clear()
+        return {
+            Term(made.kind, digest, whose[number])
+            for made in self._means.terms.make(new)
+            for number, digest in zip(
+                made.numbers, index.digests(made.kind, made.terms), strict=True
+            )
+        }
 
     def _asked(self, record: _Record) -> Asked | None:
         """Return the erasure that an event asks for; None where it does not say whose."""
@@ -187,25 +211,15 @@ class Vaulting:
         except QuarantineError:
             return None  # the border names it; it asks for nothing that could be read
         token = self._means.tokeniser.identity("customer", fields["customer"]["customer_id"])
-        name = str(record.at)
+        name = record.name
         request = sha256(f"{record.topic_id}\x1f{name}".encode()).hexdigest()[:32]
         return Asked(request, record.subject, token, token_digest(token), record.kept_at, name)
 
 
-def _sealed(record: _Record, known: Known) -> Row:
-    at, topic_id, subject = record.at, record.topic_id, record.subject
-    sealed = known.seal.close(str(at), topic_id, subject, record.value)
-    return Row(
-        record.kind.event,
-        record.kept_at,
-        at.topic,
-        topic_id,
-        at.partition,
-        at.offset,
-        subject,
-        record.schema_id,
-        sealed,
-    )
+def _sealed(record: _Record, known: Known, nonce: bytes) -> Row:
+    topic, partition, offset, topic_id, kind, schema_id, kept_at, subject, value = record
+    sealed = known.seal.close(record.name, topic_id, subject, value, nonce)
+    return Row(kind.event, kept_at, topic, topic_id, partition, offset, subject, schema_id, sealed)
 
 
 def _time(time_ms: int, now: datetime) -> datetime:

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Protocol
 
+from connectors.kms import KmsKeyStore
 from residency.vault.keyfiles import FileKeyStore
 from residency.vault.keyring import KeyStore
+from streams.settings import VaultConfig
 
 
 class HasVault(Protocol):
@@ -15,7 +17,25 @@ class HasVault(Protocol):
         """The region's folder in the home."""
         ...
 
+    @property
+    def region(self) -> str:
+        """Whose keys."""
+        ...
+
+    @property
+    def vault(self) -> VaultConfig:
+        """Where they lie."""
+        ...
+
 
 def open_keystore(settings: HasVault) -> KeyStore:
-    """Return the key store that *settings* name."""
-    return FileKeyStore(settings.folder / "keys")
+    """Return the key store that *settings* name.
+
+    Raises:
+        SetupError: They name a KMS, and boto3 is not installed.
+
+    """
+    folder = settings.folder / "keys"
+    if settings.vault.kms is None:
+        return FileKeyStore(folder)
+    return KmsKeyStore(folder, settings.region, settings.vault.kms)

@@ -17,7 +17,7 @@ from residency.topics import PRINCIPALS, SERVICES, TOOLS
 ORG = "sandbox"  # the test org's name among the processes and ports
 PASSWORD_BYTES = 24
 SEAL_RAW = "seal_raw"  # a gateway's setting; without it, it has no way to a database
-A_PERSONS = (SEAL_RAW, "webhook")  # settings that a person put there
+BY_HAND = ("webhook", "vault", SEAL_RAW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,7 @@ def write_services(
                 "gateways": None,
                 "inference": (models or {}).get(f"{region}-{service}"),
             }
-            known = read_json(service_file(home, region, service))
-            document |= {name: known[name] for name in A_PERSONS if known.get(name)}
+            document |= _by_hand(service_file(home, region, service))
             if user in secret.postgres and (service != "gateway" or SEAL_RAW in document):
                 port = ports[f"{region}-postgres"]
                 document["postgres"] = {"dsn": dsn(port, user, secret.postgres[user])}
@@ -134,8 +133,15 @@ def write_services(
             if tool in secret.postgres:
                 port = ports[f"{region}-postgres"]
                 document["postgres"] = {"dsn": dsn(port, tool, secret.postgres[tool])}
+            document |= _by_hand(service_file(home, region, tool))
             write_json(service_file(home, region, tool), document)
     return table
+
+
+def _by_hand(path: Path) -> dict[str, Any]:
+    """Return what a person put into a service's file: `up` leaves it there."""
+    known = read_json(path)
+    return {name: known[name] for name in BY_HAND if known.get(name)}
 
 
 def seals_raw(home: Path, region: str) -> bool:

@@ -25,10 +25,11 @@ _FORMS: Final[Mapping[str, re.Pattern[str]]] = {
         headers.BASIS: rf"(?:{_BASIS}(?:,{_BASIS})*)?",
         headers.RELEASE: r"[0-9a-f]{64}",
         headers.MODEL: r"[0-9a-f]{64}",
+        headers.DELETES: r"true",
         headers.TRACEPARENT: r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}",
     }.items()
 }
-_NEEDED: Final = _FORMS.keys() - {headers.TRACEPARENT, headers.MODEL}
+_NEEDED: Final = _FORMS.keys() - {headers.TRACEPARENT, headers.MODEL, headers.DELETES}
 
 
 def own_headers(given: Iterable[tuple[str, bytes]], where: str) -> dict[str, str]:

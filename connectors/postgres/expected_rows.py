@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS expected_rows (
   label_record text,
   deleted boolean NOT NULL,
   records bigint NOT NULL DEFAULT 1,
+  base_resend integer NOT NULL DEFAULT 0,
   PRIMARY KEY (object, external_id)
 );
 """
@@ -41,6 +42,7 @@ class ExpectedRow:
         deleted: The row is not to be in the org: *fields* is empty, and what was known of
             it before counts no more.
         topic_id: Kafka's id of the raw topic that *record* names.
+        resend: Of *record*: one that is sent again may say something else, as at an erasure.
 
     """
 
@@ -52,10 +54,13 @@ class ExpectedRow:
     record: str
     deleted: bool = False
     topic_id: str = ""
+    resend: int = 0
 
 
 def apply(cursor: psycopg.Cursor[Any], rows: Sequence[ExpectedRow]) -> None:
     """Apply accepted *rows* in their order; what is equal or older of its kind changes nothing.
+
+    Of base records of one version the one with the highest resend number is the newest.
 
     `residency.expected.Held` is the rule; a test holds the two together.
     """
@@ -84,9 +89,10 @@ JOIN unnest(%s::text[], %s::text[]) AS w(object, external_id)
 
 _BASE: LiteralString = """
 INSERT INTO expected_rows AS e
-  (object, external_id, base_version, label_version, fields, base_record, deleted)
+  (object, external_id, base_version, label_version, fields, base_record, deleted, base_resend)
 VALUES (%(object)s, %(external_id)s, %(version)s,
-  CASE WHEN %(deleted)s THEN %(version)s ELSE 0 END, %(fields)s, %(record)s, %(deleted)s)
+  CASE WHEN %(deleted)s THEN %(version)s ELSE 0 END, %(fields)s, %(record)s, %(deleted)s,
+  %(resend)s)
 ON CONFLICT (object, external_id) DO UPDATE SET
   base_version = excluded.base_version,
   label_version = greatest(e.label_version, excluded.label_version),
@@ -95,8 +101,9 @@ ON CONFLICT (object, external_id) DO UPDATE SET
   base_record = excluded.base_record,
   label_record = CASE WHEN excluded.deleted THEN NULL ELSE e.label_record END,
   deleted = excluded.deleted,
-  records = e.records + 1
-WHERE e.base_version < excluded.base_version
+  records = e.records + (e.base_version < excluded.base_version)::int,
+  base_resend = excluded.base_resend
+WHERE (e.base_version, e.base_resend) < (excluded.base_version, excluded.base_resend)
 """
 
 _LABELS: LiteralString = """
@@ -120,4 +127,5 @@ def _values(row: ExpectedRow) -> dict[str, Any]:
         "fields": Jsonb(dict(row.fields)),
         "record": row.record,
         "deleted": row.deleted,
+        "resend": row.resend,
     }

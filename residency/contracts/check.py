@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 
-from residency.contracts.model import EXTERNAL_ID, Contract, FieldSource, Output
+from residency.contracts.model import EXTERNAL_ID, Contract, Erasure, FieldSource, Output
 from residency.plan.model import leaf_path
-from schemas.registry import EventSchema, Registry
+from schemas.registry import CLEARED, DELETED, EventSchema, Registry
+
+ALWAYS_SENT = frozenset({EXTERNAL_ID, "Base_Version__c", CLEARED, DELETED})
 
 
 def contract_problems(contract: Contract, registry: Registry) -> list[str]:
@@ -12,17 +14,24 @@ def contract_problems(contract: Contract, registry: Registry) -> list[str]:
 
     Looked for: events that no schema describes, mappings that match nothing in any version
     of the event's schema (those that refuse are named by the compiler), rows of one object
-    that are named by different identities, parents that nothing writes, and labels of rows
-    that their event does not write.
+    that are named by different identities, parents that nothing writes, labels of rows that
+    their event does not write, and rows of which nobody says what becomes of them at an erasure.
     """
     check = _Check(contract, registry)
-    found = (*check.events(), *check.mappings(), *check.identities(), *check.labels())
+    found = (
+        *check.events(),
+        *check.mappings(),
+        *check.identities(),
+        *check.labels(),
+        *check.erasures(),
+    )
     return list(dict.fromkeys(found))
 
 
 class _Check:
     def __init__(self, contract: Contract, registry: Registry) -> None:
         self._contract = contract
+        self._registry = registry
         self._versions: dict[str, list[EventSchema]] = {}
         for schema in registry.raw():
             self._versions.setdefault(schema.subject, []).append(schema)
@@ -75,6 +84,52 @@ class _Check:
                 if source.parent is not None:
                     for text in _orphaned(source, source.parent, names):
                         yield _line(output.place(name), f"{event}: {name}: {text}")
+
+    def erasures(self) -> Iterator[str]:
+        """Yield the objects whose rows an erasure would leave as they are, and what cannot be."""
+        written: dict[str, Output] = {}
+        labelled: set[str] = set()
+        for _, output in self._outputs():
+            written.setdefault(output.object, output)
+            labelled |= {output.object} if output.kind == "labels" else set()
+        for name, output in written.items():
+            if name not in self._contract.erasures:
+                text = f"{name}: nothing says what becomes of its rows when their person is erased"
+                yield _line(output.place(""), f"{text}; add an [[erasure]]")
+        for name, erasure in self._contract.erasures.items():
+            if name not in written:
+                yield _line(erasure.place(), f"{name}: no [[output]] writes it; remove [[erasure]]")
+                continue
+            for field, text in _unerasable(
+                erasure, self._fields(name), has_labels=name in labelled
+            ):
+                yield _line(erasure.place(field), f"{name}: {text}")
+
+    def _fields(self, sobject: str) -> frozenset[str]:
+        """Return the fields of an object's rows that an erasure may name."""
+        try:
+            schema = self._registry.minimal(sobject, "base")
+        except KeyError:
+            return frozenset()
+        return frozenset(row["name"] for row in schema.avro["fields"]) - ALWAYS_SENT
+
+
+def _unerasable(
+    erasure: Erasure, fields: frozenset[str], *, has_labels: bool
+) -> Iterator[tuple[str, str]]:
+    """Yield what of *erasure* cannot be carried out: the field, and why."""
+    if has_labels and not erasure.deletes:
+        yield "", "labels cannot be emptied, so its rows must go: make the action delete"
+    if erasure.deletes and (erasure.keep or erasure.fields):
+        yield "", "a row that is deleted keeps no field; remove them"
+    for name in (*erasure.keep, *erasure.fields):
+        if name not in fields:
+            yield name, f"{name}: the minimal schema has no such field to keep or set; remove it"
+    for name, source in erasure.fields.items():
+        if source.constant is None:
+            yield name, f"{name}: an erasure sets constants alone"
+        if name in erasure.keep:
+            yield name, f"{name}: kept and set; choose one"
 
 
 def _unmatched(source: FieldSource, versions: list[EventSchema]) -> Iterator[str]:

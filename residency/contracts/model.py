@@ -137,6 +137,34 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Erasure:
+    """What becomes of the rows of one object when their person is erased.
+
+    Attributes:
+        action: The row goes, or it stays and is emptied.
+        keep: Of a row that stays: fields that keep their value.
+        fields: Likewise: fields that are set to a constant. All others are emptied.
+        places: As of `Output`.
+
+    """
+
+    object: str
+    action: Literal["delete", "anonymise"]
+    keep: tuple[str, ...] = ()
+    fields: Mapping[str, FieldSource] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def deletes(self) -> bool:
+        """Return whether the row goes."""
+        return self.action == "delete"
+
+    def place(self, name: str = "") -> str | None:
+        """Return where a field is named, or else the whole; None if it is of no file."""
+        return self.places.get(name) or self.places.get("")
+
+
+@dataclass(frozen=True, slots=True)
 class Contract:
     """What the CRM wants of every event type.
 
@@ -145,12 +173,14 @@ class Contract:
             the output number in record ids.
         nothing: Event types of which the CRM wants nothing, and why.
         places: Event type -> where it is first named.
+        erasures: Object -> what becomes of its rows at an erasure.
 
     """
 
     outputs: Mapping[str, tuple[Output, ...]]
     nothing: Mapping[str, str] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict, compare=False)
+    erasures: Mapping[str, Erasure] = field(default_factory=dict)
 
     def knows(self, event: str) -> bool:
         """Say whether anybody decided about *event*; silence is refusal."""

@@ -82,6 +82,7 @@ def region_needs(region: str, contract: Contract, registry: Registry) -> Needs:
     wire = load_schemas()
     grammar = load_grammar(region, wire)
     deleted = {o.object for outputs in contract.outputs.values() for o in outputs if o.deletes}
+    deleted |= {erasure.object for erasure in contract.erasures.values() if erasure.deletes}
     needs = {}
     for name in dict.fromkeys(schema.object for schema in wire.values()):
         schemas = [schema for schema in wire.values() if schema.object == name]

@@ -5,12 +5,20 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from residency.contracts.model import EXTERNAL_ID, STRICT, SUBJECT, Contract, FieldSource, Output
+from residency.contracts.model import (
+    EXTERNAL_ID,
+    STRICT,
+    SUBJECT,
+    Contract,
+    Erasure,
+    FieldSource,
+    Output,
+)
 from residency.policy.lines import line_of
 from schemas.errors import SetupError
 
@@ -58,8 +66,17 @@ class _Nothing:
 
 
 @checked_dataclass(frozen=True, config=STRICT)
+class _Erasure:
+    object: str
+    action: Literal["delete", "anonymise"]
+    keep: tuple[str, ...] = ()
+    fields: Mapping[str, FieldSource] = field(default_factory=dict)
+
+
+@checked_dataclass(frozen=True, config=STRICT)
 class _File:
     output: tuple[_Block, ...] = ()
+    erasure: tuple[_Erasure, ...] = ()
     labels: tuple[_Labels, ...] = ()
     nothing: tuple[_Nothing, ...] = ()
 
@@ -86,6 +103,7 @@ class _Reading:
     def __init__(self) -> None:
         self._outputs: dict[str, dict[str, Output]] = {}
         self._labels: dict[str, dict[str, Output]] = {}
+        self._erasures: dict[str, Erasure] = {}
         self._nothing: dict[str, str] = {}
         self._places: dict[str, str] = {}
         self._problems: list[str] = []
@@ -109,7 +127,7 @@ class _Reading:
             event: (*rows.get(event, {}).values(), *labels.get(event, {}).values())
             for event in dict.fromkeys([*rows, *labels])
         }
-        return Contract(outputs, self._nothing, self._places)
+        return Contract(outputs, self._nothing, self._places, self._erasures)
 
     def add(self, file: str, text: str) -> None:
         """Read one more file."""
@@ -134,6 +152,8 @@ class _Reading:
             self._block(file, text, number, block)
         for number, asked in enumerate(parsed.labels):
             self._asked(file, text, number, asked)
+        for number, erased in enumerate(parsed.erasure):
+            self._erased(file, text, number, erased)
 
     def _block(self, file: str, text: str, number: int, block: _Block) -> None:
         path = "output", number
@@ -161,6 +181,22 @@ class _Reading:
             asked.object, asked.external_id, asked.fields, places=places, subject=asked.subject
         )
         self._note(self._labels, output, _events(file, text, path, asked.events))
+
+    def _erased(self, file: str, text: str, number: int, erased: _Erasure) -> None:
+        path = "erasure", number
+        places = _places(file, text, path, erased.fields)
+        places |= {
+            name: f"{file}:{line_of(text, (*path, 'keep', at))}"
+            for at, name in enumerate(erased.keep)
+        }
+        before = self._erasures.get(erased.object)
+        if before is not None:
+            told = f"{erased.object}: under [[erasure]] twice; the first is at {before.place()}"
+            self._fault(places[""], told)
+            return
+        self._erasures[erased.object] = Erasure(
+            erased.object, erased.action, erased.keep, erased.fields, places
+        )
 
     def _note(
         self, found: dict[str, dict[str, Output]], output: Output, events: Mapping[str, str]

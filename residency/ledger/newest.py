@@ -1,5 +1,6 @@
-"""The newest leaf of a kind, proved: nothing newer of that kind was hidden, nothing was altered."""
+"""Leaves of a kind from the newest on, proved: none of that kind was hidden, none altered."""
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 from residency.ledger.consistency import check_entry
@@ -28,6 +29,11 @@ def newest(reader: Reader, head: Checkpoint, kind: type[L]) -> tuple[int, L] | N
         LedgerError: A bundle is missing, or is not what *head* signs.
 
     """
+    return next(backwards(reader, head, kind), None)
+
+
+def backwards(reader: Reader, head: Checkpoint, kind: type[L]) -> Iterator[tuple[int, L]]:
+    """Yield every leaf of *kind* under *head* with its index, the newest first; as `newest`."""
     mark = f'"kind":"{kind.kind}"'.encode()  # canonical JSON has no other way to write it
     for n in reversed(range(-(-head.size // TILE_WIDTH))):
         first = n * TILE_WIDTH
@@ -44,5 +50,4 @@ def newest(reader: Reader, head: Checkpoint, kind: type[L]) -> tuple[int, L] | N
             if mark in entries[index]:
                 leaf = parse_leaf(entries[index])
                 if isinstance(leaf, kind):
-                    return first + index, leaf
-    return None
+                    yield first + index, leaf

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Protocol, Self
 
 from residency.ledger.certificates import ModelLeaf
+from residency.ledger.erasures import ErasureLeaf
 from residency.ledger.replays import ReplayLeaf
 from residency.ledger.resumes import ResumeLeaf
 
@@ -48,6 +49,7 @@ class Notice(Protocol):
 
 
 NOTICES: Final[Mapping[str, type[Notice]]] = {
+    ErasureLeaf.kind: ErasureLeaf,
     ModelLeaf.kind: ModelLeaf,
     ReplayLeaf.kind: ReplayLeaf,
     ResumeLeaf.kind: ResumeLeaf,

@@ -8,6 +8,7 @@ from typing import Any
 
 from residency.contracts.model import EXTERNAL_ID, SUBJECT, Contract, FieldSource, Output
 from residency.normalise import NORMALISER
+from residency.plan.erasing import plan_erasure
 from residency.plan.faults import Fault, PlanError
 from residency.plan.fields import (
     Decided,
@@ -152,6 +153,7 @@ class _Compiler:
             self._basis((external, *made)),
             output.deletes,
             refs,
+            erasure=plan_erasure(self._contract.erasures.get(output.object), targets),
         )
 
     def _labelled(self, output: Output) -> OutputPlan | None:

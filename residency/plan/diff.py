@@ -17,7 +17,7 @@ _MORE = (
     "identity", "domain", "country", "at", "pattern", "range", "scale", "to",
     "task", "version", "sha256", "values",
 )  # fmt: skip
-_TOLD = frozenset({"external_id", "fields", "labels"})  # field by field
+_TOLD = frozenset({"external_id", "fields", "labels", "erasure"})  # on lines of their own
 _STRICTNESS = [Action.DROP, Action.TOKENISE, Action.GENERALISE, Action.LABEL, Action.KEEP]
 
 
@@ -40,8 +40,8 @@ class Change:
         region: Where the plan holds.
         subject: The event's full name.
         schema_id: Of its version.
-        what: ``plan``, ``leaf customer.email``, ``field Commerce_Order__c.Total__c`` or ``row
-            Commerce_Order__c``.
+        what: ``plan``, ``leaf customer.email``, ``field Commerce_Order__c.Total__c``, ``row
+            Commerce_Order__c`` or ``erasure Commerce_Order__c``.
         before: How it was, for people; None: it was not.
         after: How it is; None: it is no more.
 
@@ -96,6 +96,9 @@ def _plan(old: PlanJson, new: PlanJson) -> Iterator[Change]:
         yield change(_of_rows(was, now), f"field {what}", _made(was), _made(now))
     for what, was, now in _pairs(_rows(old), _rows(new)):
         yield change(_of_rows(was, now), f"row {what}", _word(was or None), _word(now or None))
+    for what, was, now in _pairs(_erasures(old), _erasures(new)):
+        told = [_word(row or None) for row in (was, now)]
+        yield change(_of_erasures(was, now), f"erasure {what}", *told)
 
 
 def _differences(old: Row, new: Row, but: set[str]) -> Iterator[tuple[str, Any, Any]]:
@@ -137,6 +140,23 @@ def _rows(plan: PlanJson) -> dict[str, Row]:
         _name(output): {k: v for k, v in output.items() if k not in _TOLD}
         for output in plan.get("outputs", ())
     }
+
+
+def _erasures(plan: PlanJson) -> dict[str, Row]:
+    outputs = plan.get("outputs", ())
+    return {output["object"]: output["erasure"] for output in outputs if "erasure" in output}
+
+
+def _of_erasures(old: Row, new: Row) -> Direction:
+    """Return the direction of what becomes of a row at an erasure: loosened if more stays of it."""
+    if not old or not new:
+        return Direction.LOOSENED if old else Direction.TIGHTENED
+    if old["deletes"] != new["deletes"]:
+        return Direction.LOOSENED if old["deletes"] else Direction.TIGHTENED
+    was, now = set(old["cleared"]), set(new["cleared"])
+    if was - now:
+        return Direction.LOOSENED
+    return Direction.TIGHTENED if now - was else Direction.CHANGED
 
 
 def _of_rows(old: Row, new: Row) -> Direction:

@@ -12,7 +12,7 @@ import rfc8785
 from residency.policy.rules import Action
 
 Source = Literal["path", "count", "sum", "min", "max", "constant", "region", "clear"]
-FORMAT = 3  # of the plan's JSON
+FORMAT = 4  # of the plan's JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +159,22 @@ class LabelPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ErasurePlan:
+    """What becomes of a row when its person is erased.
+
+    Attributes:
+        deletes: It goes; there is nothing else then.
+        cleared: Fields that are emptied, sorted.
+        fields: Fields that are set, each to a constant, sorted by name; a checkbox to off.
+
+    """
+
+    deletes: bool = False
+    cleared: tuple[str, ...] = ()
+    fields: tuple[FieldPlan, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class OutputPlan:
     """One minimal record that the event becomes, at once or by way of the region's model.
 
@@ -169,6 +185,7 @@ class OutputPlan:
         deletes: The record says that the row is to be deleted; it then has no fields.
         labels: What the model makes of the request; none: the border makes the minimal record.
         label_schema_id: Of the minimal record with the labels.
+        erasure: What becomes of the row when its person is erased; None of a request.
 
     """
 
@@ -181,6 +198,7 @@ class OutputPlan:
     processors: tuple[ProcessorRef, ...] = ()
     labels: tuple[LabelPlan, ...] = ()
     label_schema_id: int | None = None
+    erasure: ErasurePlan | None = None
 
 
 @dataclass(frozen=True)

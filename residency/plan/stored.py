@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from residency.plan.approved import APPROVED_FOLDER, PlanJson, digest_of, stored_plans
-from residency.plan.model import FieldPlan, LabelPlan, LeafDecision, OutputPlan, Plan, ProcessorRef
+from residency.plan.model import (
+    ErasurePlan,
+    FieldPlan,
+    LabelPlan,
+    LeafDecision,
+    OutputPlan,
+    Plan,
+    ProcessorRef,
+)
 from residency.policy.rules import Action
 from schemas.errors import SetupError
 
@@ -79,7 +87,12 @@ def _output(row: Mapping[str, Any]) -> OutputPlan:
         tuple(ProcessorRef(**one) for one in row["processors"]),
         tuple(LabelPlan(**{**one, "values": tuple(one["values"])}) for one in row["labels"]),
         row.get("label_schema_id"),
+        _erasure(row["erasure"]) if "erasure" in row else None,
     )
+
+
+def _erasure(row: Mapping[str, Any]) -> ErasurePlan:
+    return ErasurePlan(row["deletes"], tuple(row["cleared"]), tuple(map(_field, row["fields"])))
 
 
 def _field(row: Mapping[str, Any]) -> FieldPlan:

@@ -4,10 +4,11 @@ A digest is HMAC-SHA256 under a key of its own per kind, cut to 16 bytes: equal 
 without the key of the purpose ``vault-index`` nobody can test a guess.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 from residency.keys import derive
-from residency.normalise import normalise
+from residency.normalise import normalise, normalise_utf8
 from residency.tokens import Mac
 
 DIGEST_BYTES = 16
@@ -31,6 +32,11 @@ def term(kind: Kind, value: str) -> str:
     return value if kind == Kind.TOKEN else normalise(CATEGORIES.get(kind, ""), value)
 
 
+def term_utf8(kind: Kind, value: bytes) -> bytes:
+    """Return the same of valid UTF-8 as UTF-8, in a fraction of the time."""
+    return value if kind == Kind.TOKEN else normalise_utf8(CATEGORIES.get(kind, ""), value)
+
+
 class BlindIndex:
     """Makes the digests of one region."""
 
@@ -41,3 +47,7 @@ class BlindIndex:
     def digest(self, kind: Kind, normalised: str) -> bytes:
         """Return the 16 bytes for a text that `term` gave."""
         return self._macs[kind].digest(normalised.encode("utf-8", "surrogatepass"))[:DIGEST_BYTES]
+
+    def digests(self, kind: Kind, terms: Sequence[bytes]) -> list[bytes]:
+        """Return the same for many texts, as `term_utf8` gives them, in order."""
+        return self._macs[kind].digests(terms, DIGEST_BYTES)

@@ -12,6 +12,7 @@ from schemas.errors import QuarantineError, SetupError
 from schemas.registry import Registry
 
 FILE = Path(__file__).with_name("events.toml")
+CUSTOMER = "customer.customer_id"
 UNKNOWN = "unknown"  # the event type of a value that names no schema of ours
 
 
@@ -54,12 +55,20 @@ def load_kinds(path: Path = FILE) -> Mapping[str, EventKind]:
 
 
 def faults(registry: Registry, kinds: Mapping[str, EventKind]) -> list[str]:
-    """Return which event schemas have no row, and which rows no schema."""
+    """Return which event schemas have no row, which rows no schema, and who asks for whom."""
     events = {schema.subject for schema in registry.raw()}
     rows = kinds.keys() - {UNKNOWN}
+    nobody = {
+        schema.subject
+        for schema in registry.raw()
+        if schema.subject in rows
+        and kinds[schema.subject].erases
+        and CUSTOMER not in {leaf.path for leaf in schema.leaves}
+    }
     return [
-        *(f"{FILE.name}: no row for {name}: say how long it is kept" for name in events - rows),
-        *(f"{FILE.name}: {name} is no event of ours; take its row out" for name in rows - events),
+        *(f"no row for {name}: say how long it is kept" for name in sorted(events - rows)),
+        *(f"{name} is no event of ours; take its row out" for name in sorted(rows - events)),
+        *(f"{name} erases, and has no {CUSTOMER}" for name in sorted(nobody)),
     ]
 
 

@@ -4,9 +4,10 @@ Of each schema: the customer's id, the order's, every e-mail address and phone n
 and whatever the region's plans make tokens of for the org, so that a row there leads home.
 """
 
+from base64 import b32encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from residency.plan.model import Each, FieldPlan, MapKey, Plan, parse_path
 from residency.plan.strip import find_all
@@ -16,8 +17,9 @@ from residency.plan.walk.found import walk_all
 from residency.plan.walk.program import Program, write_program
 from residency.plan.walk.wish import UnwalkableError, Wish
 from residency.policy.rules import Action
+from residency.tokens import Kind as TokenKind
 from residency.tokens import Tokeniser
-from residency.vault.index import CATEGORIES, Kind, term
+from residency.vault.index import CATEGORIES, Kind, term_utf8
 from schemas.codec import decode_physical
 from schemas.errors import QuarantineError
 from schemas.registry import EventSchema, Registry
@@ -26,24 +28,30 @@ PATHS = {"customer.customer_id": Kind.CUSTOMER, "order_id": Kind.ORDER}
 _KINDS = {category: kind for kind, category in CATEGORIES.items()}
 
 
-class Found(NamedTuple):
-    """A text in an event, before it is made a term of.
+# A text in an event before a term is made of it: the number of the `Place` it stood at (equal
+# places of several schemas share one), and UTF-8. A plain tuple: there are five for each event.
+Found: TypeAlias = tuple[int, bytes]
+
+
+class Made(NamedTuple):
+    """Terms of one kind.
 
     Attributes:
-        place: Number of the `Place` it stood at; equal places of several schemas share one.
-        text: UTF-8.
+        numbers: Of the texts they were made of.
+        terms: One for each of those, UTF-8.
 
     """
 
-    place: int
-    text: bytes
+    kind: Kind
+    numbers: Sequence[int]
+    terms: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class TokenOf:
     """A token that the org may hold of the text at a path."""
 
-    is_identity: bool
+    kind: TokenKind
     domain: str
     destination: str
 
@@ -73,7 +81,7 @@ def places_of(schema: EventSchema, plans: Iterable[Plan]) -> tuple[Place, ...]:
         Place(
             path,
             tuple(sorted(kinds.get(path, ()))),
-            tuple(sorted(tokens.get(path, ()), key=lambda t: (t.is_identity, t.domain))),
+            tuple(sorted(tokens.get(path, ()), key=lambda t: (t.kind, t.domain, t.destination))),
         )
         for path in sorted({*kinds, *tokens})
     )
@@ -84,7 +92,8 @@ def _tokens(plan: Plan) -> Iterator[tuple[str, TokenOf]]:
         made: tuple[FieldPlan, ...] = (output.external_id, *output.fields)
         for one in made:
             if one.path and (one.identity or one.action is Action.TOKENISE):
-                yield one.path, TokenOf(one.identity, one.domain or "", plan.destination)
+                kind: TokenKind = "identity" if one.identity else "attribute"
+                yield one.path, TokenOf(kind, one.domain or "", plan.destination)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,38 +126,52 @@ class Terms:
         self._places = tuple(numbers)
         self._tokenisers = tokenisers
 
-    def find(self, schema_id: int, values: Sequence[bytes]) -> list[list[Found]]:
-        """Return the texts of each event of one schema; none where it is malformed."""
+    def find(self, schema_id: int, values: Sequence[bytes]) -> list[tuple[int, Found]]:
+        """Return the texts of events of one schema, each with the number of its event.
+
+        None where an event is malformed.
+        """
         reader = self._readers[schema_id]
         if reader.program is None:
-            return [self._slowly(reader, value) for value in values]
+            return [(n, f) for n, value in enumerate(values) for f in self._slowly(reader, value)]
         walked = walk_all(reader.program, values, len(reader.places))
-        data, odd = walked.data, walked.status == ops.ODD
-        texts: list[list[Found]] = [[] for _ in values]
+        data = walked.data
+        found: list[tuple[int, Found]] = []
         for slot, (place, _) in enumerate(reader.places):
-            starts, ends = walked.slots[slot].tolist()
-            for mine, start, end in zip(texts, starts, ends, strict=True):
-                if end >= 0:
-                    mine.append(Found(place, data[start:end]))
-        for n in odd.nonzero()[0].tolist():
-            texts[n] = self._slowly(reader, values[n])
-        return texts
+            spans = zip(*walked.slots[slot].tolist(), strict=True)
+            found += [(n, (place, data[a:z])) for n, (a, z) in enumerate(spans) if z >= 0]
+        for n in (walked.status == ops.ODD).nonzero()[0].tolist():
+            found += [(n, one) for one in self._slowly(reader, values[n])]
+        return found
 
-    def make(self, found: Found) -> set[tuple[Kind, str]]:
-        """Return the terms that a text gives: itself in normal form, and its tokens."""
-        place = self._places[found.place]
-        text = found.text.decode("utf-8", "surrogatepass")
-        terms = {(kind, term(kind, text)) for kind in place.kinds}
-        for one in place.tokens:
-            maker = self._tokenisers[one.destination]
-            make = maker.identity if one.is_identity else maker.attribute
-            terms.add((Kind.TOKEN, make(one.domain, text)))
-        return terms
+    def make(self, found: Sequence[Found]) -> Iterator[Made]:
+        """Yield the terms that texts give: each in normal form, and its tokens; by kind."""
+        numbers: dict[int, list[int]] = {}
+        for number, one in enumerate(found):
+            numbers.setdefault(one[0], []).append(number)
+        for place_number, mine in numbers.items():
+            place = self._places[place_number]
+            texts = [found[number][1] for number in mine]
+            for kind in place.kinds:
+                yield Made(kind, mine, [term_utf8(kind, text) for text in texts])
+            for token in place.tokens:
+                yield Made(Kind.TOKEN, mine, self._tokens(token, texts))
 
     def of(self, schema_id: int, value: bytes) -> set[tuple[Kind, str]]:
         """Return all terms of one event."""
-        (found,) = self.find(schema_id, [value])
-        return {one for text in found for one in self.make(text)}
+        found = [one for _, one in self.find(schema_id, [value])]
+        return {
+            (made.kind, text.decode("utf-8", "surrogatepass"))
+            for made in self.make(found)
+            for text in made.terms
+        }
+
+    def _tokens(self, one: TokenOf, texts: Sequence[bytes]) -> list[bytes]:
+        maker = self._tokenisers[one.destination]
+        normal = maker.normal_form(one.kind, one.domain)
+        prefix = maker.prefix(one.kind, one.domain)
+        macs = maker.macs(one.kind, one.domain, [normal(text) for text in texts])
+        return [prefix + b32encode(mac).rstrip(b"=").lower() for mac in macs]
 
     def _slowly(self, reader: _Reader, value: bytes) -> list[Found]:
         """Return the texts of one event by decoding all of it."""
@@ -157,7 +180,7 @@ class Terms:
         except QuarantineError:
             return []
         return [
-            Found(place, text.encode("utf-8", "surrogatepass"))
+            (place, text.encode("utf-8", "surrogatepass"))
             for place, one in reader.places
             for text in find_all(event, one.path)
             if isinstance(text, str)

@@ -45,6 +45,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "leak_budget",
         "Show what labels have told of whom, in bits.",
     ),
+    "vault": ("streams.cli.vault", "vault", "Keep, rotate, back up and restore what stays home."),
+    "subject": ("streams.cli.subject", "subject", "Erase a person; see how far it is."),
     "quarantine": ("streams.cli.quarantine", "quarantine", "Show what could not go on; retry it."),
     "rejects": ("streams.cli.rejects", "rejects", "Show what the org refused; send it again."),
     "salesforce": ("streams.cli.salesforce", "salesforce", "Check the org; deploy what it needs."),

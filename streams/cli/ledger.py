@@ -1,15 +1,13 @@
 """``homeport ledger``: verify a region's ledger, show entries, prove one, check a proof."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 import orjson
 
 from residency.ledger.errors import LedgerError
 from residency.ledger.find import is_about
-from residency.ledger.note import Verifier
-from residency.ledger.proof import Proof, check_proof, make_proof
+from residency.ledger.proof import Proof, check_proof
 from residency.ledger.reader import Reader
 from residency.ledger.verify import Report, verify
 from residency.ledger.walk import MAX_PROBLEMS
@@ -21,6 +19,7 @@ from streams.cli.ledger_choice import choose, read_vkey, require_leaf, selectors
 from streams.cli.ledger_index import reindex
 from streams.cli.ledger_look import decode, search, show, tail
 from streams.cli.options import json_option
+from streams.proofs import write_proof
 
 
 @click.group()
@@ -171,7 +170,7 @@ def proof_command(  # noqa: PLR0913 -- one argument per option
         msg = f"no entry is about that record in {head.origin} at size {head.size}"
         raise LedgerError(msg)
     out.mkdir(parents=True, exist_ok=True)
-    written = [_write_proof(chosen.reader, log, index, head.size, out) for index in leaves]
+    written = [write_proof(chosen.reader, log, index, head.size, out) for index in leaves]
     if as_json:
         _print_json({"origin": head.origin, "proofs": written})
         return
@@ -225,12 +224,3 @@ def _about(reader: Reader, size: int, record: str) -> list[int]:
     """Return the indexes of the entries about a record."""
     entries = enumerate(map(decode, reader.entries(0, size, size)))
     return [index for index, leaf in entries if is_about(leaf, record)]
-
-
-def _write_proof(reader: Reader, log: Verifier, index: int, size: int, out: Path) -> dict[str, Any]:
-    """Write one proof and its entry; return where."""
-    proof = make_proof(reader, log, index)
-    proof_file, entry_file = out / f"{index}.tlog-proof", out / f"{index}.json"
-    proof_file.write_bytes(bytes(proof))
-    entry_file.write_bytes(next(reader.entries(index, index + 1, size)))
-    return {"leaf": index, "proof": str(proof_file), "entry": str(entry_file)}

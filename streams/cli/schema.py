@@ -27,8 +27,9 @@ def check(as_json: bool) -> None:
     """Find everything that is wrong with the schemas, at once.
 
     Checks that every field has exactly one known category, that patterns hold the whole
-    string, that no schema changed under its pinned id, that no id is used twice, and that
-    each version can read what the older ones wrote.
+    string, that no schema changed under its pinned id, that no id is used twice, that
+    each version can read what the older ones wrote, and that the vault is told how long to
+    keep each event.
 
     \b
     Example:
@@ -36,9 +37,13 @@ def check(as_json: bool) -> None:
 
     Exit code 0: nothing found. 1: each problem is named with its file and field.
     """
-    from schemas.check import find_problems  # noqa: PLC0415, Apache Avro is slow to import
+    from residency.vault.kinds import FILE, faults, load_kinds  # noqa: PLC0415, as the next
+    from schemas.check import Problem, find_problems  # noqa: PLC0415, Apache Avro is slow to import
 
-    problems = find_problems()
+    problems = list(find_problems())
+    if not problems:
+        kept = faults(load_registry(), load_kinds())
+        problems += [Problem(FILE.name, None, text) for text in kept]
     if as_json:
         rows = [{"file": p.file, "path": p.path, "problem": p.text} for p in problems]
         click.echo(json.dumps({"ok": not rows, "problems": rows}))

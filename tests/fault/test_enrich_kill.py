@@ -1,18 +1,16 @@
 """`kill -9` of the enrichment worker under load: each text labelled exactly once, none lost."""
 
-import os
 import random
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import enrich_process
 from enrich_line import EnrichLine, by_record, text, wait_until, working
 from label_world import FIELDS, HandMade, label_of
+from watched import watched
 
 from connectors.embedded.stack import Stack
 from connectors.kafka import headers
@@ -21,49 +19,6 @@ from schemas.events import LabelRequest
 TEXTS = 300  # per round
 PART = 20  # sent together
 KILLS = 3  # per round
-SUPPORT = Path(__file__).parents[1] / "support"
-
-
-class Watched:
-    """A worker that is started again whenever it ends, as the supervisor does."""
-
-    def __init__(self, home: Path, down: Path) -> None:
-        path = os.pathsep.join([str(SUPPORT), str(SUPPORT.parents[1])])
-        self._environ = {**os.environ, "PYTHONPATH": path}
-        self._command = [sys.executable, enrich_process.__file__, str(home), str(down)]
-        self._is_over = False
-        self.kills = 0
-        self._process = self._start()
-        self._keeper = threading.Thread(target=self._keep)
-        self._keeper.start()
-
-    def kill(self) -> None:
-        self._process.kill()
-        self.kills += 1
-
-    def stop(self) -> None:
-        self._is_over = True
-        self._process.terminate()
-        self._keeper.join()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self._command, env=self._environ, stderr=subprocess.DEVNULL)
-
-    def _keep(self) -> None:
-        while True:
-            self._process.wait()
-            if self._is_over:
-                return
-            self._process = self._start()
-
-
-@contextmanager
-def watched(home: Path, down: Path) -> Iterator[Watched]:
-    worker = Watched(home, down)
-    try:
-        yield worker
-    finally:
-        worker.stop()
 
 
 def test_kill_9_of_enrichment_under_load_labels_each_text_exactly_once(
@@ -79,7 +34,7 @@ def test_kill_9_of_enrichment_under_load_labels_each_text_exactly_once(
                 wait_until("the requests of others", lambda: not line.open_requests())
         wanted: dict[str, dict[str, str]] = {}
         down = tmp_path / "down"
-        with watched(stack.home, down) as worker:
+        with watched(enrich_process.__file__, stack.home, down) as worker:
             line.send(line.requests(["warm up"]))
             line.wait_for(1)
             wanted |= {text(one, headers.RECORD): said("warm up") for one in line.made()}

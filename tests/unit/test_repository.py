@@ -16,6 +16,7 @@ LOCKS = (
     "requirements-dev.lock",
     "requirements-uv.lock",
     "requirements-inference.lock",
+    "requirements-kms.lock",
 )
 MAX_LINES = 300
 # Assembled, so that this file does not contain what it looks for. A host in a lock or a script

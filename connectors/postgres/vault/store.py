@@ -115,13 +115,13 @@ class Writing:
         made = {r[0] for r in self._cursor.execute(_ADD_KEYS, (at, *columns)).fetchall()}
         return self.keys(keys.keys() - made) if len(made) < len(keys) else {}
 
-    def keep(self, rows: Sequence[Row]) -> None:
-        """Store sealed events; makes the months' tables where they are missing."""
-        if not rows:
-            return
-        months = {(row.event, row.kept_at.year, row.kept_at.month): row.kept_at for row in rows}
-        for (event, _, _), at in months.items():
+    def make_months(self, months: Iterable[tuple[str, datetime]]) -> None:
+        """Make the tables of event types for the months of times, where they are missing."""
+        for event, at in months:
             self._cursor.execute("SELECT vault.make_partition(%s, %s)", (event, at))
+
+    def keep(self, rows: Iterable[Row]) -> None:
+        """Store sealed events, each as it comes: the server takes one while the next is sealed."""
         with self._cursor.copy(_COPY) as copy:
             copy.set_types(_TYPES)
             for row in rows:
@@ -159,6 +159,11 @@ class VaultStore:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def backend(self) -> int:
+        """Return the process of the server that works for this connection."""
+        with self._connection.open() as connection:
+            return connection.info.backend_pid
 
     def check(self) -> None:
         """Pass if the database has this release's migrations.

@@ -158,7 +158,9 @@ def test_a_block_may_have_no_fields_and_may_delete(tmp_path: Path) -> None:
 
 
 def lint_problems(folder: Path) -> list[str]:
-    return contract_problems(load_contract(folder), REGISTRY)
+    """Return the problems but those of erasures, which have tests of their own below."""
+    found = contract_problems(load_contract(folder), REGISTRY)
+    return [problem for problem in found if "[[erasure]]" not in problem]
 
 
 def test_the_shipped_contracts_have_no_problem() -> None:
@@ -251,3 +253,82 @@ def test_a_parent_is_an_object_whose_rows_have_that_identity(
     assert len(problems) == (told is not None)
     assert all(p.startswith(f"c.toml:5: {PLACED}: Key__c: ") for p in problems)
     assert all(told in problem for problem in problems if told)
+
+
+CUSTOMERS = """
+[[output]]
+events = ["commerce.customers.CustomerRegistered"]
+object = "Commerce_Customer__c"
+external_id = { path = "customer.customer_id", identity = "customer" }
+"""
+LABELLED = """
+[[output]]
+events = ["commerce.messages.SupportMessageReceived"]
+object = "Commerce_Case__c"
+external_id = { path = "message_id", identity = "message" }
+
+[[labels]]
+events = ["commerce.messages.SupportMessageReceived"]
+object = "Commerce_Case__c"
+external_id = { path = "message_id", identity = "message" }
+subject = { path = "customer.customer_id", identity = "customer" }
+fields = { Intent__c = { path = "body", task = "intent" } }
+"""
+ANONYMISE = '[[erasure]]\nobject = "Commerce_Customer__c"\naction = "anonymise"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "told"),
+    [
+        (CUSTOMERS, 2, "nothing says what becomes of its rows when their person is erased"),
+        (f'{CUSTOMERS}{ANONYMISE}keep = ["Name__c"]', 9, "Name__c: the minimal schema has no"),
+        (f'{CUSTOMERS}{ANONYMISE}keep = ["cleared"]', 9, "cleared: the minimal schema has no"),
+        (
+            f"{CUSTOMERS}{ANONYMISE}fields = {{ Status__c = {{ clear = true }} }}",
+            9,
+            "Status__c: an erasure sets constants alone",
+        ),
+        (
+            CUSTOMERS
+            + ANONYMISE
+            + 'keep = ["Status__c"]\nfields = { Status__c = { constant = "x" } }',
+            9,
+            "Status__c: kept and set; choose one",
+        ),
+        (
+            CUSTOMERS + ANONYMISE.replace("anonymise", "delete") + 'keep = ["Country__c"]',
+            6,
+            "a row that is deleted keeps no field",
+        ),
+        (CUSTOMERS + ANONYMISE + ANONYMISE.replace("Customer", "Gone"), 9, "no [[output]] writes"),
+        (
+            LABELLED + ANONYMISE.replace("Customer", "Case"),
+            13,
+            "labels cannot be emptied, so its rows must go",
+        ),
+    ],
+)
+def test_what_an_erasure_would_leave_undone_is_named(
+    text: str, line: int, told: str, tmp_path: Path
+) -> None:
+    folder = written(tmp_path, c=text)
+
+    problems = contract_problems(load_contract(folder), REGISTRY)
+
+    assert any(p.startswith(f"c.toml:{line}: ") and told in p for p in problems), problems
+
+
+def test_an_erasure_is_said_once(tmp_path: Path) -> None:
+    (problem,) = read_problems(written(tmp_path, c=ANONYMISE + ANONYMISE))
+
+    assert problem.startswith("c.toml:4: Commerce_Customer__c: under [[erasure]] twice")
+    assert "the first is at c.toml:1" in problem
+
+
+def test_the_shipped_contracts_say_what_becomes_of_every_row() -> None:
+    contract = load_contract()
+
+    assert contract_problems(contract, REGISTRY) == []
+    assert contract.erasures.keys() == {
+        o.object for each in contract.outputs.values() for o in each
+    }

@@ -316,6 +316,36 @@ def test_a_row_is_told_with_all_that_decides_about_it() -> None:
     )
 
 
+CUT = {"deletes": False, "cleared": ["A__c", "B__c"], "fields": []}
+
+
+@pytest.mark.parametrize(
+    ("after", "direction"),
+    [
+        ({**CUT, "cleared": ["A__c"]}, Direction.LOOSENED),
+        ({**CUT, "cleared": ["A__c", "C__c"]}, Direction.LOOSENED),
+        ({**CUT, "cleared": ["A__c", "B__c", "C__c"]}, Direction.TIGHTENED),
+        ({**CUT, "fields": [{"name": "C__c", "value": "x"}]}, Direction.CHANGED),
+        ({**CUT, "deletes": True, "cleared": []}, Direction.TIGHTENED),
+        (None, Direction.LOOSENED),
+    ],
+)
+def test_what_stays_of_a_row_after_an_erasure_is_told_and_more_of_it_is_looser(
+    after: dict[str, Any] | None, direction: Direction
+) -> None:
+    old, new = copy.deepcopy(PLAN), copy.deepcopy(PLAN)
+    old["outputs"][0]["erasure"] = CUT
+    del new["outputs"][0]["erasure"]
+    new["outputs"][0] |= {} if after is None else {"erasure": after}
+
+    (change,) = changes([old], [new])
+    back = changes([new], [old])[0].direction
+
+    assert (change.what, change.direction) == ("erasure Commerce_Order__c", direction)
+    assert (change.before or "").startswith("cleared: A__c, B__c; deletes: no; fields: none")
+    assert (back is Direction.TIGHTENED) is (after is None or after["cleared"] == ["A__c"])
+
+
 def test_a_row_more_was_nothing_before() -> None:
     before = copy.deepcopy(PLAN) | {"outputs": []}
 

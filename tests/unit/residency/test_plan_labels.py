@@ -392,12 +392,14 @@ def test_labels_of_a_row_that_the_event_does_not_write_are_named(base: str, tmp_
 
 
 def test_labels_of_a_row_that_the_event_writes_are_no_problem(tmp_path: Path) -> None:
-    assert contract_problems(read(tmp_path, LABELS + FIELDS, HEAD), REGISTRY) == []
+    erased = f'[[erasure]]\nobject = "{CASE}"\naction = "delete"\n'
+
+    assert contract_problems(read(tmp_path, LABELS + FIELDS, HEAD + erased), REGISTRY) == []
 
 
 def test_a_label_of_a_path_that_no_version_has_is_named(tmp_path: Path) -> None:
     fields = FIELDS.replace('"body"', '"words", otherwise = "omit"')
 
-    (problem,) = contract_problems(read(tmp_path, HEAD, LABELS + fields), REGISTRY)
+    (problem, _) = contract_problems(read(tmp_path, HEAD, LABELS + fields), REGISTRY)
 
     assert problem.startswith(f"b.toml:7: {RECEIVED.subject}: Intent__c: 'words' is in no version")

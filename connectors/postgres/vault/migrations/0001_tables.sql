@@ -133,6 +133,29 @@ BEGIN
     END IF;
   END IF;
 END $$;
+
+-- Drops the months of an event type that end before a time; returns how many rows went.
+CREATE FUNCTION vault.drop_months(of_event text, before timestamptz) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+  month_table regclass;
+  found bigint;
+  gone bigint := 0;
+BEGIN
+  PERFORM pg_advisory_xact_lock(4711, 2);
+  FOR month_table IN
+    SELECT t.relid FROM pg_partition_tree('vault.events') t
+    JOIN pg_class c ON c.oid = t.relid JOIN pg_class p ON p.oid = t.parentrelid
+    WHERE t.isleaf AND pg_get_expr(p.relpartbound, p.oid) = format('FOR VALUES IN (%L)', of_event)
+      AND (to_date(right(c.relname, 6), 'YYYYMM') + interval '1 month') AT TIME ZONE 'UTC' <= before
+  LOOP
+    EXECUTE format('SELECT count(*) FROM %s', month_table) INTO found;
+    EXECUTE format('DROP TABLE %s', month_table);
+    gone := gone + found;
+  END LOOP;
+  RETURN gone;
+END $$;
+
 DO $$
 BEGIN
   IF current_setting('server_version_num')::integer >= 170000 THEN

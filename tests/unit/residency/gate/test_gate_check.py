@@ -480,7 +480,7 @@ def test_a_deletion_passes_with_external_id_and_version_alone(target: str) -> No
 
 
 @pytest.mark.parametrize("region", ["eu", "uk", "us"])
-@pytest.mark.parametrize("target", OBJECTS)
+@pytest.mark.parametrize("target", sorted(set(OBJECTS) - {"Commerce_Case__c"}))
 def test_no_row_may_be_deleted_unless_the_grammar_says_so(target: str, region: str) -> None:
     sent = deletion(target, region, External_Id__c=token(region))
 

@@ -1,0 +1,245 @@
+"""The vault's erasures: who asked, how far each is, and the destruction itself."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from connectors.postgres.connection import Connection
+from connectors.postgres.vault.suppressions import token_digest
+from residency.vault.erasure import Erasure, State, Step
+from schemas.errors import SetupError
+
+BY_COMMAND: Final = "command"
+KEYS: Final = "vault.subjects"
+_INDEX: Final = "vault.blind_index"
+_DECISIONS: Final = "enrich.decisions"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """An erasure that a command asks for.
+
+    Attributes:
+        request: 32 hex digits, drawn at random.
+        token: Of the customer; empty if nothing tells it.
+        ticket: Of whoever asks.
+        reason: In words; stays in the region.
+
+    """
+
+    request: str
+    subject: bytes = field(repr=False)
+    token: str = field(repr=False)
+    ticket: str
+    reason: str
+
+
+class Erasures:
+    """One connection, one thread; a lost connection is made anew.
+
+    Every call raises `RetriableError` where Postgres does not answer, and `SetupError` where it
+    has no vault, or hides it from this role.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        """Remember where; the first call connects."""
+        self._connection = Connection(dsn)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def ask(self, wish: Wish, now: datetime) -> str:
+        """Keep an erasure and its suppression, both or neither; return the erasure's request.
+
+        Where one of the subject is under way, that one's: it is asked for already.
+        """
+        with self._open() as connection, connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(4711, 3)")
+            row = connection.execute(_UNDER_WAY, (wish.subject,)).fetchone()
+            if row is not None:
+                return str(row[0])
+            state = {"reason": wish.reason}
+            values = (wish.request, wish.subject, wish.token, now, BY_COMMAND, wish.ticket)
+            connection.execute(_ASK, (*values, Jsonb(state)))
+            digest = token_digest(wish.token) if wish.token else b""
+            connection.execute(_SUPPRESS, (wish.subject, digest, now, wish.request))
+        return wish.request
+
+    def at(self, step: Step, limit: int) -> list[Erasure]:
+        """Return erasures whose last step is *step*, the oldest first."""
+        with self._open() as connection:
+            rows = connection.execute(_COLUMNS + _AT, (step, limit)).fetchall()
+        return [_erasure(row) for row in rows]
+
+    def some(self, requests: Sequence[str]) -> list[Erasure]:
+        """Return the erasures of these names."""
+        with self._open() as connection:
+            rows = connection.execute(_COLUMNS + _NAMED, (list(requests),)).fetchall()
+        return [_erasure(row) for row in rows]
+
+    def newest(self, limit: int) -> list[Erasure]:
+        """Return the erasures that were asked for last, the newest first."""
+        with self._open() as connection:
+            rows = connection.execute(_COLUMNS + _NEWEST, (limit,)).fetchall()
+        return [_erasure(row) for row in rows]
+
+    def steps(self) -> dict[str, int]:
+        """Return how many erasures there are by their last step."""
+        with self._open() as connection:
+            rows = connection.execute("SELECT step, count(*) FROM vault.erasures GROUP BY step")
+            return {row[0]: int(row[1]) for row in rows.fetchall()}
+
+    def progress(self) -> dict[str, int]:
+        """Return how far the vault's writer is: ``topic id[partition]`` to its next offset."""
+        with self._open() as connection:
+            rows = connection.execute("SELECT topic_id, partition, next FROM vault.progress")
+            return {f"{row[0]}[{row[1]}]": int(row[2]) for row in rows.fetchall()}
+
+    def save(self, erasures: Sequence[Erasure]) -> None:
+        """Keep how far *erasures* are, all or none."""
+        with self._open() as connection, connection.transaction(), connection.cursor() as cursor:
+            cursor.executemany(_SAVE, [_saved(one) for one in erasures])
+
+    def end(self, erasures: Sequence[Erasure], now: datetime) -> None:
+        """Keep that *erasures* are done; forget their tokens."""
+        with self._open() as connection, connection.transaction(), connection.cursor() as cursor:
+            cursor.executemany(_SAVE, [_saved(one) for one in erasures])
+            cursor.execute(_END, (now, [one.request for one in erasures]))
+
+    def destroy(self, erasures: Sequence[Erasure]) -> list[Erasure]:
+        """Destroy the subjects' keys and all that is kept of them; return the erasures, a step on.
+
+        In one transaction with their step: what is counted is what was destroyed, once. The names
+        of the records stay, as those of erased subjects.
+        """
+        subjects = [one.subject for one in erasures]
+        tokens = [one.token for one in erasures if one.token]
+        with self._open() as connection, connection.transaction(), connection.cursor() as cursor:
+            # writers hold it shared: a batch that is being sealed is counted, or comes after
+            cursor.execute("SELECT pg_advisory_xact_lock(4711, 1)")
+            events = {bytes(r[0]): r[1:] for r in cursor.execute(_EVENTS, (subjects,)).fetchall()}
+            cursor.execute(_NAME, (subjects, [one.request for one in erasures]))
+            cursor.execute("DELETE FROM vault.events WHERE subject = ANY(%s::bytea[])", (subjects,))
+            index = dict(cursor.execute(_UNINDEX, (subjects,)).fetchall())
+            cursor.execute(
+                "DELETE FROM vault.subjects WHERE subject = ANY(%s::bytea[])", (subjects,)
+            )
+            has_decisions = _has(cursor, _DECISIONS)
+            told = dict(cursor.execute(_FORGET, (tokens,)).fetchall()) if has_decisions else {}
+            done = []
+            for one in erasures:
+                count, tables = events.get(one.subject, (0, []))
+                found = {*tables, KEYS, _INDEX, *([_DECISIONS] if one.token in told else [])}
+                state = one.state.with_counts(
+                    events=count,
+                    index=index.get(one.subject, 0),
+                    decisions=told.get(one.token, 0),
+                )
+                done.append(one.at(Step.HOME, _vacuums(state, found)))
+            cursor.executemany(_SAVE, [_saved(one) for one in done])
+        return done
+
+    def vacuum(self, tables: Sequence[str]) -> None:
+        """Free what destroyed rows left in *tables*; the keys' own is written anew.
+
+        A row that is deleted lies in its page until that is used again; of a wrapped key not even
+        that may stay.
+        """
+        with self._open() as connection:
+            for table in sorted(tables):
+                how = sql.SQL("VACUUM (FULL) {}" if table == KEYS else "VACUUM {}")
+                connection.execute(how.format(sql.Identifier(*table.split("."))))
+
+    @contextmanager
+    def _open(self) -> Iterator[psycopg.Connection[Any]]:
+        try:
+            with self._connection.open() as connection:
+                yield connection
+        except psycopg.ProgrammingError as exc:  # no such table, or no right to it
+            msg = f"Postgres: {type(exc).__name__} at the vault; run `homeport vault migrate`"
+            raise SetupError(msg) from None
+
+
+def _vacuums(state: State, tables: set[str]) -> State:
+    return State.from_json({**state.to_json(), "tables": sorted(tables)})
+
+
+def _has(cursor: psycopg.Cursor[Any], table: str) -> bool:
+    row = cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _erasure(row: Sequence[Any]) -> Erasure:
+    state: Mapping[str, Any] = row[6]
+    known = {name: value for name, value in state.items() if name != "reason"}
+    return Erasure(
+        row[0],
+        bytes(row[1]),
+        row[2],
+        row[3].astimezone(UTC).timestamp(),
+        row[4],
+        Step(row[5]),
+        State.from_json(known),
+        row[7],
+    )
+
+
+def _saved(one: Erasure) -> tuple[Any, ...]:
+    return one.step, one.leaf, Jsonb(one.state.to_json()), one.request
+
+
+_UNDER_WAY: LiteralString = """
+SELECT request FROM vault.erasures WHERE subject = %s AND ended_at IS NULL
+ORDER BY asked_at LIMIT 1
+"""
+_ASK: LiteralString = """
+INSERT INTO vault.erasures (request, subject, token, asked_at, asked_by, ticket, step, state)
+VALUES (%s, %s, %s, %s, %s, %s, 'asked', %s)
+"""
+_SUPPRESS: LiteralString = """
+INSERT INTO vault.suppressions AS s (subject, token_digest, since, request) VALUES (%s, %s, %s, %s)
+ON CONFLICT (subject) DO UPDATE SET token_digest = excluded.token_digest,
+  since = greatest(s.since, excluded.since), request = excluded.request, lifted_at = NULL
+"""
+_COLUMNS: LiteralString = """
+SELECT request, subject, token, asked_at, asked_by, step, state, leaf FROM vault.erasures
+"""
+_AT: LiteralString = "WHERE step = %s AND ended_at IS NULL ORDER BY asked_at, request LIMIT %s"
+_NAMED: LiteralString = "WHERE request = ANY(%s) ORDER BY asked_at, request"
+_NEWEST: LiteralString = "ORDER BY asked_at DESC, request LIMIT %s"
+_SAVE: LiteralString = """
+UPDATE vault.erasures SET step = %s, leaf = %s,
+  state = %s || CASE WHEN state ? 'reason' THEN jsonb_build_object('reason', state -> 'reason')
+    ELSE '{}' END
+WHERE request = %s
+"""
+_END: LiteralString = """
+UPDATE vault.erasures SET token = '', ended_at = %s WHERE request = ANY(%s)
+"""
+_EVENTS: LiteralString = """
+SELECT e.subject, count(*), array_agg(DISTINCT 'vault.' || c.relname)
+FROM vault.events e JOIN pg_class c ON c.oid = e.tableoid
+WHERE e.subject = ANY(%s::bytea[]) GROUP BY e.subject
+"""
+_NAME: LiteralString = """
+INSERT INTO vault.erased (topic_id, partition, "offset", request)
+SELECT e.topic_id, e.partition, e."offset", w.request
+FROM vault.events e JOIN unnest(%s::bytea[], %s::text[]) AS w(subject, request)
+  ON e.subject = w.subject
+ON CONFLICT DO NOTHING
+"""
+_UNINDEX: LiteralString = """
+WITH gone AS (DELETE FROM vault.blind_index WHERE subject = ANY(%s::bytea[]) RETURNING subject)
+SELECT subject, count(*) FROM gone GROUP BY subject
+"""
+_FORGET: LiteralString = """
+WITH gone AS (DELETE FROM enrich.decisions WHERE subject = ANY(%s) RETURNING subject)
+SELECT subject, count(*) FROM gone GROUP BY subject
+"""

@@ -1,0 +1,83 @@
+"""Where topics end, and how far the line's workers are: what an erasure waits for."""
+
+from collections.abc import Iterable, Mapping
+
+from confluent_kafka import Consumer, TopicPartition
+
+from connectors.kafka.errors import named
+from connectors.kafka.topology import TopicInfo, load_topics
+from residency import topics
+from residency.replay.books import Place
+from streams.replay import topics as kafka
+from streams.replay.topics import Span
+from streams.settings import ReplaySettings
+
+AGAIN = "the erasure goes on by itself"
+
+
+class Positions:
+    """Looks at one region's Kafka; joins no group, commits nothing. One thread."""
+
+    def __init__(self, settings: ReplaySettings) -> None:
+        """Take the login that may look; connects on the first call."""
+        self._settings = settings
+        self._consumers: dict[str, Consumer] = {}
+        self.topics: Mapping[str, TopicInfo] = load_topics(settings.home, settings.region)
+
+    def close(self) -> None:
+        """Close what is open."""
+        while self._consumers:
+            self._consumers.popitem()[1].close()
+
+    def raw_ends(self) -> dict[str, int]:
+        """Return where the raw topics end now, ``topic[partition]`` to offset.
+
+        Raises:
+            RetriableError: As all calls here: Kafka does not answer.
+
+        """
+        return self._ends(topics.raw_topics(self._settings.region))
+
+    def minimal_ends(self) -> dict[str, int]:
+        """Return likewise where the minimal topic ends, transactions under way included."""
+        return self._ends((topics.minimal(self._settings.region),))
+
+    def passed(self, service: str, ends: Mapping[str, int]) -> bool:
+        """Return whether a *service* has settled all records before *ends*.
+
+        The marks of transactions count in offsets, and nobody commits beyond one: where the
+        service stands before an end, what lies between is looked at.
+        """
+        consumer = self._consumer(service)
+        places = [_place(name) for name in ends]
+        with named("erase", AGAIN):
+            found = consumer.committed(places, kafka.API_TIMEOUT_S)
+        behind = [
+            Span(Place(one.topic, one.partition, "", 0), max(one.offset, 0), end, 0, is_whole=False)
+            for one, end in zip(found, ends.values(), strict=True)
+            if one.offset < end
+        ]
+        return not any(self._has_records(span) for span in behind)
+
+    def _has_records(self, span: Span) -> bool:
+        return next(kafka.records(self._settings, span), None) is not None
+
+    def _ends(self, names: Iterable[str]) -> dict[str, int]:
+        consumer = self._consumer("egress", isolation_level="read_uncommitted")
+        with named("erase", AGAIN):
+            return {
+                f"{name}[{n}]": kafka.marks(consumer, name, n)[1]
+                for name in names
+                for n in range(self.topics[name].partitions)
+            }
+
+    def _consumer(self, group: str, **extra: str) -> Consumer:
+        name = f"{group}{sorted(extra)}"
+        if name not in self._consumers:
+            self._consumers[name] = kafka.reader(self._settings, group, **extra)
+        return self._consumers[name]
+
+
+def _place(name: str) -> TopicPartition:
+    topic, _, partition = name.removesuffix("]").rpartition("[")
+    return TopicPartition(topic, int(partition))

@@ -1,0 +1,99 @@
+"""An erasure leaf holds a commitment to whom, counts by closed words, and nothing else."""
+
+import dataclasses
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from residency.ledger.erasures import ASKED_BY, COUNTED, ErasureLeaf, subject_commitment
+from residency.ledger.errors import FormatError
+from residency.ledger.leaves import parse_leaf
+from residency.ledger.published import SCHEMAS
+
+TIME = "2026-11-23T16:40Z"
+LEAF = ErasureLeaf(
+    TIME, "0f" * 16, "ab" * 32, "2026-11-22T00:00Z", "event", {"deleted": 2, "events": 7}
+)
+ROOT, SUBJECT = bytes(range(32)), bytes(range(16))
+
+
+@given(
+    st.builds(
+        ErasureLeaf,
+        time=st.just(TIME),
+        request=st.binary(min_size=16, max_size=16).map(bytes.hex),
+        subject=st.binary(min_size=32, max_size=32).map(bytes.hex),
+        asked=st.just(TIME),
+        by=st.sampled_from(sorted(ASKED_BY)),
+        counts=st.dictionaries(st.sampled_from(sorted(COUNTED)), st.integers(1, 2**53 - 1)),
+    )
+)
+def test_it_is_rfc_8785_and_parses_back(leaf: ErasureLeaf) -> None:
+    data = leaf.to_bytes()
+
+    assert data == rfc8785.dumps(json.loads(data))
+    assert parse_leaf(data) == leaf
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"time": "today"},
+        {"request": "0F" * 16},
+        {"subject": "ab" * 31},
+        {"subject": "ada@example.com"},
+        {"asked": None},
+        {"by": "ada"},
+        {"counts": {"customers": 1}},
+        {"counts": {"events": 0}},
+        {"counts": {"events": "seven"}},
+    ],
+)
+def test_it_takes_only_its_forms(change: Any) -> None:
+    with pytest.raises(FormatError):
+        dataclasses.replace(LEAF, **change)
+
+
+@pytest.mark.parametrize(
+    "change", [{"by": 1}, {"by": ["event"]}, {"counts": [1]}, {"counts": None}, {"token": "tok"}]
+)
+def test_there_is_one_way_to_write_it(change: Any) -> None:
+    data = rfc8785.dumps({**json.loads(LEAF.to_bytes()), **change})
+
+    with pytest.raises(FormatError):
+        parse_leaf(data)
+
+
+def test_the_published_schema_accepts_what_we_write_and_nothing_more() -> None:
+    text = json.loads((SCHEMAS / "erasure.json").read_text())
+    validator, row = jsonschema.Draft202012Validator(text), json.loads(LEAF.to_bytes())
+
+    assert validator.is_valid(row)
+    assert set(text["properties"]["counts"]["properties"]) == COUNTED
+    assert set(text["properties"]["by"]["enum"]) == ASKED_BY
+    assert not validator.is_valid({**row, "email": "x"})
+    for name in row:
+        assert not validator.is_valid({k: v for k, v in row.items() if k != name})
+        assert not validator.is_valid({**row, name: "Ada Lovelace <ada@example.com>"})
+
+
+def test_a_commitment_is_the_same_for_one_subject_and_key_and_no_other() -> None:
+    """The vector is HMAC-SHA256 under HKDF-SHA256 of the root, made with OpenSSL."""
+    made = subject_commitment(ROOT, SUBJECT)
+
+    assert made == VECTOR
+    assert subject_commitment(ROOT, bytes(16)) != made
+    assert subject_commitment(bytes(32), SUBJECT) != made
+
+
+def test_a_commitment_needs_a_whole_root() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        subject_commitment(ROOT[:31], SUBJECT)
+
+
+VECTOR = "c933bfbae6705e73b49a704fbf4b835cd0cadeafcec7c65696372ec854ca72c3"
