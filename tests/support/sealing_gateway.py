@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import requests
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from connectors.postgres.connection import CONNECT_S
 from residency.telemetry.setup import telemetry
@@ -49,8 +50,8 @@ def sealing_settings(home: Path, region: str = "eu") -> Settings:
     with psycopg.connect(admin, autocommit=True, connect_timeout=CONNECT_S) as connection:
         role = sql.SQL("ALTER ROLE gateway PASSWORD {}").format(sql.Literal(password))
         connection.execute(role)
-    info = psycopg.conninfo.conninfo_to_dict(admin) | {"user": "gateway", "password": password}
-    dsn = psycopg.conninfo.make_conninfo("", **info)
+    info = conninfo_to_dict(admin) | {"user": "gateway", "password": password}
+    dsn = make_conninfo("", **info)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
     settings = load_settings(home, region, "gateway")
