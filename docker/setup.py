@@ -19,7 +19,7 @@ from connectors.embedded.broker import ADMIN, Broker, properties
 from connectors.embedded.files import private_dir, write_json, write_private
 from connectors.embedded.postgres import DATABASE, SUPERUSER
 from inference import lock
-from residency.keys import secret, token_keys
+from residency.keys import COMMITMENTS, secret, token_keys
 from residency.regions import load_regions
 from residency.topics import TOOLS
 from residency.vault.keyfiles import FileKeyStore
@@ -107,6 +107,7 @@ def _make_shared_keys(folder: Path, region: str) -> None:
     """Make the keys that several of a region's workers hold; each other is one worker's own."""
     token_keys(folder, region)
     secret(folder, "vault-index")
+    secret(folder, COMMITMENTS)
     FileKeyStore(folder).load()
 
 
@@ -197,6 +198,8 @@ def _service(
         }
     if service == "gateway":
         document |= {"http_host": "0.0.0.0", "http_port": HTTP_PORT, "gateways": dict(gateways)}  # noqa: S104 - its container's only published port
+    if service == "lookup":
+        document |= {"http_host": "0.0.0.0", "http_port": HTTP_PORT}  # noqa: S104 - in the region's network, published nowhere
     if service == "enrich":
         document["inference"] = {
             "engine": lock.locked(MODEL).engine,

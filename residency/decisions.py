@@ -8,11 +8,12 @@ a task asks something else.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import rfc8785
 
-from residency.leak import record_cost
+from residency.leak import MILLIBITS, record_cost
 from residency.plan.model import OutputPlan
 from residency.plan.tasks import WITHHELD
 from schemas.events import LabelRequest, RecordId
@@ -106,3 +107,27 @@ class Decision:
         if self.is_withheld:
             return dict.fromkeys(answers, WITHHELD)
         return {name: answered.label for name, answered in answers.items()}
+
+
+def decision_json(one: Decision, at: datetime) -> dict[str, Any]:
+    """Return a decision as people read it; *at* is when it was taken."""
+    answers = one.answers or {}
+    return {
+        "record": one.question.key.record,
+        "subject": one.question.subject,
+        "at": at.astimezone(UTC).isoformat(),
+        "plan": one.question.plan,
+        "model": one.model,
+        "bits": 0 if one.is_withheld else one.question.cost / MILLIBITS,
+        "withheld": one.is_withheld,
+        "answers": {
+            name: {
+                "task": answer.task,
+                "version": answer.version,
+                "label": answer.label,
+                "method": answer.method,
+                "cut": answer.is_cut,
+            }
+            for name, answer in answers.items()
+        },
+    }

@@ -2,10 +2,9 @@
 
 A process opens only the purposes it needs (promise 6): the border opens ``tokens`` and
 ``quarantine``, the gateway ``partition``, egress ``ledger``, ``commitments``, ``expected`` and
-``quarantine-egress``, a replay ``tokens``, ``commitments``, ``ledger-public`` and ``replay``. The
-vault's ``vault-kek`` is in `residency.vault.keyfiles`; a gateway that seals opens it too, and who
-reads what such a gateway wrote: docs/raw-sealing.md. In production a KMS stands behind the same
-functions.
+``quarantine-egress``, a replay ``tokens``, ``commitments``, ``ledger-public`` and ``replay``, the
+vault's writer ``tokens``, ``vault-index`` and what opens subjects' keys (docs/vault-keys.md). A
+gateway that seals raw records holds that too, and so does who reads them (docs/raw-sealing.md).
 """
 
 import json

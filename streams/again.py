@@ -63,7 +63,6 @@ class Again:
     """An entry that can be decided now.
 
     Attributes:
-        subject: Whose it is.
         value: Of its raw record.
 
     """
@@ -71,7 +70,6 @@ class Again:
     entry: Entry
     plan: str
     rows: tuple[Row, ...] = field(repr=False)
-    subject: bytes = field(repr=False)
     value: bytes = field(repr=False)
 
 
@@ -85,7 +83,6 @@ class Decider:
         keys = token_keys(settings.folder / "keys", settings.region)
         self._book = load_book(settings.region, keys, datetime.now(UTC).date())
         self._release = release_digest()
-        self._owners = Owners(settings.folder / "keys")
         self._opener = opener(settings)
 
     def close(self) -> None:
@@ -150,15 +147,21 @@ class Decider:
             name = RecordId(entry.raw, number, resend, entry.topic_id)
             key = record.external_id.encode()
             rows.append(Row(topic, name, key, value, record.version, stamp))
-        return Again(entry, plan.digest, tuple(rows), self._owners.of(raw), raw)
+        return Again(entry, plan.digest, tuple(rows), raw)
 
 
 class Guard:
     """Keeps what is of erased subjects in quarantine."""
 
     def __init__(self, settings: Settings) -> None:
-        """Take the operator's settings; connects on the first call."""
+        """Take the operator's settings; connects on the first call.
+
+        Raises:
+            SetupError: The region's database, or the key of its subjects, is not at hand.
+
+        """
         self._erased = Erased(database(settings.postgres, "admin"))
+        self._owners = Owners(settings.folder / "keys")
         self._known: dict[bytes, Suppression] = {}
 
     def close(self) -> None:
@@ -170,13 +173,7 @@ class Guard:
     ) -> list[Again | Outcome]:
         """Return *decided*, but that entries of erased subjects stay; *is_lifting* keeps lifts."""
         again = [one for one in decided if isinstance(one, Again)]
-        batch = RawBatch(
-            [one.entry.raw.topic for one in again],
-            [one.entry.raw.partition for one in again],
-            [one.entry.raw.offset for one in again],
-            [one.value for one in again],
-            [one.subject for one in again],
-        )
+        batch = self._batch([(one.entry, one.value) for one in again])
         self._known = dict(self._erased.of(batch.keys))
         judged = self._erased.judge(batch, self._known)
         if is_lifting:
@@ -191,6 +188,21 @@ class Guard:
             for one in decided
         ]
 
+    def refuses(self, entry: Entry, value: bytes) -> bool:
+        """Tell whether an entry's raw record, of a *value*, is of an erased subject."""
+        batch = self._batch([(entry, value)])
+        return bool(self._erased.judge(batch, self._erased.of(batch.keys)).refused)
+
+    def _batch(self, some: Sequence[tuple[Entry, bytes]]) -> RawBatch:
+        """Return raw records as they lay on their topics."""
+        return RawBatch(
+            [entry.raw.topic for entry, _ in some],
+            [entry.raw.partition for entry, _ in some],
+            [entry.raw.offset for entry, _ in some],
+            [value for _, value in some],
+            [self._owners.of(value) for _, value in some],
+        )
+
     def check(self, batch: Sequence[Again]) -> None:
         """See that nobody of *batch* was erased since it was looked at.
 
@@ -198,7 +210,7 @@ class Guard:
             RetriableError: Somebody was.
 
         """
-        subjects = {one.subject for one in batch}
+        subjects = {self._owners.of(one.value) for one in batch}
         known = {subject: one for subject, one in self._known.items() if subject in subjects}
         self._erased.unchanged(known, subjects)
 

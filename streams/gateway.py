@@ -34,6 +34,7 @@ from schemas.scalars import PlainJsonError
 from streams.rawsealer import sealer_of
 from streams.repeats import Repeats
 from streams.settings import Settings
+from streams.weblog import web_log
 
 LOG = logging.getLogger("homeport.gateway")
 MAX_BODY_BYTES = 4 * 2**20
@@ -52,21 +53,6 @@ class Refusal(Exception):  # noqa: N818, an answer to the client, not a fault of
         super().__init__(error)
         self.status = status
         self.body = {"error": error, **more}
-
-
-def _without_traceback(record: logging.LogRecord) -> bool:
-    """Leave an exception's class in a log line, not its text, which quotes what came in."""
-    if record.exc_info and record.exc_info[0]:
-        record.msg, record.args = "a request failed: %s", (record.exc_info[0].__name__,)
-        record.exc_info = None
-    return True
-
-
-def _http_log() -> logging.Logger:
-    """Return what aiohttp logs to: it would write whole exceptions."""
-    log = logging.getLogger("homeport.gateway.http")
-    log.addFilter(_without_traceback)
-    return log
 
 
 def _is_unicode(text: str) -> bool:
@@ -164,7 +150,7 @@ class Gateway:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/events", self._events)
         runner = web.AppRunner(
-            app, access_log=None, logger=_http_log(), shutdown_timeout=STOP_TIMEOUT_S
+            app, access_log=None, logger=web_log("gateway"), shutdown_timeout=STOP_TIMEOUT_S
         )
         await runner.setup()
         await web.TCPSite(runner, self._settings.http_host, self._settings.http_port).start()

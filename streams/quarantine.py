@@ -29,7 +29,7 @@ from schemas.events import Coordinates, RecordId
 from schemas.plainjson import to_plain
 from schemas.registry import Registry
 from streams.rawopener import RawOpener
-from streams.settings import Settings, database
+from streams.settings import ReplaySettings, Settings, database
 from streams.vaultkeys import open_keystore
 
 LOG = logging.getLogger("homeport.quarantine")
@@ -96,18 +96,19 @@ class Entry:
         }
 
 
-def entries(settings: Settings) -> dict[str, Entry]:
+def entries(settings: Settings | ReplaySettings, group: str = READER) -> dict[str, Entry]:
     """Return everything in the region's quarantine by record, oldest first.
 
     Args:
-        settings: Those of ``admin``, the principal of tools for people.
+        settings: Those of ``admin``, the principal of tools for people, or a replay's.
+        group: A consumer group whose name the principal may use; it joins none.
 
     Raises:
         RetriableError: Kafka does not answer.
 
     """
     found: dict[str, Entry] = {}
-    for message in _everything(settings, topics.quarantine(settings.region)):
+    for message in _everything(settings, topics.quarantine(settings.region), group):
         record = read(message)
         told = headers.texts(record.headers)
         name = told.get(headers.RECORD, "")
@@ -132,10 +133,10 @@ def entries(settings: Settings) -> dict[str, Entry]:
     return dict(sorted(found.items(), key=lambda item: (item[1].since, item[0])))
 
 
-def _everything(settings: Settings, topic: str) -> Iterator[Message]:
+def _everything(settings: Settings | ReplaySettings, topic: str, group: str) -> Iterator[Message]:
     """Yield what is committed on *topic* now, each partition in order."""
     partitions = load_topics(settings.home, settings.region)[topic].partitions
-    consumer = reader(settings, enable_partition_eof=True)
+    consumer = reader(settings, group, enable_partition_eof=True)
     with named("quarantine", SEE):
         try:
             consumer.assign([TopicPartition(topic, n, OFFSET_BEGINNING) for n in range(partitions)])
@@ -154,11 +155,11 @@ def _everything(settings: Settings, topic: str) -> Iterator[Message]:
             consumer.close()
 
 
-def reader(settings: Settings, **extra: Any) -> Consumer:  # noqa: ANN401, librdkafka's own
+def reader(settings: Settings | ReplaySettings, group: str = READER, **extra: Any) -> Consumer:  # noqa: ANN401, librdkafka's own
     """Return a consumer that joins no group and commits nothing."""
     return Consumer(
         settings.kafka.librdkafka(
-            group_id=READER,
+            group_id=group,
             enable_auto_commit=False,
             isolation_level="read_committed",
             auto_offset_reset="error",

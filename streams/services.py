@@ -30,6 +30,7 @@ SERVICES: Mapping[str, str] = {
     "enrich": "streams.enrich",
     "erase": "streams.erase",
     "vault": "streams.vault_writer",
+    "lookup": "streams.lookup",
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import NamedTuple
 
 from connectors.postgres.vault.store import Asked, Refused, Row, Term, Writing
@@ -15,7 +16,7 @@ from residency.tokens import Tokeniser
 from residency.vault.index import BlindIndex
 from residency.vault.kinds import UNKNOWN, EventKind, event_of, load_kinds
 from residency.vault.sealing import nonces
-from residency.vault.subjects import subject_of_key
+from residency.vault.subjects import NOBODY, subject_of_key
 from residency.vault.suppress import EPOCH, Suppression
 from residency.vault.terms import Found, Terms
 from schemas.codec import HEADER, decode_physical
@@ -206,6 +207,8 @@ class Vaulting:
 
     def _asked(self, record: _Record) -> Asked | None:
         """Return the erasure that an event asks for; None where it does not say whose."""
+        if record.subject == NOBODY:  # not the gateway's: it would erase all that is nobody's
+            return None
         try:
             _, fields = decode_physical(self._means.registry, record.value)
         except QuarantineError:
@@ -238,17 +241,19 @@ def _is_over(record: _Record, now: datetime) -> bool:
 def means(settings: Settings, keys: SubjectKeys, topic_ids: Mapping[str, str]) -> Means:
     """Return what the region's vault is written with."""
     folder, region = settings.folder / "keys", settings.region
-    registry, plans = load_registry(), load_stored(region).values()
-    tokens = token_keys(folder, region)
-    tokenisers = {
-        name: Tokeniser(tokens, name) for name in {CENTRAL, *(p.destination for p in plans)}
-    }
     return Means(
-        registry,
+        load_registry(),
         load_kinds(),
         keys,
         BlindIndex(secret(folder, "vault-index")),
-        Terms(registry, plans, tokenisers),
-        tokenisers[CENTRAL],
+        terms_of(folder, region),
+        Tokeniser(token_keys(folder, region), CENTRAL),
         topic_ids,
     )
+
+
+def terms_of(folder: Path, region: str) -> Terms:
+    """Return what finds the terms of a region's events; *folder* is that of its keys."""
+    plans, tokens = load_stored(region).values(), token_keys(folder, region)
+    names = {CENTRAL, *(plan.destination for plan in plans)}
+    return Terms(load_registry(), plans, {name: Tokeniser(tokens, name) for name in names})

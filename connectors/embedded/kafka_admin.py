@@ -51,7 +51,9 @@ REQUEST_S = 10.0
 PATIENCE_S = 30.0  # a new broker's coordinators need a moment
 PAUSE_S = 0.2
 ITERATIONS = 4096  # the least Kafka takes; the passwords are random, so more would buy nothing
-RETENTION_MS = 7 * 24 * 3600 * 1000  # how long a raw or quarantined event lies in Kafka
+DAY_MS = 24 * 3600 * 1000
+RETENTION_MS = 7 * DAY_MS  # how long a raw or quarantined event lies in Kafka, in plain text there
+SEGMENT_MS = DAY_MS  # Kafka deletes whole segments: a day at the most is kept longer than that
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,11 @@ def _topics(admin: AdminClient, region: str) -> None:
             topic,
             num_partitions=topics.PARTITIONS,
             replication_factor=1,
-            config={"retention.ms": str(RETENTION_MS)},
+            config={
+                "cleanup.policy": "delete",
+                "retention.ms": str(RETENTION_MS),
+                "segment.ms": str(SEGMENT_MS),
+            },
         )
         for topic in topics.all_topics(region)
     ]

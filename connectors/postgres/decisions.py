@@ -42,6 +42,10 @@ CREATE INDEX IF NOT EXISTS decisions_record ON decisions (record);
 """
 
 
+class NoDecisionsError(RetriableError):
+    """Enrichment has not run here yet, so nothing was ever decided."""
+
+
 class Decisions:
     """Enrichment's own table. One connection, one thread; a lost connection is made anew."""
 
@@ -145,7 +149,8 @@ class DecisionReader:
         """Yield a connection.
 
         Raises:
-            RetriableError: Postgres does not answer, or enrichment never ran here.
+            RetriableError: Postgres does not answer.
+            NoDecisionsError: Enrichment never ran here.
 
         """
         try:
@@ -157,7 +162,7 @@ class DecisionReader:
             raise RetriableError(msg) from None
         except psycopg.errors.UndefinedTable:
             msg = "Postgres has no decisions; the region's enrichment makes them at its start"
-            raise RetriableError(msg) from None
+            raise NoDecisionsError(msg) from None
 
 
 def _charge(asked: Iterable[Question], budget: Budget, told: dict[str, int]) -> dict[Key, Decision]:

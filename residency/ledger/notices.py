@@ -12,6 +12,7 @@ its hash.
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Protocol, Self
 
+from residency.ledger.accesses import AccessLeaf
 from residency.ledger.certificates import ModelLeaf
 from residency.ledger.erasures import ErasureLeaf
 from residency.ledger.replays import ReplayLeaf
@@ -49,6 +50,7 @@ class Notice(Protocol):
 
 
 NOTICES: Final[Mapping[str, type[Notice]]] = {
+    AccessLeaf.kind: AccessLeaf,
     ErasureLeaf.kind: ErasureLeaf,
     ModelLeaf.kind: ModelLeaf,
     ReplayLeaf.kind: ReplayLeaf,

@@ -26,6 +26,7 @@ SINGLE = {
     "bases": "policy/bases.toml",
     "retired": "policy/retired_ids.toml",
     "budgets": "policy/leak_budget.toml",
+    "access": "vault/access.toml",
 }
 _AT_LINE = re.compile(r"\(at line (\d+)")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|#.*")
@@ -153,6 +154,7 @@ class PolicyFiles:
     bases: PolicyFile
     retired: PolicyFile
     budgets: PolicyFile
+    access: PolicyFile
     packs: Mapping[str, PolicyFile]
 
 

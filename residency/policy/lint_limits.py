@@ -12,6 +12,8 @@ from residency.policy.limits import Override, SetKind, TransferSet
 from residency.policy.packs import Pack, Placed
 from residency.policy.rulebook import Rulebook
 from residency.regions import Region
+from residency.vault.access import event_names, role_findings
+from schemas.registry import load_registry
 
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _JURISDICTION = re.compile(r"[A-Z]{2}(?:-[A-Z0-9]{1,3})?")
@@ -41,6 +43,7 @@ class LimitLint:
         for override in self.book.overrides:
             yield from self._override(override)
         yield from budget_findings(self.book.budgets, self.book.regions)
+        yield from role_findings(self.book.roles, self.known, event_names(load_registry()))
         for base in self.book.bases:
             if not _TERM.fullmatch(base.value.id):
                 told = f"{base.value.id!r} is no term of DPV; one reads eu-gdpr:A45-3"

@@ -21,6 +21,7 @@ from residency.policy.packs import (
 )
 from residency.policy.rules import Decision, Rule, decide
 from residency.regions import Region
+from residency.vault.access import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Rulebook:
     bases: tuple[Placed[Basis], ...]
     retired: tuple[Placed[Retired], ...]
     budgets: tuple[Placed[Budget], ...]
+    roles: tuple[Placed[Role], ...]
 
     @property
     def limits(self) -> Limits:
@@ -102,6 +104,7 @@ def read_rulebook(files: PolicyFiles, findings: list[Finding]) -> Rulebook:
         bases=bases,
         retired=read_rows(files.retired, "retired", Retired, findings),
         budgets=read_rows(files.budgets, "budget", Budget, findings),
+        roles=read_rows(files.access, "role", Role, findings),
     )
 
 

@@ -145,10 +145,12 @@ class Comparer:
         self.found.erased[NO_LEAF if leaf is None else leaf] += 1
         seen: set[tuple[int, int]] = set()
         for claim in claims:
-            if not claim.refused and (name := (claim.output, claim.resend)) in seen:
+            if claim.refused:
+                continue
+            name = claim.output, claim.resend
+            if name in seen:
                 self._note(claim, Verdict.TWICE)
-            elif not claim.refused:
-                seen.add(name)
+            seen.add(name)
 
     def _transfer(self, claim: Claim, made: MadeBy, n: int, *, is_second: bool) -> None:
         terms = self._terms[claim.terms]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from residency.decisions import decision_json
 from residency.leak import MILLIBITS
 from residency.policy.budgets import load_budget
 from schemas.errors import SetupError
@@ -16,7 +17,6 @@ from streams.cli.options import home_option, json_option, region_option
 
 if TYPE_CHECKING:
     from connectors.postgres.decisions import DecisionReader
-    from residency.decisions import Decision
     from residency.policy.budgets import Budget
 
 SHOWN = 20  # customers
@@ -68,7 +68,7 @@ def show(  # noqa: PLR0913, PLR0917, click passes each option as one
     document: dict[str, Any] = {"region": region, "budget": _budget(budget)}
     if record is not None:
         rows = reader.of_record(_name(record))
-        document |= {"record": record, "decisions": [_decision(*row) for row in rows]}
+        document |= {"record": record, "decisions": [decision_json(*row) for row in rows]}
     elif subject is not None:
         rows = reader.of_subject(subject, since)
         told = sum(one.question.cost for one, _ in rows if not one.is_withheld)
@@ -76,7 +76,7 @@ def show(  # noqa: PLR0913, PLR0917, click passes each option as one
             "subject": subject,
             "told_bits": told / MILLIBITS,
             "left_bits": budget.cap_bits - told / MILLIBITS,
-            "decisions": [_decision(*row) for row in rows],
+            "decisions": [decision_json(*row) for row in rows],
         }
     else:
         document |= _totals(reader, since)
@@ -130,29 +130,6 @@ def _totals(reader: "DecisionReader", since: datetime) -> dict[str, Any]:
             {"subject": name, "told_bits": bits / MILLIBITS, "answered": out, "withheld": kept}
             for name, bits, out, kept in rows[:SHOWN]
         ],
-    }
-
-
-def _decision(one: "Decision", at: datetime) -> dict[str, Any]:
-    answers = one.answers or {}
-    return {
-        "record": one.question.key.record,
-        "subject": one.question.subject,
-        "at": at.astimezone(UTC).isoformat(),
-        "plan": one.question.plan,
-        "model": one.model,
-        "bits": 0 if one.is_withheld else one.question.cost / MILLIBITS,
-        "withheld": one.is_withheld,
-        "answers": {
-            name: {
-                "task": answer.task,
-                "version": answer.version,
-                "label": answer.label,
-                "method": answer.method,
-                "cut": answer.is_cut,
-            }
-            for name, answer in answers.items()
-        },
     }
 
 

@@ -119,7 +119,8 @@ def show(  # noqa: PLR0913, PLR0917, click passes each option as one
     The payload is regulated data and must stay in its region: run this there, and delete the
     file when you are done. What is not Avro of a known schema is shown as base64.
 
-    Exit codes: 0 shown; 1 the payload does not open; 2 no such record; 3 no stack here.
+    Exit codes: 0 shown; 1 the payload does not open, or its subject is erased; 2 no such record;
+    3 no stack here.
     """
     if out is not None and not reveal:
         msg = "--out writes the opened payload; say --reveal too"
@@ -190,7 +191,9 @@ def retry(  # noqa: PLR0913, PLR0917, click passes each option as one
 
 def _opened(home: Path, region: str, entry: "Entry") -> dict[str, Any]:
     """Return the payload as plain JSON, or as base64 where it is not Avro that we know."""
+    from residency.seal import SealError  # noqa: PLC0415 - heavy
     from schemas.registry import load_registry  # noqa: PLC0415 - heavy
+    from streams.again import Guard  # noqa: PLC0415 - heavy
     from streams.quarantine import opener, payload, plain  # noqa: PLC0415 - heavy
     from streams.settings import load_settings  # noqa: PLC0415 - heavy
 
@@ -198,7 +201,11 @@ def _opened(home: Path, region: str, entry: "Entry") -> dict[str, Any]:
     with closing(opener(settings)) as keys:
         value = payload(settings, entry, keys)
     if value is None:
-        return {"not_carried": "too large; it lies in its raw topic"}
+        return {"not_carried": f"{entry.reason}: it is named only, and lies in its raw topic"}
+    with closing(Guard(settings)) as guard:
+        if guard.refuses(entry, value):
+            msg = f"{entry.record}: its subject is erased; nobody is to read it"
+            raise SealError(msg)
     return plain(load_registry(), value) or {"base64": b64encode(value).decode()}
 
 

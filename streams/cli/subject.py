@@ -3,15 +3,18 @@
 import click
 
 from streams.cli.subject_erase import erase_command, status_command
+from streams.cli.subject_export import export_command
 
 
 @click.group()
 def subject() -> None:
-    """Erase a person, and see how far it is.
+    """Export all that is held of a person, or erase them and see how far it is.
 
-    docs/erasure.md tells what is destroyed, and what remains and why.
+    docs/subject-export.md tells what an export holds; docs/erasure.md what an erasure destroys,
+    and what remains and why.
     """
 
 
+subject.add_command(export_command)
 subject.add_command(erase_command)
 subject.add_command(status_command)

@@ -7,20 +7,26 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from connectors.postgres.vault.abroad import Abroad
+from connectors.postgres.vault.destroying import Renewed, Returned
 from connectors.postgres.vault.erasures import Erasures
 from connectors.postgres.vault.reader import VaultReader
+from connectors.postgres.vault.suppressions import Suppressions
 from residency.keys import COMMITMENTS, ledger_verifier, secret, token_keys
 from residency.ledger.erasures import ErasureLeaf, subject_commitment
 from residency.ledger.leaves import quantise
 from residency.ledger.requests import FOLDER, Requests
 from residency.vault.erasure import Erasure, Step, passed
+from residency.vault.index import BlindIndex
 from schemas.errors import RetriableError
+from streams.erasing.asking import INDEX
 from streams.erasing.certificate import leaf_of, write_certificate
+from streams.erasing.keeping import renewed
 from streams.erasing.listing import Lister
 from streams.erasing.positions import Positions
 from streams.erasing.sending import RowSender
 from streams.plans import load_book
 from streams.settings import ReplaySettings
+from streams.vaulting import terms_of
 from streams.vaultkeys import open_keystore
 
 LOG = logging.getLogger("homeport.erase")
@@ -39,6 +45,7 @@ class Engine:
         self._root = secret(keys, COMMITMENTS)
         book = load_book(settings.region, token_keys(keys, settings.region), _now().date())
         self._erasures, self._abroad = Erasures(dsn), Abroad(dsn)
+        self._suppressions = Suppressions(dsn)
         self._positions = Positions(settings)
         self._lister = Lister(book, self._positions.topics, self._abroad, secret(keys, EXPECTED))
         self._sender = RowSender(settings, book, self._erasures, self._abroad, self._positions)
@@ -57,6 +64,7 @@ class Engine:
         """Close what is open."""
         self._positions.close()
         self._abroad.close()
+        self._suppressions.close()
         self._erasures.close()
 
     def steps(self) -> dict[str, int]:
@@ -128,15 +136,24 @@ class Engine:
 
     def _list(self, batch: list[Erasure]) -> bool:
         keyring = open_keystore(self._settings).load()
+        suppressed = self._suppressions.of({one.subject for one in batch})
         with closing(VaultReader(self._dsn, keyring)) as reader:
-            return self._keep(batch, self._lister.list(batch, reader))
+            return self._keep(batch, self._lister.list(batch, reader, suppressed))
 
     def _erase_abroad(self, batch: list[Erasure]) -> bool:
         return self._keep(batch, self._sender.go_on(batch))
 
     def _destroy(self, batch: list[Erasure]) -> bool:
-        self._erasures.destroy(batch)
+        self._erasures.destroy(batch, self._renew)
         return True
+
+    def _renew(self, returned: Sequence[Returned]) -> Renewed:
+        keys = self._settings.folder / "keys"
+        if not returned:
+            return Renewed()
+        index = BlindIndex(secret(keys, INDEX))
+        keyring = open_keystore(self._settings).load()
+        return renewed(returned, keyring, terms_of(keys, self._settings.region), index)
 
     def _log(self, batch: list[Erasure]) -> bool:
         """Vacuum what held the destroyed, then have the leaves appended by egress."""

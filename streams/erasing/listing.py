@@ -7,7 +7,7 @@ taken. Of what either names, those rows are erased of which the org accepted som
 wait for it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -18,8 +18,10 @@ from residency.expected import field_hmacs
 from residency.plan.book import PlanBook
 from residency.plan.model import OutputPlan, Plan
 from residency.vault.erasure import Erasure, RowAbroad, Step
+from residency.vault.suppress import Suppression
 from schemas.errors import QuarantineError
 from schemas.events import GENERATION_STEP, RawBatch, RecordId
+from streams.erasing.keeping import came_since
 
 CUSTOMER = "customer"  # the identity that names a person
 BATCH = 2_000  # events that are decided together
@@ -31,6 +33,7 @@ class _Found:
 
     keys: set[RowKey] = field(default_factory=set)
     undecided: list[str] = field(default_factory=list)
+    since: set[str] = field(default_factory=set)  # records of after a new registration
 
 
 class Lister:
@@ -52,22 +55,36 @@ class Lister:
             if made.identity and made.domain == CUSTOMER
         }
 
-    def list(self, erasures: Sequence[Erasure], reader: VaultReader) -> list[Erasure]:
+    def list(
+        self,
+        erasures: Sequence[Erasure],
+        reader: VaultReader,
+        suppressed: Mapping[bytes, Suppression],
+    ) -> list[Erasure]:
         """Return *erasures* with their rows abroad, a step on; one may have a problem instead.
+
+        Args:
+            erasures: Some.
+            reader: Of the archive.
+            suppressed: What is known of their subjects: whether they have registered again.
 
         Raises:
             RetriableError: Postgres does not answer.
 
         """
         found = {one.request: _Found() for one in erasures}
-        self._archived(erasures, reader, found)
+        self._archived(erasures, reader, found, suppressed)
         self._named(erasures, found)
         known = self._abroad.rows({key for one in found.values() for key in one.keys})
         ids = self._topic_ids(known.values())
         return [self._listed(one, found[one.request], known, ids) for one in erasures]
 
     def _archived(
-        self, erasures: Sequence[Erasure], reader: VaultReader, found: Mapping[str, _Found]
+        self,
+        erasures: Sequence[Erasure],
+        reader: VaultReader,
+        found: Mapping[str, _Found],
+        suppressed: Mapping[bytes, Suppression],
     ) -> None:
         owners: list[_Found] = []
         kept: list[Kept] = []
@@ -76,12 +93,19 @@ class Lister:
                 owners.append(found[one.request])
                 kept.append(event)
                 if len(kept) >= BATCH:
-                    self._decide(kept, owners)
+                    self._decide(kept, owners, suppressed)
                     owners, kept = [], []
-        self._decide(kept, owners)
+        self._decide(kept, owners, suppressed)
 
-    def _decide(self, kept: Sequence[Kept], owners: Sequence[_Found]) -> None:
+    def _decide(
+        self,
+        kept: Sequence[Kept],
+        owners: Sequence[_Found],
+        suppressed: Mapping[bytes, Suppression],
+    ) -> None:
         """Note what rows *kept* events wrote, each for its owner."""
+        subjects, values = [one.subject for one in kept], [one.value for one in kept]
+        since = came_since(subjects, values, suppressed)
         batch = RawBatch(
             [one.topic for one in kept],
             [one.partition for one in kept],
@@ -90,12 +114,14 @@ class Lister:
             [one.subject for one in kept],
         )
         made = self._book.minimise_batch(batch, lambda topic: self._topics[topic].generation)
-        for event, owner, crossed in zip(kept, owners, made, strict=True):
-            if isinstance(crossed, QuarantineError):
+        for event, owner, crossed, is_since in zip(kept, owners, made, since, strict=True):
+            if is_since:
+                owner.since.add(event.name)
+            elif isinstance(crossed, QuarantineError):
                 owner.undecided.append(event.name)
-                continue
-            for output, (key, _) in zip(crossed.plan.outputs, crossed.rows, strict=True):
-                owner.keys.add(RowKey(output.object, key.decode()))
+            else:
+                rows = zip(crossed.plan.outputs, crossed.rows, strict=True)
+                owner.keys |= {RowKey(output.object, key.decode()) for output, (key, _) in rows}
 
     def _named(self, erasures: Sequence[Erasure], found: Mapping[str, _Found]) -> None:
         """Note the rows that are, or name, the customers."""
@@ -131,7 +157,7 @@ class Lister:
         rows = []
         for key in sorted(found.keys & known.keys()):
             row = known[key]
-            if row.is_deleted:
+            if row.is_deleted or _is_newer(row.record, one.state.raw, found.since):
                 continue
             planned = self._plan(row)
             if planned is None:
@@ -159,6 +185,15 @@ class Lister:
 def _base(book: PlanBook) -> Iterator[tuple[Plan, OutputPlan]]:
     for plan in book.plans.values():
         yield from ((plan, output) for output in plan.outputs if not output.labels)
+
+
+def _is_newer(record: str, ends: Mapping[str, int], since: Collection[str]) -> bool:
+    """Return whether a row has gone on since its person registered again, which takes a record.
+
+    One behind the ends that were waited for can be nothing else: the archive may not have it yet.
+    """
+    at = RecordId.parse(record).at
+    return str(at) in since or at.offset >= ends.get(f"{at.topic}[{at.partition}]", at.offset + 1)
 
 
 def _row(known: RowKnown, topic_id: str, plan: Plan, number: int) -> RowAbroad:

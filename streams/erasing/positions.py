@@ -1,15 +1,16 @@
 """Where topics end, and how far the line's workers are: what an erasure waits for."""
 
+import time
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from connectors.kafka.errors import named
+from connectors.kafka.record import check
 from connectors.kafka.topology import TopicInfo, load_topics
 from residency import topics
-from residency.replay.books import Place
 from streams.replay import topics as kafka
-from streams.replay.topics import Span
 from streams.settings import ReplaySettings
 
 AGAIN = "the erasure goes on by itself"
@@ -52,15 +53,32 @@ class Positions:
         places = [_place(name) for name in ends]
         with named("erase", AGAIN):
             found = consumer.committed(places, kafka.API_TIMEOUT_S)
-        behind = [
-            Span(Place(one.topic, one.partition, "", 0), max(one.offset, 0), end, 0, is_whole=False)
+        behind = {
+            (one.topic, one.partition): (max(one.offset, 0), end)
             for one, end in zip(found, ends.values(), strict=True)
             if one.offset < end
-        ]
-        return not any(self._has_records(span) for span in behind)
+        }
+        return not behind or self._are_marks(behind)
 
-    def _has_records(self, span: Span) -> bool:
-        return next(kafka.records(self._settings, span), None) is not None
+    def _are_marks(self, behind: Mapping[tuple[str, int], tuple[int, int]]) -> bool:
+        """Return whether nothing but marks lies in some parts of partitions, to be seen now."""
+        consumer = self._consumer("egress", enable_partition_eof=True)
+        left = {place: end for place, (start, end) in behind.items() if start < end}
+        with named("erase", AGAIN):
+            consumer.assign([TopicPartition(*place, span[0]) for place, span in behind.items()])
+            deadline = time.monotonic() + kafka.QUIET_S
+            while left and time.monotonic() < deadline:
+                for message in consumer.consume(kafka.BATCH, kafka.POLL_S):
+                    place = message.topic() or "", message.partition() or 0
+                    offset, error = kafka.offset_of(message), message.error()
+                    is_end = error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001
+                    if not is_end:
+                        check(message)
+                    if offset < left.get(place, 0):
+                        return False  # a record; or the end of what is committed lies before
+                    left.pop(place, None)
+            consumer.unassign()
+        return not left
 
     def _ends(self, names: Iterable[str]) -> dict[str, int]:
         consumer = self._consumer("egress", isolation_level="read_uncommitted")
@@ -71,7 +89,7 @@ class Positions:
                 for n in range(self.topics[name].partitions)
             }
 
-    def _consumer(self, group: str, **extra: str) -> Consumer:
+    def _consumer(self, group: str, **extra: Any) -> Consumer:  # noqa: ANN401, librdkafka's own
         name = f"{group}{sorted(extra)}"
         if name not in self._consumers:
             self._consumers[name] = kafka.reader(self._settings, group, **extra)

@@ -29,6 +29,7 @@ BY_STATISTICS: Final = frozenset(
         "homeport.kafka.queue",
         "homeport.kafka.records",
         "homeport.kafka.round_trip",
+        "homeport.vault.waiting",
     }
 )
 _POINT: Final = ("value", "count", "sum", "bucket_counts", "explicit_bounds", "min", "max")

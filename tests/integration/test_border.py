@@ -41,6 +41,7 @@ from border_line import (
     working,
 )
 from confluent_kafka import Producer
+from vault_line import VaultLine
 
 from connectors.embedded.stack import Stack
 from connectors.kafka import headers
@@ -826,6 +827,8 @@ def test_show_reveals_a_payload_only_when_asked_and_a_file_is_its_owners_alone(
     _, as_bytes = cli(stack, "show", junk, "--reveal")
     _, filed = cli(stack, "show", trapped, "--reveal", "--out", str(target))
     twice, _ = cli(stack, "show", trapped, "--reveal", "--out", str(target))
+    VaultLine(stack.home).suppress(line.subject(event))
+    erased = cli(stack, "show", trapped, "--reveal")
 
     assert code == 0
     assert (closed["reason"], closed["path"], closed["raw"]) == ("format", "items[0].sku", trapped)
@@ -837,6 +840,7 @@ def test_show_reveals_a_payload_only_when_asked_and_a_file_is_its_owners_alone(
     assert filed["payload_file"] == str(target)
     assert target.stat().st_mode & 0o777 == 0o600
     assert twice == 2
+    assert erased == (1, f"homeport: {trapped}: its subject is erased; nobody is to read it\n")
 
 
 def test_list_counts_by_reason_and_looks_back_no_further_than_asked(

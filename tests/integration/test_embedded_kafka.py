@@ -10,7 +10,9 @@ from pathlib import Path
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # it re-exports without __all__
     AdminClient,
+    ConfigResource,
     NewPartitions,
+    ResourceType,
 )
 
 from connectors.embedded import kafka_admin
@@ -21,11 +23,30 @@ from connectors.embedded.stack import Stack
 from residency import topics
 
 WAIT_S = 15.0
+DAY_MS = 24 * 3600 * 1000
 
 
 def password(home: Path, service: str) -> str:
     document = json.loads(service_file(home, "uk", service).read_text(encoding="utf-8"))
     return str(document["kafka"]["password"])
+
+
+def test_what_was_published_lies_in_kafka_for_a_week_and_a_day_more_at_the_most(
+    stack: Stack,
+) -> None:
+    document = json.loads(service_file(stack.home, "eu", "admin").read_text(encoding="utf-8"))
+    port = int(document["kafka"]["bootstrap"].rpartition(":")[2])
+    login = Login(port, document["kafka"]["username"], document["kafka"]["password"])
+    named = [ConfigResource(ResourceType.TOPIC, name) for name in topics.all_topics("eu")]
+
+    admin = AdminClient(login.config())
+    answers = admin.describe_configs(named, request_timeout=WAIT_S)
+
+    found = [answer.result() for answer in answers.values()]
+    assert len(found) == len(named)
+    assert {one["cleanup.policy"].value for one in found} == {"delete"}
+    assert {int(one["retention.ms"].value) for one in found} == {7 * DAY_MS}
+    assert {int(one["segment.ms"].value) for one in found} == {DAY_MS}
 
 
 def test_a_lost_group_begins_at_the_log_start_of_every_partition(

@@ -644,11 +644,7 @@ class TestTheVault:
         raw = vault.person().event(PLACED)
         places = vault.send([raw])
         TestResend().wait_for(home, {f"{places[0]}#0": "accepted"})
-        vault.rows(
-            "INSERT INTO vault.suppressions (subject, token_digest, since, request)"
-            " VALUES (%s, '', now(), %s) RETURNING 1",
-            *(raw.key, "6" * 32),
-        )
+        vault.suppress(raw.key)
 
         done = TestResend().run(
             "replay", home, "--resend", "--json", "--reason", "no", "--record", str(places[0])

@@ -21,7 +21,6 @@ from vault_line import ERASURE, PLACED, REGISTERED, Person, Raw, VaultLine
 from connectors.embedded.stack import Stack
 from connectors.kafka import headers
 from connectors.kafka.record import Record
-from connectors.postgres.vault.suppressions import token_digest
 from residency import topics
 from schemas.errors import RetriableError
 from schemas.events import Coordinates
@@ -53,15 +52,8 @@ class World:
     def erased(self) -> Person:
         """Return somebody new, whose erasure was asked for at `SINCE`."""
         person = self.vault.person()
-        self.suppress(person.subject)
+        self.vault.suppress(person.subject, since=SINCE)
         return person
-
-    def suppress(self, subject: bytes, token: str = "") -> None:
-        self.vault.rows(
-            "INSERT INTO vault.suppressions (subject, token_digest, since, request)"
-            " VALUES (%s, %s, %s, %s) RETURNING 1",
-            *(subject, token_digest(token or uuid4().hex), SINCE, uuid4().hex),
-        )
 
     def lifted_at(self, person: Person) -> datetime | None:
         found = self.vault.rows(
@@ -240,7 +232,7 @@ def test_nobody_reads_the_texts_of_the_erased_and_nothing_is_decided_on_them(
     stack: Stack, world: World
 ) -> None:
     model, token = HandMade(), f"tok_eu1_{uuid4().hex}"
-    world.suppress(world.vault.person().subject, token)
+    world.vault.suppress(world.vault.person().subject, token)
     with closing(EnrichLine(stack.home)) as line:
         theirs = line.requests(["zuerased one", "zuerased two"], token)
         others = line.requests(["a", "b", "c"])

@@ -4,6 +4,7 @@ import json
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from connectors.postgres.vault.upkeep import Upkeep
 from residency.keys import COMMITMENTS, ledger_keys, secret
 from residency.ledger.erasures import ErasureLeaf, subject_commitment
 from residency.ledger.files import Ledger
+from residency.vault.subjects import NOBODY
 from schemas.errors import SetupError
 from streams import rotating
 from streams.cli.vault import vault
@@ -47,6 +49,16 @@ def told(world: VaultWorld, *arguments: object) -> dict[str, Any]:
     assert done.exit_code == 0, done.output
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def test_a_request_for_erasure_without_a_subject_erases_nobody(world: VaultWorld) -> None:
+    person = world.person()
+
+    world.write([replace(person.event(ERASURE), key=b"odd"), person.event(PLACED)])
+
+    assert world.rows("SELECT request FROM vault.erasures") == []
+    assert world.rows("SELECT subject FROM vault.suppressions") == []
+    assert [kept.event for kept in world.kept(NOBODY)] == [ERASURE]
 
 
 def sealed(world: VaultWorld) -> list[tuple[Any, ...]]:
@@ -297,6 +309,53 @@ def test_every_table_of_the_vault_is_backed_up_and_restored(world: VaultWorld) -
     assert tables - {"migrations", "kept", "mine"} == set(backup.TABLES)
     assert columns == {table: set(names) for table, names in backup.TABLES.items()}
     assert sorted((*restore.REPLACED, *restore.MERGED)) == sorted(backup.TABLES)
+
+
+RIGHTS = {
+    "lookup": {
+        ("subjects", "SELECT"), ("events", "SELECT"), ("blind_index", "SELECT"),
+        ("suppressions", "SELECT"), ("erasures", "SELECT"), ("erased", "SELECT"),
+    },
+    "border": {("suppressions", "SELECT")},
+    "enrich": {("suppressions", "SELECT")},
+    "resend": {("suppressions", "SELECT")},
+    "replay": {(table, "SELECT") for table in ("subjects", "events", "erased", "erasures")},
+    "erase": {
+        *(
+            (table, right)
+            for table in ("subjects", "events", "blind_index")
+            for right in ("SELECT", "INSERT", "DELETE")
+        ),
+        ("progress", "SELECT"),
+        *(
+            (table, right)
+            for table in ("erasures", "suppressions", "erased")
+            for right in ("SELECT", "INSERT", "UPDATE", "DELETE")
+        ),
+    },
+    "egress": set(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RIGHTS)
+def test_a_role_has_these_rights_on_the_vault_and_no_others(world: VaultWorld, name: str) -> None:
+    found = world.rows(
+        "SELECT t, r FROM unnest(%s::text[]) t,"
+        " unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) r"
+        " WHERE has_table_privilege(%s, 'vault.' || t, r)",
+        [*backup.TABLES, "migrations"],
+        name,
+    )
+    columns = world.rows(
+        "SELECT c FROM unnest(%s::text[]) c"
+        " WHERE has_column_privilege(%s, 'vault.suppressions', c, 'UPDATE')",
+        list(backup.TABLES["suppressions"]),
+        name,
+    )
+
+    assert set(found) == RIGHTS[name]
+    if name == "border":
+        assert columns == [("lifted_at",)]
 
 
 def test_a_migration_that_was_changed_or_is_missing_is_told(world: VaultWorld) -> None:

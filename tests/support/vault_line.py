@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +19,7 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from connectors.kafka.topology import load_topics
 from connectors.postgres.vault.reader import Kept, VaultReader
+from connectors.postgres.vault.suppressions import token_digest
 from residency import topics
 from residency.keys import secret
 from residency.telemetry.setup import telemetry
@@ -132,6 +134,14 @@ class VaultLine:
         """Return what the vault's own role finds."""
         with psycopg.connect(self.dsn("vault"), autocommit=True) as connection:
             return connection.execute(query.encode(), values).fetchall()
+
+    def suppress(self, subject: bytes, token: str = "", since: datetime | None = None) -> None:
+        """Suppress somebody, as an erasure does, which is asked for now if nothing is said."""
+        self.rows(
+            "INSERT INTO vault.suppressions (subject, token_digest, since, request)"
+            " VALUES (%s, %s, %s, %s) RETURNING 1",
+            *(subject, token_digest(token), since or datetime.now(UTC), uuid4().hex),
+        )
 
     @contextmanager
     def reading(self, role: str = "lookup") -> Iterator[VaultReader]:

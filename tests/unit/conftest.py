@@ -13,5 +13,6 @@ def copy(tmp_path: Path) -> Path:
     """Return a folder with a copy of the whole shipped policy, laid out as ``residency`` is."""
     shutil.copytree(ROOT / PACKS, tmp_path / PACKS)
     for name in SINGLE.values():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path

@@ -19,7 +19,12 @@ from streams.services import SERVICES as RUNNABLE
 
 ROOT = Path(__file__).parents[2]
 REGIONS = tuple(load_regions())
-SHARED_KEYS = {"border": ["tokens"], "vault": ["tokens", "vault-index", "vault-kek"]}
+SHARED_KEYS = {
+    "border": ["tokens"],
+    "egress": ["commitments"],
+    "lookup": ["commitments", "vault-index", "vault-kek"],
+    "vault": ["tokens", "vault-index", "vault-kek"],
+}
 MAY_LEAVE = ("gateway", "egress")  # the only services with a way out
 COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

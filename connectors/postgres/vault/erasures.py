@@ -11,14 +11,12 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from connectors.postgres.connection import Connection
+from connectors.postgres.vault.destroying import KEYS, Renew, destroy
 from connectors.postgres.vault.suppressions import token_digest
 from residency.vault.erasure import Erasure, State, Step
 from schemas.errors import SetupError
 
 BY_COMMAND: Final = "command"
-KEYS: Final = "vault.subjects"
-_INDEX: Final = "vault.blind_index"
-_DECISIONS: Final = "enrich.decisions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,36 +111,20 @@ class Erasures:
             cursor.executemany(_SAVE, [_saved(one) for one in erasures])
             cursor.execute(_END, (now, [one.request for one in erasures]))
 
-    def destroy(self, erasures: Sequence[Erasure]) -> list[Erasure]:
+    def destroy(self, erasures: Sequence[Erasure], renew: Renew) -> list[Erasure]:
         """Destroy the subjects' keys and all that is kept of them; return the erasures, a step on.
 
         In one transaction with their step: what is counted is what was destroyed, once. The names
-        of the records stay, as those of erased subjects.
+        of the records stay, as those of erased subjects. Of who has registered again meanwhile,
+        what came since is kept, under a new key.
+
+        Args:
+            erasures: Each subject once.
+            renew: Seals events anew.
+
         """
-        subjects = [one.subject for one in erasures]
-        tokens = [one.token for one in erasures if one.token]
         with self._open() as connection, connection.transaction(), connection.cursor() as cursor:
-            # writers hold it shared: a batch that is being sealed is counted, or comes after
-            cursor.execute("SELECT pg_advisory_xact_lock(4711, 1)")
-            events = {bytes(r[0]): r[1:] for r in cursor.execute(_EVENTS, (subjects,)).fetchall()}
-            cursor.execute(_NAME, (subjects, [one.request for one in erasures]))
-            cursor.execute("DELETE FROM vault.events WHERE subject = ANY(%s::bytea[])", (subjects,))
-            index = dict(cursor.execute(_UNINDEX, (subjects,)).fetchall())
-            cursor.execute(
-                "DELETE FROM vault.subjects WHERE subject = ANY(%s::bytea[])", (subjects,)
-            )
-            has_decisions = _has(cursor, _DECISIONS)
-            told = dict(cursor.execute(_FORGET, (tokens,)).fetchall()) if has_decisions else {}
-            done = []
-            for one in erasures:
-                count, tables = events.get(one.subject, (0, []))
-                found = {*tables, KEYS, _INDEX, *([_DECISIONS] if one.token in told else [])}
-                state = one.state.with_counts(
-                    events=count,
-                    index=index.get(one.subject, 0),
-                    decisions=told.get(one.token, 0),
-                )
-                done.append(one.at(Step.HOME, _vacuums(state, found)))
+            done = destroy(cursor, erasures, renew)
             cursor.executemany(_SAVE, [_saved(one) for one in done])
         return done
 
@@ -165,15 +147,6 @@ class Erasures:
         except psycopg.ProgrammingError as exc:  # no such table, or no right to it
             msg = f"Postgres: {type(exc).__name__} at the vault; run `homeport vault migrate`"
             raise SetupError(msg) from None
-
-
-def _vacuums(state: State, tables: set[str]) -> State:
-    return State.from_json({**state.to_json(), "tables": sorted(tables)})
-
-
-def _has(cursor: psycopg.Cursor[Any], table: str) -> bool:
-    row = cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
-    return row is not None and bool(row[0])
 
 
 def _erasure(row: Sequence[Any]) -> Erasure:
@@ -222,24 +195,4 @@ WHERE request = %s
 """
 _END: LiteralString = """
 UPDATE vault.erasures SET token = '', ended_at = %s WHERE request = ANY(%s)
-"""
-_EVENTS: LiteralString = """
-SELECT e.subject, count(*), array_agg(DISTINCT 'vault.' || c.relname)
-FROM vault.events e JOIN pg_class c ON c.oid = e.tableoid
-WHERE e.subject = ANY(%s::bytea[]) GROUP BY e.subject
-"""
-_NAME: LiteralString = """
-INSERT INTO vault.erased (topic_id, partition, "offset", request)
-SELECT e.topic_id, e.partition, e."offset", w.request
-FROM vault.events e JOIN unnest(%s::bytea[], %s::text[]) AS w(subject, request)
-  ON e.subject = w.subject
-ON CONFLICT DO NOTHING
-"""
-_UNINDEX: LiteralString = """
-WITH gone AS (DELETE FROM vault.blind_index WHERE subject = ANY(%s::bytea[]) RETURNING subject)
-SELECT subject, count(*) FROM gone GROUP BY subject
-"""
-_FORGET: LiteralString = """
-WITH gone AS (DELETE FROM enrich.decisions WHERE subject = ANY(%s) RETURNING subject)
-SELECT subject, count(*) FROM gone GROUP BY subject
 """

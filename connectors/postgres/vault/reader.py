@@ -3,7 +3,7 @@
 For look-ups, exports, erasures and replays, each by a role that may read and nothing else.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -86,6 +86,16 @@ class VaultReader:
         query = _COLUMNS + _OF_SUBJECT + (_OF_EVENT if event is not None else "") + _OLDEST
         values = (subject,) if event is None else (subject, event)
         return self._rows(query, values)
+
+    def newest(self, subject: bytes, events: Collection[str], limit: int) -> list[Kept]:
+        """Return the newest of a subject's events of these types, at most *limit*, newest first.
+
+        Raises:
+            KeyWrapError: As `events`.
+            EventSealError: Likewise.
+
+        """
+        return self._few(_COLUMNS + _NEWEST, (subject, sorted(events), limit))
 
     def record(self, topic_id: str, partition: int, offset: int) -> Kept | None:
         """Return one raw record; None: it was never kept, or its subject is erased."""
@@ -186,6 +196,10 @@ FROM vault.events e JOIN vault.subjects s ON s.subject = e.subject
 """
 _OF_SUBJECT: LiteralString = "WHERE e.subject = %s "
 _OF_EVENT: LiteralString = "AND e.event = %s "
+_NEWEST: LiteralString = """
+WHERE e.subject = %s AND e.event = ANY(%s)
+ORDER BY e.kept_at DESC, e.topic_id DESC, e.partition DESC, e."offset" DESC LIMIT %s
+"""
 _OLDEST: LiteralString = 'ORDER BY e.kept_at, e.topic_id, e.partition, e."offset"'
 _OF_RECORD: LiteralString = 'WHERE e.topic_id = %s AND e.partition = %s AND e."offset" = %s'
 _OF_PARTITION: LiteralString = """

@@ -98,7 +98,7 @@ GRANT SELECT ON vault.subjects, vault.events, vault.blind_index, vault.suppressi
 GRANT SELECT, UPDATE (lifted_at) ON vault.suppressions TO border;
 GRANT SELECT ON vault.suppressions TO enrich, resend;
 GRANT SELECT ON vault.subjects, vault.events, vault.erased, vault.erasures TO replay;
-GRANT SELECT, DELETE ON vault.subjects, vault.events, vault.blind_index TO erase;
+GRANT SELECT, INSERT, DELETE ON vault.subjects, vault.events, vault.blind_index TO erase;
 GRANT SELECT ON vault.progress TO erase;
 GRANT SELECT, INSERT, UPDATE, DELETE ON vault.erasures, vault.suppressions, vault.erased TO erase;
 

@@ -1,0 +1,1 @@
+"""All that a region holds of one person, as a folder that they can be given."""

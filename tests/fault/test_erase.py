@@ -1,0 +1,224 @@
+"""Erasure, on a whole line: `kill -9` at every step, and everything else that may happen meanwhile.
+
+Whatever happens ends with: the key and all that was sealed under it gone, the rows abroad
+anonymised or deleted by their contract, one leaf and a certificate whose proofs hold, nothing of
+the person readable in any file but the raw topics', others untouched, ledger and org in agreement.
+"""
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from signal import SIGKILL
+
+import pytest
+from erase_process import STEPS, Erasers, erasers
+from erased_line import CUSTOMER, Customer, ErasureLine
+from oracle import kill
+from vault_line import ERASURE, MESSAGE, PLACED, REGISTERED, wait_until
+
+from connectors.embedded.stack import Stack
+from residency.ledger.verify import verify
+from streams.launch import launch
+from tests.conftest import is_long
+
+# Abroad, at home, and at the ledger: in the short form one erasure dies at all three.
+SHORT = [("records sent", "destroyed, not committed", "leaf asked for")]
+LONG = [(step,) for step in STEPS]
+LATER = datetime.now(UTC) + timedelta(hours=1)  # than any erasure here
+
+
+@pytest.fixture(scope="module")
+def home(new_home: Callable[[], Path]) -> Iterator[Path]:
+    """One region's whole line but its erasing worker: the tests start that."""
+    place = new_home()
+    all_of_it = launch(place)
+    services = tuple(s for s in all_of_it.services if s not in {"erase", "lookup", "gateway"})
+    stack = Stack(place, ("eu",))
+    stack.up(replace(all_of_it, services=services))
+    yield place
+    stack.down()
+
+
+@pytest.fixture(scope="module")
+def line(home: Path) -> Iterator[ErasureLine]:
+    found = ErasureLine(home)
+    yield found
+    found.erasures.close()
+
+
+@pytest.fixture(scope="module")
+def processes(home: Path) -> Iterator[Erasers]:
+    with erasers(home / "logs/eu-erase.log") as found:
+        yield found
+
+
+@pytest.fixture
+def worker(processes: Erasers) -> Iterator[Erasers]:
+    yield processes
+    processes.kill()
+
+
+@pytest.fixture(scope="module")
+def bystander(line: ErasureLine) -> Customer:
+    one = line.customer()
+    line.publish(one)
+    wait_until("the bystander's rows", lambda: line.abroad(one).keys() == one.keys)
+    return one
+
+
+@pytest.fixture(scope="module")
+def erased() -> list[Customer]:
+    """All whom the tests have erased: the last test looks for them everywhere, once."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def _untouched(line: ErasureLine, bystander: Customer) -> Iterator[None]:
+    """Whoever else is erased: a bystander's rows and events stay as they are."""
+    rows = line.abroad(bystander)
+    yield
+    assert line.abroad(bystander) == rows
+    kept = {event.value for event in line.kept(bystander.person.subject)}
+    assert kept == {raw.value for raw in bystander.raws}
+
+
+@pytest.mark.parametrize("steps", LONG if is_long() else SHORT, ids=" and ".join)
+def test_kill_9_at_a_step_changes_nothing_of_how_it_ends(
+    line: ErasureLine,
+    worker: Erasers,
+    home: Path,
+    erased: list[Customer],
+    steps: tuple[str, ...],
+) -> None:
+    one = line.customer()
+    line.publish(one)
+    wait_until("the rows abroad", lambda: line.abroad(one).keys() == one.keys)
+    request = line.ask(one)
+
+    for step in steps:
+        worker.start(home, step)
+        assert worker.ending() == -SIGKILL
+    worker.start(home)
+    line.wait_done(request)
+
+    line.check(one, request)
+    assert len(line.abroad(one)) == 2
+    erased.append(one)
+
+
+@dataclass
+class Tale:
+    """Three people, and what becomes of them in one tale: in any order, all at once.
+
+    Attributes:
+        asked: Requests of erasures, by whose.
+        since: How many of a person's raw records came before they registered again.
+
+    """
+
+    line: ErasureLine
+    worker: Erasers
+    rng: random.Random
+    people: list[Customer]
+    asked: dict[int, list[str]] = field(default_factory=dict)
+    since: dict[int, int] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+
+    def go_on(self, what: str) -> None:
+        """Let one more thing happen, to whomever."""
+        n = self.rng.randrange(len(self.people))
+        self.told.append(f"{what} {n}")
+        one = self.people[n]
+        match what:
+            case "publish":
+                later = {"occurred_at": LATER.isoformat()} if n in self.since else {}
+                self.line.publish(one, self.rng.sample([PLACED, MESSAGE], 1), **later)
+            case "register again" if n in self.asked:
+                self.since.setdefault(n, len(one.raws))
+                self.line.publish(one, [REGISTERED], occurred_at=LATER.isoformat())
+            case "erase" if n not in self.since:
+                self.asked.setdefault(n, []).append(self.line.ask(one))
+            case "erase by event" if n not in self.since:
+                self.line.publish(one, [ERASURE])
+                self.asked.setdefault(n, [])
+            case "crash":
+                service = self.rng.choice(["border", "egress", "vault"])
+                kill(self.line.home, f"eu-{service}")
+            case "crash erasing":
+                self.worker.kill()
+                self.worker.start(self.line.home)
+
+    def end(self) -> None:
+        """Wait until all of it has come to rest."""
+        places = [place for one in self.people for place in one.places]
+        self.line.wait_for(places)
+        self.line.wait_idle()
+
+    def check(self) -> None:
+        """Nothing is left of the erased but of who has registered again; the others are whole."""
+        for n, one in enumerate(self.people):
+            requests = self.line.requests_of(one)
+            if n not in self.asked:
+                assert requests == []
+                assert {event.value for event in self.line.kept(one.person.subject)} == {
+                    raw.value for raw in one.raws
+                }
+            elif n in self.since:
+                kept = {event.value for event in self.line.kept(one.person.subject)}
+                assert kept == {raw.value for raw in one.raws[self.since[n] :]}
+                assert self.line.abroad(one)[CUSTOMER, one.token]["Status__c"] == "registered"
+            else:
+                assert requests
+                for request in requests:
+                    self.line.check(one, request)
+
+
+@pytest.mark.parametrize("seed", range(2) if not is_long() else range(100, 120))
+@pytest.mark.timeout(300)
+def test_whatever_happens_meanwhile_the_erased_are_gone_and_the_others_whole(
+    line: ErasureLine, worker: Erasers, home: Path, erased: list[Customer], seed: int
+) -> None:
+    """No text is labelled here: no model server runs. What enrichment does has its own tests."""
+    people = [line.customer() for _ in range(3)]
+    tale = Tale(line, worker, random.Random(seed), people)
+    for one in people:
+        line.publish(one)
+    worker.start(home)
+
+    first = ["erase", "publish", "erase by event", "crash erasing", "publish", "register again"]
+    more = ["publish", "erase", "erase by event", "register again", "crash erasing", "crash"]
+    for what in [*first, *tale.rng.choices(more, k=8 if not is_long() else 20)]:
+        tale.go_on(what)
+        time.sleep(tale.rng.uniform(0, 0.4))
+    tale.end()
+
+    tale.check()
+    erased += [one for n, one in enumerate(people) if n in tale.asked and n not in tale.since]
+
+
+def test_nothing_of_the_erased_can_be_read_anywhere(
+    line: ErasureLine, erased: list[Customer], bystander: Customer
+) -> None:
+    """Nor of anybody else in plain text; that the search finds something, a file of ours shows."""
+    canary = line.home / "logs/canary.log"
+    canary.write_text(f"nobody may see {bystander.person.email}\n")
+
+    found = line.leaks([*erased, bystander])
+
+    canary.unlink()
+    assert erased
+    assert found == ["logs/canary.log"]
+
+
+def test_the_line_agrees_with_itself_after_all_that(line: ErasureLine, home: Path) -> None:
+    report = verify(line.home / "eu/ledger", None)
+    argv = [sys.executable, "-P", "-m", "streams.cli", "reconcile", "--region", "eu"]
+    done = subprocess.run([*argv, "--home", str(home)], capture_output=True, text=True, check=False)
+
+    assert report.verified, report.problems
+    assert done.returncode == 0, done.stdout + done.stderr

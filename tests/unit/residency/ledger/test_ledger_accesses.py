@@ -1,0 +1,100 @@
+"""An access leaf says who looked into the vault and why; whom it was about only its commitment."""
+
+import dataclasses
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from residency.ledger.accesses import CALLER, AccessLeaf, Act, Purpose, subjects_bytes
+from residency.ledger.errors import FormatError
+from residency.ledger.leaves import parse_leaf
+from residency.ledger.published import SCHEMAS
+
+TIME = "2026-11-23T16:40Z"
+LEAF = AccessLeaf(
+    TIME, "0f" * 16, "desk-returns", Act.FIND, Purpose.SUPPORT, 1, "ab" * 32, "cd" * 32
+)
+digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
+
+
+@given(
+    st.builds(
+        AccessLeaf,
+        time=st.just(TIME),
+        request=st.binary(min_size=16, max_size=16).map(bytes.hex),
+        caller=st.from_regex(CALLER, fullmatch=True),
+        act=st.sampled_from(Act),
+        purpose=st.sampled_from(Purpose),
+        subjects=st.integers(0, 2**53 - 1),
+        subject=digests,
+        ticket=digests,
+    )
+)
+def test_it_is_rfc_8785_and_parses_back(leaf: AccessLeaf) -> None:
+    data = leaf.to_bytes()
+
+    assert data == rfc8785.dumps(json.loads(data))
+    assert parse_leaf(data) == leaf
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"time": "today"},
+        {"request": "0F" * 16},
+        {"caller": "ada"},  # a person's name has no place in the form
+        {"caller": "desk"},
+        {"caller": "desk-"},
+        {"caller": "desk-Returns"},
+        {"caller": "desk-returns "},
+        {"caller": "desk-a-b-c-d-e"},
+        {"caller": "operator-a"},
+        {"caller": None},
+        {"act": "find"},
+        {"purpose": "support"},
+        {"subjects": -1},
+        {"subjects": True},
+        {"subject": "ab" * 31},
+        {"subject": "ada@example.com"},
+        {"ticket": "CASE-17"},
+        {"ticket": "CD" * 32},
+    ],
+)
+def test_it_takes_only_its_forms(change: Any) -> None:
+    with pytest.raises(FormatError):
+        dataclasses.replace(LEAF, **change)
+
+
+@pytest.mark.parametrize(
+    "change", [{"purpose": "curiosity"}, {"purpose": 1}, {"act": "look"}, {"email": "ada"}]
+)
+def test_there_is_one_way_to_write_it(change: Any) -> None:
+    data = rfc8785.dumps({**json.loads(LEAF.to_bytes()), **change})
+
+    with pytest.raises(FormatError):
+        parse_leaf(data)
+
+
+def test_the_published_schema_accepts_what_we_write_and_nothing_more() -> None:
+    text = json.loads((SCHEMAS / "access.json").read_text())
+    validator, row = jsonschema.Draft202012Validator(text), json.loads(LEAF.to_bytes())
+
+    assert validator.is_valid(row)
+    assert text["properties"]["purpose"]["enum"] == list(Purpose)
+    assert text["properties"]["act"]["enum"] == list(Act)
+    assert not validator.is_valid({**row, "email": "x"})
+    for name in row:
+        assert not validator.is_valid({k: v for k, v in row.items() if k != name})
+        assert not validator.is_valid({**row, name: "Ada Lovelace <ada@example.com>"})
+
+
+def test_the_commitment_is_to_the_same_bytes_in_whatever_order_subjects_were_found() -> None:
+    one, two = b"\x01" * 16, b"\x02" * 16
+
+    assert subjects_bytes([two, one, two]) == one + two
+    assert subjects_bytes([]) == b""

@@ -1,0 +1,135 @@
+"""Terms of an event: what people look a customer up by, and what the org holds of it."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from vault_line import ERASURE, MESSAGE, PLACED, REGISTERED, REGISTRY, TEMPLATES
+
+from residency.keys import TokenKeys
+from residency.plan.stored import load_stored
+from residency.policy.packs import CENTRAL
+from residency.tokens import Tokeniser
+from residency.vault import terms as terms_module
+from residency.vault.index import Kind
+from residency.vault.terms import Terms, TokenOf, places_of
+from schemas.codec import encode
+from schemas.plainjson import from_plain
+
+TOKENS = Tokeniser(TokenKeys("eu", bytes(range(32)), bytes(range(1, 33))), CENTRAL)
+PLANS = list(load_stored("eu").values())
+
+
+@pytest.fixture(params=["walked", "decoded"])
+def terms(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Terms:
+    """Return both ways to find the terms, which must agree."""
+    if request.param == "decoded":
+        monkeypatch.setattr(terms_module, "IS_ACCELERATED", False)
+    elif not terms_module.IS_ACCELERATED:
+        pytest.skip("no Numba here")
+    return Terms(REGISTRY, PLANS, {CENTRAL: TOKENS})
+
+
+def event(kind: str, **more: Any) -> tuple[int, bytes]:
+    data = deepcopy(TEMPLATES[kind])
+    data["customer"]["customer_id"] = "cus-1"
+    if "email" in data["customer"]:
+        data["customer"] |= {"email": "Ada@Mail.example", "phone": None}
+    schema = REGISTRY.latest(kind)
+    return schema.id, encode(schema, from_plain(schema, data | more))
+
+
+def test_an_order_has_customer_address_order_and_their_tokens(terms: Terms) -> None:
+    found = terms.of(*event(PLACED, order_id=" ord-1", device=None, payment=None))
+
+    assert found == {
+        (Kind.CUSTOMER, "cus-1"),
+        (Kind.EMAIL, "ada@mail.example"),
+        (Kind.ORDER, "ord-1"),
+        (Kind.TOKEN, TOKENS.identity("customer", "cus-1")),
+        (Kind.TOKEN, TOKENS.identity("order", "ord-1")),
+        (Kind.TOKEN, TOKENS.attribute("user.contact.email", "ada@mail.example")),
+    }
+
+
+def test_a_registration_has_the_number_and_its_token(terms: Terms) -> None:
+    schema_id, _ = event(REGISTERED)
+    data = deepcopy(TEMPLATES[REGISTERED]) | {"device": None}
+    data["customer"] |= {"phone": "0049 171 234", "email": "a@b.example", "customer_id": "c"}
+    schema = REGISTRY.by_id(schema_id)
+
+    found = terms.of(schema_id, encode(schema, from_plain(schema, data)))
+
+    assert (Kind.PHONE, "+49171234") in found
+    token = TOKENS.attribute("user.contact.phone_number", "+49171234")
+    assert (Kind.TOKEN, token) in found
+
+
+def test_a_message_has_who_wrote_and_what_about(terms: Terms) -> None:
+    more = {"sender_email": "b@c.example", "order_id": "o", "message_id": "m"}
+    found = terms.of(*event(MESSAGE, **more))
+
+    assert {(Kind.EMAIL, "b@c.example"), (Kind.ORDER, "o")} < found
+    assert (Kind.TOKEN, TOKENS.identity("message", "m")) in found
+
+
+def test_what_an_optional_field_lacks_is_no_term(terms: Terms) -> None:
+    found = terms.of(*event(ERASURE, contact_email=None))
+
+    assert {kind for kind, _ in found} == {Kind.CUSTOMER, Kind.TOKEN}
+
+
+def test_texts_of_a_batch_are_told_apart_by_their_event(terms: Terms) -> None:
+    schema_id, one = event(ERASURE, contact_email="a@b.example")
+    _, two = event(ERASURE, contact_email=None)
+
+    found = terms.find(schema_id, [two, b"\0\0\0\x03\xf0broken", one])
+
+    texts = sorted((number, text) for number, (_, text) in found)
+    assert texts == [(0, b"cus-1"), (2, b"a@b.example"), (2, b"cus-1")]
+    assert terms.find(schema_id, []) == []
+
+
+def test_terms_say_which_text_they_are_of(terms: Terms) -> None:
+    schema_id, value = event(ERASURE, contact_email="a@b.example")
+    found = [text for _, text in terms.find(schema_id, [value])]
+
+    made = list(terms.make(found))
+
+    for one in made:
+        for number, term in zip(one.numbers, one.terms, strict=True):
+            if one.kind is not Kind.TOKEN:
+                assert term == found[number][1]
+    assert {one.kind for one in made} == {Kind.CUSTOMER, Kind.EMAIL, Kind.TOKEN}
+
+
+def test_equal_places_of_two_schemas_are_one_so_that_a_text_is_indexed_once(terms: Terms) -> None:
+    placed = terms.find(*_one(event(PLACED, device=None, payment=None)))
+    erased = terms.find(*_one(event(MESSAGE, sender_email=None, order_id=None)))
+
+    assert {text for _, text in placed} & {text for _, text in erased}
+
+
+def _one(made: tuple[int, bytes]) -> tuple[int, list[bytes]]:
+    return made[0], [made[1]]
+
+
+def test_places_come_from_tags_paths_and_plans() -> None:
+    schema = REGISTRY.latest(REGISTERED)
+
+    tagged = {place.path: place for place in places_of(schema, [])}
+    planned = {place.path: place for place in places_of(schema, PLANS)}
+
+    assert tagged["customer.email"].kinds == (Kind.EMAIL,)
+    assert all(place.tokens == () for place in tagged.values())
+    assert planned["customer.email"].tokens == (
+        TokenOf("attribute", "user.contact.email", CENTRAL),
+    )
+    assert planned["customer.customer_id"].tokens == (TokenOf("identity", "customer", CENTRAL),)
+    assert [place.path for place in places_of(schema, PLANS)] == sorted(planned)
+
+
+def test_plans_of_other_schemas_give_none() -> None:
+    others = [plan for plan in PLANS if plan.schema_id != REGISTRY.latest(ERASURE).id]
+
+    assert all(place.tokens == () for place in places_of(REGISTRY.latest(ERASURE), others))
