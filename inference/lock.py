@@ -119,6 +119,21 @@ def served_name(name: str, digest: str) -> str:
     return f"{name}@{digest[:SHORT]}"
 
 
+def served_digest(served: str) -> str:
+    """Return the whole digest of the model that is served under a name.
+
+    Raises:
+        SetupError: It is none of our lock, with our tasks.
+
+    """
+    name = served.partition("@")[0]
+    digest = model_digest(locked(name), task_digests())
+    if served_name(name, digest) != served:
+        msg = f"enrich: {served} is not {name} of our lock with our tasks; run `homeport up` again"
+        raise SetupError(msg)
+    return digest
+
+
 def packages_folder(python: Path) -> Path:
     """Return where the environment of *python* keeps its packages.
 

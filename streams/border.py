@@ -168,6 +168,9 @@ class Border:
             record, self._topics[topic].id, error.reason, error.path, error.plan
         )
 
+    def confirm(self, batch: RawBatch) -> None:
+        """See `Duties.confirm`: an erasure waits until the border has passed it."""
+
     def assigned(self, partitions: int) -> None:
         """See `Duties.assigned`."""
         del partitions  # a worker without any is ready too: it takes over when another goes

@@ -33,6 +33,7 @@ class Route:
         max_poll_ms: A worker that takes longer over a batch is no member any more.
         batch: Records taken together, at most.
         is_detailed: Duties look at headers and times too; reading them takes longer.
+        is_confirmed: Duties are asked once more before a batch is committed, see `confirm`.
         span: Around each transaction.
 
     """
@@ -46,6 +47,7 @@ class Route:
     max_poll_ms: int = MAX_POLL_MS
     batch: int = BATCH
     is_detailed: bool = False
+    is_confirmed: bool = False
     span: SpanName = "border.batch"
 
 
@@ -76,6 +78,17 @@ class Duties(Protocol):
 
     def assigned(self, partitions: int) -> None:
         """Take note of how many partitions are this worker's now."""
+        ...
+
+    def confirm(self, batch: RawBatch) -> None:
+        """Say that what was decided still holds, where the route asks.
+
+        Kafka has all of it then, not committed.
+
+        Raises:
+            RetriableError: It does not; the batch is aborted, and the worker starts afresh.
+
+        """
         ...
 
     def committed(self, batch: RawBatch, verdicts: Sequence[Verdict], seconds: float) -> None:

@@ -103,7 +103,8 @@ class Enrich:
         self._watch = KafkaWatch(signals.recorder, "enrich")
         self._is_ready = self._is_waiting = False
         self._decided = 0
-        self._told: Sequence[tuple[Asked, Decision]] = ()  # of the batch in hand
+        self._told: Sequence[tuple[Asked, Decision]] = ()  # of the batch in hand, as those below
+        self._subjects = self._gone = frozenset[str]()
 
     def _route(self) -> Route:
         region = self._settings.region
@@ -118,6 +119,7 @@ class Enrich:
             max_poll_ms=PATIENCE * MAX_POLL_MS,
             batch=BATCH,
             is_detailed=True,
+            is_confirmed=True,
             span="enrich.batch",
         )
 
@@ -167,7 +169,9 @@ class Enrich:
             return []
         with self._signals.span("enrich.queue", start_ns=min(batch.times_ms) * 1_000_000):
             asked = [self._asked(batch, n) for n in range(len(batch))]
-        erased = self._erased.tokens({one.request.subject for one in asked})
+        self._subjects = frozenset(one.request.subject for one in asked)
+        self._gone = erased = self._erased.tokens(self._subjects)
+        self._store.forget([a.question.key for a in asked if a.request.subject in erased])
         labelled = iter(self._labelled([a for a in asked if a.request.subject not in erased]))
         return [NOTHING if a.request.subject in erased else next(labelled) for a in asked]
 
@@ -233,6 +237,18 @@ class Enrich:
         msg = f"{record}: enrichment refuses no request; see which release runs"
         raise HaltError(msg)
 
+    def confirm(self, batch: RawBatch) -> None:
+        """See `Duties.confirm`: a model takes long, and no erasure waits for it.
+
+        Raises:
+            RetriableError: An erasure was asked for meanwhile.
+
+        """
+        del batch
+        if self._erased.tokens(self._subjects) != self._gone:
+            msg = "an erasure was asked for, or ended, meanwhile; the batch is decided again"
+            raise RetriableError(msg)
+
     def assigned(self, partitions: int) -> None:
         """See `Duties.assigned`."""
         del partitions  # a worker without any is ready too: it takes over when another goes
@@ -268,21 +284,6 @@ def build(settings: Settings) -> Enrich:
         )
         raise SetupError(msg)
     config, folder = settings.inference, settings.folder / "telemetry"
-    model = Model(labeller(config), load_tasks(), _digest(config.model))
+    model = Model(labeller(config), load_tasks(), lock.served_digest(config.model))
     terms = Terms(load_stored(settings.region), load_budget(settings.region))
     return Enrich(settings, model, terms, telemetry("enrich", settings.region, folder, os.environ))
-
-
-def _digest(served: str) -> str:
-    """Return the whole digest of the model that is served under a name.
-
-    Raises:
-        SetupError: It is none of our lock, with our tasks.
-
-    """
-    name = served.partition("@")[0]
-    digest = lock.model_digest(lock.locked(name), lock.task_digests())
-    if lock.served_name(name, digest) != served:
-        msg = f"enrich: {served} is not {name} of our lock with our tasks; run `homeport up` again"
-        raise SetupError(msg)
-    return digest

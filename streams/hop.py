@@ -20,6 +20,7 @@ from connectors.kafka.clients import (
     API_TIMEOUT_S,
     Listeners,
     Outgoing,
+    acknowledged,
     member,
     send,
     transactional_producer,
@@ -244,6 +245,9 @@ class Hop:
             producer.begin_transaction()
             try:
                 send(producer, self._outgoing(decided, trace))
+                if self._route.is_confirmed:
+                    acknowledged(producer)
+                    self._duties.confirm(batch.raw)
                 producer.send_offsets_to_transaction(
                     offsets, consumer.consumer_group_metadata(), API_TIMEOUT_S
                 )

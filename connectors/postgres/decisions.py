@@ -107,6 +107,17 @@ class Decisions:
             found = _find(cursor, [one.question.key for one in answered])
         return [found[one.question.key] for one in answered]
 
+    def forget(self, keys: Sequence[Key]) -> None:
+        """Delete the decisions on some questions, whose customer is erased.
+
+        Raises:
+            RetriableError: Postgres went away; call again.
+
+        """
+        if keys:
+            with self._connection.open() as connection:
+                connection.execute(_FORGET, [list(column) for column in zip(*keys, strict=True)])
+
 
 class DecisionReader:
     """Reads decisions for replays and people; writes nothing, and could not."""
@@ -215,6 +226,11 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 _SETTLE: LiteralString = """
 UPDATE decisions SET model = %s, answers = %s
 WHERE topic_id = %s AND record = %s AND asked = %s AND answers IS NULL
+"""
+_FORGET: LiteralString = """
+DELETE FROM decisions d
+USING unnest(%s::text[], %s::text[], %s::text[]) AS w(topic_id, record, asked)
+WHERE d.topic_id = w.topic_id AND d.record = w.record AND d.asked = w.asked
 """
 _COLUMNS: LiteralString = """
 SELECT d.topic_id, d.record, d.asked, subject, plan, cost, is_withheld, model, answers, taken_at

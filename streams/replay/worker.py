@@ -113,7 +113,7 @@ class Worker:
         saved, started, done = time.monotonic(), time.monotonic(), 0
         for raw, after, gone in self._batches(place, at, archive, topic):
             erasures = self._archive.erasures(place, raw, at, after)
-            opened = self._opener.open(raw)
+            opened = self._archive.instead(place, self._opener.open(raw))
             comparer.batch(opened, claims.between(at, after), gone, erasures)
             at, done = after, done + len(raw)
             if time.monotonic() - saved > SAVE_S:

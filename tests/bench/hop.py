@@ -113,6 +113,9 @@ class JobDuties:
         del topic
         return value, [("record", record), ("reason", error.reason.value)]
 
+    def confirm(self, batch: RawBatch) -> None:
+        """See `Duties.confirm`."""
+
     def assigned(self, partitions: int) -> None:
         """See `Duties.assigned`."""
         if partitions and not self._meter.records:

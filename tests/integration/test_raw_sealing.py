@@ -26,7 +26,7 @@ from border_line import (
 )
 from click.testing import CliRunner
 from confluent_kafka import Consumer, TopicPartition
-from sealing_gateway import Sealing, sealing, sealing_settings
+from sealing_gateway import Sealing, sealing
 from vault_line import VaultLine, wait_until, writing
 
 from connectors.embedded.stack import Stack
@@ -327,22 +327,6 @@ def test_without_a_sealed_record_neither_the_database_nor_a_key_is_asked_for() -
     assert nowhere.open(batch) is batch
     with pytest.raises(RetriableError):
         nowhere.one(ORDERS, MARK + bytes(64))
-
-
-def test_the_gateways_role_makes_keys_and_sees_no_event_nor_who_is_erased(stack: Stack) -> None:
-    settings = sealing_settings(stack.home)
-    assert settings.postgres is not None
-
-    with psycopg.connect(settings.postgres.dsn, autocommit=True) as connection:
-        for query in (
-            "SELECT 1 FROM vault.events",
-            "SELECT 1 FROM vault.blind_index",
-            "SELECT 1 FROM vault.suppressions",
-            "DELETE FROM vault.subjects",
-            "UPDATE vault.subjects SET kek = 1",
-        ):
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute(query.encode())
 
 
 def test_neither_log_nor_telemetry_holds_a_value_or_a_key(

@@ -3,7 +3,7 @@
 On a real broker and database; suppressions are written as the vault's writer writes them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from vault_line import ERASURE, PLACED, REGISTERED, Person, Raw, VaultLine
 from connectors.embedded.stack import Stack
 from connectors.kafka import headers
 from connectors.kafka.record import Record
+from inference.labelling import Answer
 from residency import topics
 from schemas.errors import RetriableError
 from schemas.events import Coordinates
@@ -226,6 +227,40 @@ def test_a_retry_leaves_the_erased_where_they_are_until_a_new_account_lets_them_
     assert [sorted(end.split()) for end in world.ends(places)] == [
         [ERASED], sorted([ERASED, "sent", "#0+1", "settled"]),
     ]  # fmt: skip
+
+
+class Slow(HandMade):
+    """A model that takes so long that an erasure is asked for meanwhile."""
+
+    def meanwhile(self, act: Callable[[], None]) -> "Slow":
+        self._act = act
+        return self
+
+    def label(self, tasks: Sequence[str], texts: Sequence[str]) -> list[Mapping[str, Answer]]:
+        found = super().label(tasks, texts)
+        self._act()
+        return found
+
+
+def test_an_erasure_that_is_asked_for_while_the_model_reads_is_not_overtaken(
+    stack: Stack, world: World
+) -> None:
+    """No erasure waits for a model; so what it answers must not go out behind one."""
+    subject, token = world.vault.person().subject, f"tok_eu1_{uuid4().hex}"
+    with closing(EnrichLine(stack.home)) as line:
+        line.send(line.requests(["a"], token))
+        model = Slow().meanwhile(lambda: world.vault.suppress(subject, token))
+        with (
+            pytest.raises(RetriableError, match="an erasure was asked for"),
+            enriching(stack.home, model) as running,
+        ):
+            wait_until("it dies", lambda: running.done is not None and running.done.done())
+        with enriching(stack.home, HandMade()):
+            wait_until("all are done with", lambda: not line.open_requests())
+        found, decided = line.made(), line.decisions()
+
+    assert found == []
+    assert decided == 0
 
 
 def test_nobody_reads_the_texts_of_the_erased_and_nothing_is_decided_on_them(
