@@ -317,7 +317,8 @@ RIGHTS = {
         ("suppressions", "SELECT"), ("erasures", "SELECT"), ("erased", "SELECT"),
     },
     "gateway": {
-        ("subjects", "SELECT"), ("subjects", "INSERT"), ("keks", "SELECT"), ("migrations", "SELECT"),
+        ("subjects", "SELECT"), ("subjects", "INSERT"),
+        ("keks", "SELECT"), ("migrations", "SELECT"),
     },
     "border": {("suppressions", "SELECT"), ("subjects", "SELECT")},
     "enrich": {("suppressions", "SELECT")},
