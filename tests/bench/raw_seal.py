@@ -218,13 +218,13 @@ def _on_disk(home: Path) -> int:
 
 def told(rounds: Sequence[Mapping[str, Row]]) -> dict[str, Any]:
     """Return per figure both ways and sealed to plain, taken within each round."""
-    found = {}
+    found = dict[str, dict[str, Any]]()
     for name in rounds[0]["plain"]:
-        found[name] = {way: spread([one[way][name] for one in rounds], 2) for way in WAYS} | {
-            "ratio": spread(
-                [one["sealed"][name] / (one["plain"][name] or 1e-9) for one in rounds], 2
-            )
-        }
+        row = {way: spread([one[way][name] for one in rounds], 2) for way in WAYS}
+        if all(one["plain"][name] for one in rounds):  # an idle database took no tick at all
+            ratios = [one["sealed"][name] / one["plain"][name] for one in rounds]
+            row["ratio"] = spread(ratios, 2)
+        found[name] = row
     return found
 
 
@@ -236,10 +236,10 @@ def show(found: Mapping[str, Any]) -> None:
         f" {where['cores']} x {where['cpu']}, load {where['load_1m']}; medians (lowest to highest)"
     )
     for part in ("gateway", "border"):
-        click.echo(f"\n{part:<18}{'plain':>26}{'sealed':>26}{'sealed / plain':>22}")
+        click.echo(f"\n{part:>26}{'plain':>26}{'sealed':>26}{'sealed / plain':>26}")
         for name, row in found[part].items():
             cells = [f"{c['median']:g} ({c['min']:g} to {c['max']:g})" for c in row.values()]
-            click.echo(f"  {name:<16}{cells[0]:>26}{cells[1]:>26}{cells[2]:>22}")
+            click.echo("".join(f"{cell:>26}" for cell in (f"  {name:<16}", *cells)))
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
