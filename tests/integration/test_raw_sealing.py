@@ -114,8 +114,9 @@ def destroy(vault: VaultLine, subject: bytes, *, is_erased: bool) -> None:
 
 
 def made(line: Line, topic: str, wanted: int) -> list[Record]:
-    """Return what the border made on a topic, once so many are there: marks of the end of a
-    transaction may come after its offsets do.
+    """Return what the border made on a topic, once so many are there.
+
+    What ends a transaction may reach this topic after that of the offsets.
     """
     found: list[Record] = []
 
