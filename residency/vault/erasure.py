@@ -47,8 +47,8 @@ class RowAbroad:
 
     Attributes:
         object: Salesforce object.
-        external_id: Its token; empty once the ledger has the outcome.
-        record: Name of the record that erases it: the row's newest, with the next resend number.
+        token: Its external id; empty once the ledger has the outcome.
+        name: Of the record that erases it: the row's newest, with the next resend number.
         topic_id: Of the raw topic that it names.
         version: The row's.
         plan: Digest of the plan that says what becomes of it.
@@ -60,8 +60,8 @@ class RowAbroad:
     """
 
     object: str
-    external_id: str = field(repr=False)
-    record: str
+    token: str = field(repr=False)
+    name: str
     topic_id: str
     version: int
     plan: str
@@ -73,7 +73,7 @@ class RowAbroad:
     @property
     def id(self) -> RecordId:
         """The record that erases it."""
-        return RecordId.parse(self.record, self.topic_id)
+        return RecordId.parse(self.name, self.topic_id)
 
     @property
     def is_over(self) -> bool:
@@ -82,9 +82,8 @@ class RowAbroad:
 
     def again(self) -> Self:
         """Return it with the next resend number, after a refusal."""
-        name = self.id
-        record = str(replace(name, resend=name.resend + 1))
-        return replace(self, record=record, result=None, leaf=None)
+        again = replace(self.id, resend=self.id.resend + 1)
+        return replace(self, name=str(again), result=None, leaf=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,7 @@ class State:
 
     def named(self) -> "State":
         """Return it without the rows' tokens, once the ledger has all outcomes."""
-        return replace(self, rows=tuple(replace(row, external_id="") for row in self.rows))
+        return replace(self, rows=tuple(replace(row, token="") for row in self.rows))
 
     def with_counts(self, **counts: int) -> "State":
         """Return it with more counted; what is 0 stays unsaid."""

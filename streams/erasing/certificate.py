@@ -94,7 +94,7 @@ def write_certificate(folder: Path, log: Verifier, one: Erasure, leaf: ErasureLe
 
 def _row(row: RowAbroad) -> dict[str, Any]:
     return {
-        "record": row.record,
+        "record": row.name,
         "object": row.object,
         "action": "delete" if row.deletes else "anonymise",
         "result": row.result,

@@ -70,13 +70,13 @@ class RowSender:
 
     def _logged(self, batch: Sequence[Erasure]) -> Mapping[tuple[str, str], Logged]:
         rows = [row for one in batch if one.state.numbered for row in one.state.rows]
-        return self._abroad.logged({(row.topic_id, row.record) for row in rows})
+        return self._abroad.logged({(row.topic_id, row.name) for row in rows})
 
     def _refused(self, one: Erasure) -> Erasure:
         """Return an erasure of which the org refused a row: to be sent again after a while."""
         now = time.monotonic()
         if now < self._again_at.setdefault(one.request, now + AGAIN_S):
-            names = ", ".join(row.record for row in one.state.rows if row.result in REFUSED)
+            names = ", ".join(row.name for row in one.state.rows if row.result in REFUSED)
             return one.stuck(f"refused: {names}; see `homeport rejects`; it is tried again")
         del self._again_at[one.request]
         self._sent.discard(one.request)
@@ -95,7 +95,7 @@ class RowSender:
             ready = self._known(self._numbered(unsent))
             logged = self._logged(ready)
             rows = [row for one in ready for row in one.state.rows]
-            records = [self._record(r) for r in rows if (r.topic_id, r.record) not in logged]
+            records = [self._record(r) for r in rows if (r.topic_id, r.name) not in logged]
             for start in range(0, len(records), BATCH):
                 sender.send(records[start : start + BATCH], check=lambda: None)
         self._sent.update(one.request for one in ready)
@@ -104,7 +104,7 @@ class RowSender:
         """Return *unsent* with a resend number for each record, kept."""
         fresh = [one for one in unsent if not one.state.numbered]
         rows = [row for one in fresh for row in one.state.rows]
-        newest = self._newest({(row.topic_id, row.record) for row in rows})
+        newest = self._newest({(row.topic_id, row.name) for row in rows})
         done = [_number(one, newest) for one in fresh]
         self._erasures.save(done)
         return [*(one for one in unsent if one.state.numbered), *done]
@@ -137,14 +137,14 @@ class RowSender:
     def _record(self, row: RowAbroad) -> Again:
         plan = self._plans[row.plan]
         output = plan.outputs[row.output]
-        value = erasing_value(output, row.external_id, row.version, load_registry())
+        value = erasing_value(output, row.token, row.version, load_registry())
         return Again(
             row.id,
             plan,
             replace(output, deletes=row.deletes),
             self._keys(plan),
             row.version,
-            row.external_id.encode(),
+            row.token.encode(),
             value,
         )
 
@@ -155,7 +155,7 @@ def _again(name: str, resend: int) -> str:
 
 def _number(one: Erasure, newest: Mapping[tuple[str, str], int]) -> Erasure:
     rows = tuple(
-        replace(row, record=_again(row.record, newest[row.topic_id, row.record] + 1))
+        replace(row, name=_again(row.name, newest[row.topic_id, row.name] + 1))
         for row in one.state.rows
     )
     return replace(one, state=replace(one.state, rows=rows, numbered=True))
@@ -168,7 +168,7 @@ def _seen(one: Erasure, logged: Mapping[tuple[str, str], Logged]) -> Erasure:
     nothing = Logged(None, None)
     rows = []
     for row in one.state.rows:
-        found = logged.get((row.topic_id, row.record), nothing)
+        found = logged.get((row.topic_id, row.name), nothing)
         rows.append(replace(row, leaf=found.leaf, result=found.result))
     return replace(one, state=replace(one.state, rows=tuple(rows)))
 

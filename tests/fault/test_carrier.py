@@ -338,6 +338,25 @@ def test_a_deleted_row_is_expected_to_be_gone_and_a_later_one_starts_afresh(dsn:
     assert back == [(3, {"A__c": "new"}, "r3", False)]
 
 
+def test_of_one_version_the_record_that_was_sent_again_last_counts(dsn: str) -> None:
+    store = EgressStore(dsn)
+    first = ExpectedRow("O", "x", "base", 2, {"A__c": "a", "B__c": "b"}, "r#0")
+    emptied = ExpectedRow("O", "x", "base", 2, {"A__c": None}, "r#0+2", resend=2)
+    older = ExpectedRow("O", "x", "base", 2, {"A__c": "a"}, "r#0+1", resend=1)
+    ask = "SELECT fields, base_record, records FROM expected_rows"
+
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for row in (first, emptied, older, first):
+            store.save(0, [], Changes([row]))
+        kept = connection.execute(ask).fetchall()
+        store.save(0, [], Changes([ExpectedRow("O", "x", "base", 3, {"A__c": "n"}, "r3")]))
+        later = connection.execute(ask).fetchall()
+
+    store.close()
+    assert kept == [({"A__c": None, "B__c": "b"}, "r#0+2", 1)]  # it folds one record still
+    assert later == [({"A__c": "n", "B__c": "b"}, "r3", 2)]
+
+
 steps = st.lists(
     st.tuples(st.sampled_from(["base", "labels", "deleted"]), st.integers(1, 4)), max_size=6
 )

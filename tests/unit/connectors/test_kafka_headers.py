@@ -1,10 +1,13 @@
 """A minimal record's headers say all of it that its value does not, and read back."""
 
+from dataclasses import replace
+
 import pytest
 
 from connectors.kafka import headers
 from connectors.kafka.config import KafkaConfig, dotted
-from schemas.errors import HaltError
+from connectors.kafka.inbound import own_headers
+from schemas.errors import BreachError, HaltError
 from schemas.events import Coordinates, MinimalRecord, RecordId
 
 
@@ -36,6 +39,25 @@ def test_a_record_reads_back_from_its_headers(deletes: bool) -> None:
 def test_only_a_deletion_has_the_header_that_says_so() -> None:
     assert headers.DELETES not in sent(record())
     assert sent(record(deletes=True))[headers.DELETES] == "true"
+
+
+@pytest.mark.parametrize("deletes", [True, False])
+def test_egress_takes_the_headers_of_a_deletion_as_of_any_other_record(deletes: bool) -> None:
+    stamp = headers.Stamp("id", "Commerce_Case__c", "ab" * 32, 1, ("eu-gdpr:A45-3",), "ab" * 32)
+    made = headers.of_minimal("t[0]@7#0", 7, replace(stamp, deletes=deletes).encoded())
+    pairs = [(k, v.encode() if isinstance(v, str) else v or b"") for k, v in made]
+
+    assert own_headers(pairs, "here") == headers.texts(pairs)
+
+
+@pytest.mark.parametrize("text", [b"false", b"True", b"", b"tok_eu1_a"])
+def test_a_header_that_says_anything_else_of_a_deletion_is_none_of_ours(text: bytes) -> None:
+    stamp = headers.Stamp("id", "Commerce_Case__c", "ab" * 32, 1, ("eu-gdpr:A45-3",), "ab" * 32)
+    made = headers.of_minimal("t[0]@7#0", 7, stamp.encoded())
+    pairs = [(k, v.encode() if isinstance(v, str) else v or b"") for k, v in made]
+
+    with pytest.raises(BreachError, match=headers.DELETES):
+        own_headers([*pairs, (headers.DELETES, text)], "here")
 
 
 @pytest.mark.parametrize("missing", [headers.RECORD, headers.OBJECT, headers.VERSION, headers.PLAN])

@@ -126,8 +126,8 @@ def test_the_archive_names_rows_and_those_that_the_org_never_took_are_left() -> 
     assert other not in abroad.known
     assert found.step is Step.LISTED
     (row,) = found.state.rows
-    assert (row.object, row.external_id) == one
-    assert (row.record, row.topic_id) == (f"{ORDERS}[0]@9#0", f"id-{ORDERS}")
+    assert (row.object, row.token) == one
+    assert (row.name, row.topic_id) == (f"{ORDERS}[0]@9#0", f"id-{ORDERS}")
     assert (row.version, row.deletes) == (row_version(1, 9), False)
     assert BOOK.plans  # whichever names it, it says what becomes of it
     assert row.plan in {plan.digest for plan in BOOK.plans.values()}
@@ -186,7 +186,7 @@ def test_rows_of_who_has_registered_again_are_theirs() -> None:
 
     found = list_rows(abroad, events, suppressed=lifted)
 
-    assert [row.external_id for row in found.state.rows] == [old.external_id]
+    assert [row.token for row in found.state.rows] == [old.external_id]
 
 
 def test_a_row_of_an_older_topic_has_that_ones_id() -> None:
@@ -206,7 +206,7 @@ def test_a_row_of_which_only_labels_were_accepted_is_erased_under_its_base_outpu
 
     found = list_rows(Abroad({key: known(key, record, row_version(1, 2))}, {mac: {key}}))
 
-    assert [row.record for row in found.state.rows] == ["eu.commerce.messages.v1[0]@2#0"]
+    assert [row.name for row in found.state.rows] == ["eu.commerce.messages.v1[0]@2#0"]
 
 
 def test_an_event_that_no_plan_decides_is_named() -> None:
@@ -301,7 +301,7 @@ def test_a_record_takes_the_next_number_that_is_kept_before_it_is_sent(world: Wo
     assert world.names == [f"{FIRST}+10"]
     (saved,) = world.saved
     assert saved.state.numbered
-    assert [row.record for row in saved.state.rows] == [f"{FIRST}+10"]
+    assert [row.name for row in saved.state.rows] == [f"{FIRST}+10"]
     assert world.sent[0].output.deletes is False
 
 
@@ -342,7 +342,7 @@ def test_it_is_sent_once_and_over_when_the_ledger_has_the_outcomes(world: World)
 
     assert done.step is Step.ABROAD
     assert done.state.counts == {"anonymised": 1}
-    assert [(row.external_id, row.leaf) for row in done.state.rows] == [("", 4)]
+    assert [(row.token, row.leaf) for row in done.state.rows] == [("", 4)]
 
 
 def test_a_row_that_the_org_refuses_is_told_and_sent_again_after_a_while(
@@ -359,7 +359,7 @@ def test_a_row_that_the_org_refuses_is_told_and_sent_again_after_a_while(
     assert f"{FIRST}+1" in (stuck.state.problem or "")
     now[0] += sending.AGAIN_S
     (again,) = asking.go_on([stuck])
-    assert [row.record for row in again.state.rows] == [f"{FIRST}+2"]
+    assert [row.name for row in again.state.rows] == [f"{FIRST}+2"]
     asking.go_on([again])
 
     assert world.names == [f"{FIRST}+2"]

@@ -53,6 +53,7 @@ def test_it_is_rfc_8785_and_parses_back(leaf: AccessLeaf) -> None:
         {"caller": "desk-Returns"},
         {"caller": "desk-returns "},
         {"caller": "desk-a-b-c-d-e"},
+        {"caller": f"desk-{'a' * 17}"},
         {"caller": "operator-a"},
         {"caller": None},
         {"act": "find"},
@@ -68,6 +69,11 @@ def test_it_is_rfc_8785_and_parses_back(leaf: AccessLeaf) -> None:
 def test_it_takes_only_its_forms(change: Any) -> None:
     with pytest.raises(FormatError):
         dataclasses.replace(LEAF, **change)
+
+
+@pytest.mark.parametrize("caller", ["operator", "desk-a", f"team-{'a' * 16}", "tool-1-b-c-4"])
+def test_a_caller_s_name_may_have_up_to_four_short_words(caller: str) -> None:
+    assert dataclasses.replace(LEAF, caller=caller).caller == caller
 
 
 @pytest.mark.parametrize(

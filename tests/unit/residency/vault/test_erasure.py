@@ -52,8 +52,8 @@ def test_the_steps_go_from_asked_to_done() -> None:
 def test_once_the_outcomes_are_known_no_token_of_a_row_is_remembered() -> None:
     named = WHOLE.named()
 
-    assert [row.external_id for row in named.rows] == ["", ""]
-    assert [row.record for row in named.rows] == [ROW.record, GONE.record]
+    assert [row.token for row in named.rows] == ["", ""]
+    assert [row.name for row in named.rows] == [ROW.name, GONE.name]
     assert "tok_" not in json.dumps(named.to_json())
 
 
@@ -91,7 +91,7 @@ def test_a_row_is_over_once_the_org_has_it_or_a_newer_one(
 def test_a_row_that_was_refused_is_sent_again_under_the_next_number() -> None:
     again = replace(ROW, result="rejected").again()
 
-    assert again.record == "eu.commerce.orders.v1[0]@7#0+2"
+    assert again.name == "eu.commerce.orders.v1[0]@7#0+2"
     assert (again.result, again.leaf, again.id.topic_id) == (None, None, "id")
 
 

@@ -1,10 +1,10 @@
 """Terms of an event: what people look a customer up by, and what the org holds of it."""
 
+import random
 from copy import deepcopy
 from typing import Any
 
 import pytest
-from vault_line import ERASURE, MESSAGE, PLACED, REGISTERED, REGISTRY, TEMPLATES
 
 from residency.keys import TokenKeys
 from residency.plan.stored import load_stored
@@ -15,7 +15,19 @@ from residency.vault.index import Kind
 from residency.vault.terms import Terms, TokenOf, places_of
 from schemas.codec import encode
 from schemas.plainjson import from_plain
+from schemas.registry import load_registry
+from streams.demo.generate import Shop
 
+REGISTRY = load_registry()
+REGISTERED = "commerce.customers.CustomerRegistered"
+ERASURE = "commerce.customers.CustomerErasureRequested"
+PLACED = "commerce.orders.OrderPlaced"
+MESSAGE = "commerce.messages.SupportMessageReceived"
+TEMPLATES: dict[str, dict[str, Any]] = {
+    one.type: one.data
+    for one in Shop(random.Random(11), ["eu"]).publications(500)
+    if one.trap is None
+}
 TOKENS = Tokeniser(TokenKeys("eu", bytes(range(32)), bytes(range(1, 33))), CENTRAL)
 PLANS = list(load_stored("eu").values())
 

@@ -1,12 +1,13 @@
 """Roles see what their rows name, and the lint says what is wrong with a row."""
 
+import shutil
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from residency.ledger.accesses import Purpose
-from residency.policy.files import SINGLE, Finding, files_at
+from residency.policy.files import ROOT, SINGLE, Finding, files_at
 from residency.policy.lint import lint
 from residency.vault import access
 from residency.vault.access import OPERATOR_ROLE, load_roles
@@ -14,6 +15,12 @@ from schemas.errors import SetupError
 from schemas.fieldcheck import categories
 
 FILE = SINGLE["access"]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Return a folder with a copy of everything that the lint reads."""
+    return shutil.copytree(ROOT, tmp_path / "residency", ignore=shutil.ignore_patterns("*.py"))
 
 
 def found(folder: Path) -> list[Finding]:
