@@ -19,7 +19,7 @@ from connectors.embedded.broker import ADMIN, Broker, properties
 from connectors.embedded.files import private_dir, write_json, write_private
 from connectors.embedded.postgres import DATABASE, SUPERUSER
 from inference import lock
-from residency.keys import COMMITMENTS, secret, token_keys
+from residency.keys import ledger_keys, secret, token_keys
 from residency.regions import load_regions
 from residency.topics import TOOLS
 from residency.vault.keyfiles import FileKeyStore
@@ -107,7 +107,8 @@ def _make_shared_keys(folder: Path, region: str) -> None:
     """Make the keys that several of a region's workers hold; each other is one worker's own."""
     token_keys(folder, region)
     secret(folder, "vault-index")
-    secret(folder, COMMITMENTS)
+    secret(folder, "expected")
+    ledger_keys(folder, region)  # with the root of its commitments
     FileKeyStore(folder).load()
 
 

@@ -75,7 +75,7 @@ class Tireless(Caller):
 class Silent(Witness):
     """Logs nothing, to tell what the leaf costs."""
 
-    def log(self, *_: Any) -> tuple[str, int | None]:
+    def log(self, *_: Any, **__: Any) -> tuple[str, int | None]:
         """Return no leaf."""
         return "", None
 

@@ -25,8 +25,9 @@ from inference.labelling import Answer
 from residency import topics
 from schemas.errors import RetriableError
 from schemas.events import Coordinates
-from streams import patience, retry
+from streams import border, patience, retry
 from streams.hop import Hop
+from streams.limit import LimitPolicy, QuarantineLimit
 from streams.quarantine import entries
 from streams.retry import Retry, preview
 from streams.settings import load_settings
@@ -98,7 +99,12 @@ def world(stack: Stack) -> World:
     return World(stack)
 
 
-def test_what_is_late_is_refused_by_name_alone_and_the_others_do_not_notice(world: World) -> None:
+def test_what_is_late_is_refused_by_name_alone_and_the_others_do_not_notice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it is nobody's fault: a limit that most of any batch would cross stops nothing."""
+    strict = LimitPolicy(window=1, share=0.01, at_least=1)
+    monkeypatch.setattr(border, "QuarantineLimit", lambda _: QuarantineLimit(strict))
     ada, bob = world.erased(), world.vault.person()
     raws = [
         ada.event(PLACED, **at(1)),  # late

@@ -21,7 +21,11 @@ ROOT = Path(__file__).parents[2]
 REGIONS = tuple(load_regions())
 SHARED_KEYS = {
     "border": ["tokens"],
-    "egress": ["commitments"],
+    "egress": ["commitments", "expected", "ledger", "ledger-public"],
+    "erase": [
+        *("commitments", "expected", "ledger-public"),
+        *("tokens", "vault-index", "vault-kek"),
+    ],
     "lookup": ["commitments", "vault-index", "vault-kek"],
     "vault": ["tokens", "vault-index", "vault-kek"],
 }

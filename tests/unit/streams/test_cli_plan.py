@@ -48,6 +48,10 @@ external_id = {{ path = "order_id", identity = "order" }}
 Status__c = {{ constant = "lost" }}
 Total__c = {{ path = "customer.name.first" }}
 Channel__c = {{ path = "chanel", otherwise = "omit" }}
+
+[[erasure]]
+object = "Commerce_Order__c"
+action = "delete"
 """,
         encoding="utf-8",
     )

@@ -211,6 +211,13 @@ class TestLabels:
         assert self.told(self.decision("no such word")) == NO_DECISION
 
 
+def test_each_reason_why_nobody_can_tell_says_something_else() -> None:
+    reasons = {NO_KEYS, NO_PLAN, NO_DECISION, OTHER_BYTES}
+
+    assert len(reasons) == 4
+    assert all(reasons)
+
+
 class TestRows:
     """What the rows hold."""
 

@@ -103,6 +103,20 @@ def test_the_line_of_a_fault_is_the_row_s(copy: Path) -> None:
     assert [(one.line, one.kind) for one in found(copy)] == [(line, "bad-role")]
 
 
+def test_an_id_that_is_used_twice_is_told_where_it_stands(copy: Path) -> None:
+    line = swap(copy, 'id = "auditor"', 'id = "agent"')
+
+    assert line in [one.line for one in found(copy) if one.kind == "id-reused"]
+
+
+def test_a_single_role_that_is_not_the_operator_s_is_told(copy: Path) -> None:
+    file = copy / FILE
+    first, second = file.read_text().split("[[role]]")[:2]
+    file.write_text(f"{first}[[role]]{second}")
+
+    assert [one.kind for one in found(copy)] == ["bad-role"]
+
+
 def test_limits_at_their_bounds_are_fine(copy: Path) -> None:
     swap(copy, "per_minute = 30\nper_hour = 300", "per_minute = 100000\nper_hour = 100000")
     swap(copy, "per_minute = 10\nper_hour = 60", "per_minute = 1\nper_hour = 1")

@@ -229,6 +229,16 @@ def test_what_nobody_can_be_looked_up_by_is_refused_without_a_value(by: dict[str
     assert "ada" not in str(caught.value)
 
 
+def test_the_words_of_refusals_are_those_that_the_documentation_has() -> None:
+    assert list(Refused) == [
+        "caller", "purpose", "ticket", "field", "event", "term", "rate", "export",
+    ]  # fmt: skip
+
+
+def test_twenty_events_are_shown_unless_somebody_says_otherwise() -> None:
+    assert ASK.limit == 20
+
+
 def test_a_refusal_says_its_word_and_when_to_come_back() -> None:
     error = RefusedError(Refused.RATE, "too many", retry_after_s=17)
 
