@@ -8,7 +8,7 @@ import base64
 import json
 import secrets as random
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,15 @@ def cli() -> None:
 
 
 @cli.command("secrets")
-def make_secrets() -> None:
-    """Write docker/secrets once; a second run changes nothing but the org's settings.
+@click.option(
+    "--seal-raw",
+    "sealing",
+    multiple=True,
+    type=click.Choice(list(load_regions())),
+    help="Let this region's gateway seal raw records; compose then needs docker/seal-raw.yml too.",
+)
+def make_secrets(sealing: Sequence[str] = ()) -> None:
+    """Write docker/secrets once; a second run changes nothing but the org's settings and sealing.
 
     docker/org.toml, if there, names the org: instance_url at the top and, in a table per
     region, consumer_key, username and private_key (a PEM file beside it).
@@ -62,6 +69,8 @@ def make_secrets() -> None:
         write_private(folder / "postgres.password", passwords["postgres"][SUPERUSER])
         for service in SERVICES:
             document = _service(region, service, passwords, gateways, org)
+            if service == "gateway":  # it has a way to the database only where it needs one
+                document |= {"seal_raw": True} if region in sealing else {"postgres": None}
             write_json(folder / f"{service}.json", document)
         _make_shared_keys(folder, region)
         write_json(folder / "vllm.json", _model_server())

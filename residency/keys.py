@@ -3,7 +3,8 @@
 A process opens only the purposes it needs (promise 6): the border opens ``tokens`` and
 ``quarantine``, the gateway ``partition``, egress ``ledger``, ``commitments``, ``expected`` and
 ``quarantine-egress``, a replay ``tokens``, ``commitments``, ``ledger-public`` and ``replay``, the
-vault's writer ``tokens``, ``vault-index`` and what opens subjects' keys (docs/vault-keys.md).
+vault's writer ``tokens``, ``vault-index`` and what opens subjects' keys (docs/vault-keys.md). A
+gateway that seals raw records holds that too, and so does who reads them (docs/raw-sealing.md).
 """
 
 import json

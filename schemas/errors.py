@@ -71,6 +71,7 @@ class Reason(StrEnum):
     REJECTED = "rejected"  # the org refused the row's data
     GATE = "gate"  # it breaks the gate's rules, and a person said that it stays
     ERASED_SUBJECT = "erased-subject"  # of a person whose erasure was asked for
+    UNOPENED = "unopened"  # the gateway sealed it, and no key of its subject opens it
 
 
 class QuarantineError(HomeportError):

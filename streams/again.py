@@ -21,7 +21,7 @@ from schemas.events import LabelRequest, MinimalRecord, RawBatch, RawEvent, Reco
 from schemas.registry import load_registry
 from streams.erased import Erased, Owners
 from streams.plans import load_book
-from streams.quarantine import Entry, payload
+from streams.quarantine import Entry, opener, payload, plain_of
 from streams.settings import Settings, database
 
 if TYPE_CHECKING:
@@ -83,18 +83,21 @@ class Decider:
         keys = token_keys(settings.folder / "keys", settings.region)
         self._book = load_book(settings.region, keys, datetime.now(UTC).date())
         self._release = release_digest()
+        self._opener = opener(settings)
+
+    def close(self) -> None:
+        """Close the connection to Postgres."""
+        self._opener.close()
 
     def decide(self, consumer: Consumer, entry: Entry) -> Again | Outcome:
         """Return what *entry* becomes today, or why it stays."""
-        try:
-            value = None if entry.minimal else payload(self._settings, entry)
-        except SealError as error:
-            return Outcome(entry.record, stays=str(error))
         info = self._topics.get(entry.raw.topic)
         if info is None or info.id != entry.topic_id:
             return Outcome(entry.record, stays="its raw topic was recreated since")
-        if value is None:
-            value = _fetch(consumer, entry)
+        try:
+            value = self._value(consumer, entry)
+        except SealError as error:
+            return Outcome(entry.record, stays=str(error))
         if value is None:
             return Outcome(entry.record, stays="its raw record is gone from Kafka")
         raw = RawEvent(entry.raw, info.id, info.generation, value)
@@ -103,6 +106,18 @@ class Decider:
         except QuarantineError as error:
             where = f" at {error.path}" if error.path else ""
             return Outcome(entry.record, stays=f"{error.reason}{where}")
+
+    def _value(self, consumer: Consumer, entry: Entry) -> bytes | None:
+        """Return the event that *entry* comes from, or None if Kafka has deleted it.
+
+        Raises:
+            SealError: It does not open.
+
+        """
+        value = None if entry.minimal else payload(self._settings, entry, self._opener)
+        if value is None and (found := _fetch(consumer, entry)) is not None:
+            value = plain_of(entry, found, self._opener)
+        return value
 
     def _again(self, entry: Entry, crossing: Crossing, raw: bytes) -> Again | Outcome:
         plan, minimal = crossing.plan, entry.minimal

@@ -32,7 +32,9 @@ from streams.kafkawatch import KafkaWatch
 from streams.limit import QuarantineLimit
 from streams.place import Verdict, shape_of
 from streams.plans import load_book
+from streams.rawopener import RawOpener
 from streams.settings import Settings, database
+from streams.vaultkeys import open_keystore
 
 LOG = logging.getLogger("homeport.border")
 NAMED_ONLY = frozenset({Reason.OVERSIZE, Reason.ERASED_SUBJECT})  # their payload is not copied
@@ -61,7 +63,9 @@ class Border:
         self._release = release_digest()
         self._limit = QuarantineLimit(settings.quarantine_limit)
         self._hop = Hop(settings.kafka.librdkafka(), self._route(), self, signals)
-        self._erased = Erased(database(settings.postgres, "border"))
+        dsn = database(settings.postgres, "border")
+        self._erased = Erased(dsn)
+        self._opener = RawOpener(dsn, open_keystore(settings))
         self._is_ready = self._is_waiting = False
         self._decided = 0
         self._watch = KafkaWatch(signals.recorder, "border")
@@ -94,6 +98,7 @@ class Border:
         finally:
             self._is_ready = False
             self._erased.close()
+            self._opener.close()
             self._signals.shutdown()
 
     def after_batch(self, count: int) -> None:
@@ -103,10 +108,11 @@ class Border:
         """Return what becomes of each record.
 
         Raises:
-            NotNowError: Who is erased cannot be said now.
+            NotNowError: Who is erased cannot be said now, or what is sealed not be opened.
 
         """
         try:
+            batch = self._opener.open(batch)
             refused = self._erased.refused(batch)
         except RetriableError as error:
             self._is_waiting = True

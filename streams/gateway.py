@@ -31,6 +31,7 @@ from schemas.errors import HaltError
 from schemas.plainjson import from_plain
 from schemas.registry import EventSchema, load_registry
 from schemas.scalars import PlainJsonError
+from streams.rawsealer import sealer_of
 from streams.repeats import Repeats
 from streams.settings import Settings
 from streams.weblog import web_log
@@ -120,11 +121,13 @@ class Gateway:
         self._key = secret(settings.folder / "keys", "partition")
         self._repeats = Repeats()
         self._publisher: Publisher | None = None
+        self._sealer = sealer_of(settings)
         self._counts = {"published": 0, "repeated": 0, "refused": 0}
 
     def health(self) -> Mapping[str, Any]:
-        """Return the counters since start."""
-        return {"ready": self._publisher is not None, **self._counts}
+        """Return the counters since start, and whether raw records hold no plaintext."""
+        is_sealing = self._sealer is not None
+        return {"ready": self._publisher is not None, "sealing": is_sealing, **self._counts}
 
     def run(self, halt: threading.Event) -> None:
         """Serve until *halt*; answers what is in flight before it ends."""
@@ -141,6 +144,8 @@ class Gateway:
             delivery_timeout_ms=30000,
             message_max_bytes=MAX_MESSAGE_BYTES,
         )
+        if self._sealer is not None:
+            await self._sealer.begin(halt)
         self._publisher = Publisher(config)
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/events", self._events)
@@ -151,8 +156,12 @@ class Gateway:
         await web.TCPSite(runner, self._settings.http_host, self._settings.http_port).start()
         while not halt.is_set():
             self._publisher.watch.check()
+            if self._sealer is not None:
+                self._sealer.check()
             await asyncio.sleep(0.1)
         await runner.cleanup()
+        if self._sealer is not None:
+            await self._sealer.close()
         left = await asyncio.to_thread(self._publisher.close)
         self._signals.shutdown()
         if left:
@@ -207,6 +216,8 @@ class Gateway:
         key = subject_of(self._key, data["customer"]["customer_id"])
         with self._signals.span("gateway.publish") as span:
             try:
+                if self._sealer is not None:
+                    value = await self._sealer.seal(topic, key, value)
                 header = inject(span.get_span_context())
                 future.set_result(await self._publisher.send(topic, key, value, [header]))
                 self._signals.recorder.add("homeport.events", 1, domain=schema.domain)
@@ -215,7 +226,7 @@ class Gateway:
             except KafkaException as exc:
                 future.set_exception(ConnectionError(name_of(exc)))
             except ConnectionError as exc:
-                future.set_exception(ConnectionError(str(exc)))  # Kafka's name of the error
+                future.set_exception(ConnectionError(str(exc)))  # Kafka's name of it, or ours
 
     def _read(self, event: Any) -> tuple[EventSchema, str, str, dict[str, Any]]:  # noqa: ANN401
         """Return schema, source, id and data of a CloudEvent."""

@@ -23,12 +23,15 @@ from connectors.kafka.topology import load_topics
 from residency import topics
 from residency.keys import secret
 from residency.seal import Seal, SealError, purpose_of
+from residency.vault.rawseal import is_sealed
 from schemas import codec
 from schemas.errors import QuarantineError
 from schemas.events import Coordinates, RecordId
 from schemas.plainjson import to_plain
 from schemas.registry import Registry
-from streams.settings import ReplaySettings, Settings
+from streams.rawopener import RawOpener
+from streams.settings import ReplaySettings, Settings, database
+from streams.vaultkeys import open_keystore
 
 LOG = logging.getLogger("homeport.quarantine")
 TIMEOUT_S = 30.0  # longer than a dead worker's transaction hides records
@@ -153,7 +156,12 @@ def reader(settings: Settings) -> Consumer:
     )
 
 
-def payload(settings: Settings, entry: Entry) -> bytes | None:
+def opener(settings: Settings) -> RawOpener:
+    """Return what opens, for a person, raw values that the gateway sealed; close it."""
+    return RawOpener(database(settings.postgres, "admin"), open_keystore(settings))
+
+
+def payload(settings: Settings, entry: Entry, opener: RawOpener) -> bytes | None:
     """Return what *entry* holds, opened with the region's key; None where it was not carried.
 
     Raises:
@@ -163,7 +171,22 @@ def payload(settings: Settings, entry: Entry) -> bytes | None:
     if not entry.sealed:
         return None
     seal = Seal(_key(settings.folder / "keys", purpose_of(entry.record)))
-    return seal.open(entry.record, entry.reason, entry.sealed)
+    value = seal.open(entry.record, entry.reason, entry.sealed)
+    return value if entry.minimal else plain_of(entry, value, opener)
+
+
+def plain_of(entry: Entry, value: bytes, opener: RawOpener) -> bytes:
+    """Return the event in the *value* of the raw record of *entry*.
+
+    Raises:
+        SealError: The gateway sealed it, and no key opens it.
+
+    """
+    found = opener.one(entry.raw.topic, value)
+    if is_sealed(found):
+        msg = f"{entry.record}: no key opens it: its subject is erased, or its key is lost"
+        raise SealError(msg)
+    return found
 
 
 def _key(folder: Path, purpose: str) -> bytes:

@@ -62,6 +62,7 @@ class Retry:
         with (
             closing(reader(self._settings)) as consumer,
             closing(self._guard) as guard,
+            closing(self._decider),
             named("retry", AGAIN),
         ):
             for start in range(0, len(chosen), BATCH):
@@ -96,8 +97,8 @@ def preview(settings: Settings, chosen: Sequence[Entry]) -> Iterator[Outcome]:
         RetriableError: Kafka does not answer.
 
     """
-    decider = Decider(settings)
     with (
+        closing(Decider(settings)) as decider,
         closing(reader(settings)) as consumer,
         closing(Guard(settings)) as guard,
         named("retry", AGAIN),

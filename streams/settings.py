@@ -59,6 +59,8 @@ class Settings:
         http_host: The address it listens on: loopback, except in a container of its own.
         slot: Which of several workers of this service; each has its own from 0.
         gateways: Public gateway URLs by region; the gateway alone knows them.
+        seal_raw: Whether the gateway seals events under their subjects' keys: raw topics then
+            hold no plaintext. See docs/raw-sealing.md.
         inference: The region's model server; enrich alone knows it.
         quarantine_limit: How much quarantine stops border and egress.
         egress_batch: How many records egress settles together.
@@ -79,6 +81,7 @@ class Settings:
     http_port: int | None = None
     http_host: str = "127.0.0.1"
     gateways: Mapping[str, str] | None = None
+    seal_raw: bool = False
     inference: InferenceConfig | None = None
     quarantine_limit: LimitPolicy = field(default_factory=LimitPolicy)
     egress_batch: BatchPolicy = field(default_factory=BatchPolicy)

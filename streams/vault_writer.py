@@ -35,6 +35,7 @@ from streams.heap import settled_heap, tidy
 from streams.kafkawatch import KafkaWatch
 from streams.patience import retrying
 from streams.pruning import Pruning
+from streams.rawopener import RawOpener
 from streams.resting import POLL_S, Rest
 from streams.settings import Settings, database
 from streams.subjectkeys import SubjectKeys
@@ -73,6 +74,7 @@ class VaultWriter:
         self._keys = SubjectKeys(open_keystore(settings))
         self._vaulting = Vaulting(means(settings, self._keys, self._ids()))
         self._store, self._erased = VaultStore(dsn), Erased(dsn)
+        self._opener = RawOpener(dsn, open_keystore(settings))
         self._pruning = Pruning(dsn, load_kinds())
         self._places: dict[tuple[str | None, int | None], Place] = {}
         self._rest = Rest(self._partitions)
@@ -120,6 +122,7 @@ class VaultWriter:
             self._pruning.close()
             self._store.close()
             self._erased.close()
+            self._opener.close()
             self._signals.shutdown()
 
     def _begin(self) -> None:
@@ -204,7 +207,7 @@ class VaultWriter:
         started = time.monotonic()
 
         def attempt() -> tuple[RawBatch, Stored]:
-            ours = _columns(self._ours(messages))
+            ours = self._opener.open(_columns(self._ours(messages)))
             together = self._vaulting.part(ours)
             batch = ours if together == len(ours) else ours.part(range(together))
             return batch, self._try(batch)

@@ -12,7 +12,7 @@ from connectors.embedded.postgres import DATABASE, SUPERUSER
 from connectors.postgres.vault.migrate import OWNER, migrate
 from schemas.errors import SetupError
 
-ROLES = ("border", "egress", "enrich", "vault", "lookup", "erase", "replay", "resend")
+ROLES = ("gateway", "border", "egress", "enrich", "vault", "lookup", "erase", "replay", "resend")
 CONNECT_S = 2
 
 

@@ -16,7 +16,8 @@ from residency.topics import PRINCIPALS, SERVICES, TOOLS
 
 ORG = "sandbox"  # the test org's name among the processes and ports
 PASSWORD_BYTES = 24
-BY_HAND = ("webhook", "vault")
+SEAL_RAW = "seal_raw"  # a gateway's setting; without it, it has no way to a database
+BY_HAND = ("webhook", "vault", SEAL_RAW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +111,12 @@ def write_services(
                 "gateways": None,
                 "inference": (models or {}).get(f"{region}-{service}"),
             }
-            if user in secret.postgres:
+            document |= _by_hand(service_file(home, region, service))
+            if user in secret.postgres and (service != "gateway" or SEAL_RAW in document):
                 port = ports[f"{region}-postgres"]
                 document["postgres"] = {"dsn": dsn(port, user, secret.postgres[user])}
             if service == "egress" and region in app:
                 document["salesforce"] = _salesforce(home, ports[ORG], app[region])
-            document |= _by_hand(service_file(home, region, service))
             if service == "lookup":
                 document["http_port"] = ports[f"{region}-lookup-public"]
             if service == "gateway":
@@ -141,6 +142,17 @@ def _by_hand(path: Path) -> dict[str, Any]:
     """Return what a person put into a service's file: `up` leaves it there."""
     known = read_json(path)
     return {name: known[name] for name in BY_HAND if known.get(name)}
+
+
+def seals_raw(home: Path, region: str) -> bool:
+    """Return whether a region's gateway seals raw records, as its file says."""
+    return bool(read_json(service_file(home, region, "gateway")).get(SEAL_RAW))
+
+
+def set_seal_raw(home: Path, region: str, *, is_on: bool) -> None:
+    """Say whether a region's gateway seals raw records, from the next `up` on."""
+    path = service_file(home, region, "gateway")
+    write_json(path, {**read_json(path), SEAL_RAW: is_on})
 
 
 def write_reconcile(

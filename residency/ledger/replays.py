@@ -15,7 +15,7 @@ VERDICTS: Final = frozenset(
     {
         "same", "nothing", "quarantined", "refused", "not-yet", "differs", "other-code",
         "not-logged", "twice", "plan-gone", "keys-gone", "decision-gone", "raw-gone", "raw-missing",
-        "erased",
+        "erased", "unopened",
     }
 )  # fmt: skip
 MAX_TOPICS: Final = 100

@@ -25,6 +25,7 @@ from residency.plan.walk.wish import UnwalkableError
 from residency.policy.packs import CENTRAL, load_destination, load_packs
 from residency.regions import load_regions, region_of
 from residency.tokens import Tokeniser
+from residency.vault.rawseal import is_sealed
 from schemas.codec import HEADER, MAGIC, decode_physical
 from schemas.errors import QuarantineError, Reason
 from schemas.events import (
@@ -45,8 +46,7 @@ MAX_VALUE_BYTES = 1_000_000  # the broker's own limit is a little above
 
 def load_policy(region: str, on: date) -> Policy:
     """Return the policy that holds in *region* on a day."""
-    packs = load_packs(load_regions()[region].packs)
-    return Policy(region, packs, load_destination(CENTRAL), on)
+    return Policy(region, load_packs(load_regions()[region].packs), load_destination(CENTRAL), on)
 
 
 def compile_all(  # noqa: PLR0913, PLR0917
@@ -140,8 +140,7 @@ class PlanBook:
         for output in (output for plan in plans.values() for output in plan.outputs):
             check_refs(output.processors, processors)
         self.region, self.plans = region, plans
-        self._registry = registry
-        self._processors = processors
+        self._registry, self._processors = registry, processors
         self._regions = tuple(load_regions().values())
         self._tokenisers = {
             name: Tokeniser(keys, name) for name in {p.destination for p in plans.values()}
@@ -201,6 +200,8 @@ class PlanBook:
         """
         if len(raw.value) > MAX_VALUE_BYTES:
             raise QuarantineError(Reason.OVERSIZE)
+        if is_sealed(raw.value):
+            raise QuarantineError(Reason.UNOPENED)
         schema, values = decode_physical(self._registry, raw.value)
         if raw.at.topic != topics.raw(self.region, schema.domain):
             raise QuarantineError(Reason.WRONG_TOPIC)
@@ -254,10 +255,9 @@ class PlanBook:
         self, batch: RawBatch, n: int, generation_of: Callable[[str], int]
     ) -> Crossed | QuarantineError:
         """Return what the definition says of one record."""
-        topic = batch.topics[n]
-        at = Coordinates(topic, batch.partitions[n], batch.offsets[n])
+        at = Coordinates(batch.topics[n], batch.partitions[n], batch.offsets[n])
         try:
-            crossing = self.minimise(RawEvent(at, "", generation_of(topic), batch.values[n]))
+            crossing = self.minimise(RawEvent(at, "", generation_of(at.topic), batch.values[n]))
         except QuarantineError as error:
             return error
         rows = {r.id.output: (r.external_id.encode(), r.value) for r in crossing.records} | {
@@ -283,8 +283,8 @@ class PlanBook:
         return self._tokenisers[plan.destination].version
 
     def _check_residence(self, values: Mapping[str, object]) -> None:
-        country, subdivision = look_up(values, COUNTRY), look_up(values, SUBDIVISION)
-        served = region_of(country or "", subdivision, self._regions)
+        country = look_up(values, COUNTRY) or ""
+        served = region_of(country, look_up(values, SUBDIVISION), self._regions)
         if served is None:
             raise QuarantineError(Reason.UNKNOWN_JURISDICTION, COUNTRY)
         if served[1] != self.region:

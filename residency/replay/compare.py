@@ -16,14 +16,14 @@ from residency.plan.model import Plan
 from residency.replay.books import Books, Made, MadeBy, Place, by_offset, make
 from residency.replay.claims import Claim, Terms
 from residency.replay.found import NO_LEAF, Finding, Found, Verdict
-from schemas.errors import HaltError, QuarantineError
+from schemas.errors import HaltError, QuarantineError, Reason
 from schemas.events import Coordinates, RawBatch, RecordId
 from schemas.registry import load_registry
 
 # What an erasure that is not done yet leaves behind: rows that it has deleted or emptied, by a
 # resend; requests that enrichment dropped; decisions that are purged already.
 _BY_AGAIN: Final = frozenset({Verdict.DIFFERS, Verdict.OTHER_CODE})
-_BY_ERASURE: Final = frozenset({Verdict.NOT_LOGGED, Verdict.DECISION_GONE})
+_BY_ERASURE: Final = frozenset({Verdict.NOT_LOGGED, Verdict.DECISION_GONE, Verdict.UNOPENED})
 FindDecisions: TypeAlias = Callable[[Sequence[Key]], Mapping[Key, Decision]]
 """Returns those decisions about texts that the region keeps."""
 
@@ -168,7 +168,9 @@ class Comparer:
     def _held(self, claim: Claim, terms: Terms, made: Made) -> Verdict:
         """Return whether the record gives what the leaf says, commitment and all."""
         differs = Verdict.DIFFERS if terms.release == self._release else Verdict.OTHER_CODE
-        if isinstance(made, QuarantineError) or claim.output >= len(made.rows):
+        if isinstance(made, QuarantineError):
+            return Verdict.UNOPENED if made.reason is Reason.UNOPENED else differs
+        if claim.output >= len(made.rows):
             return differs
         if not self._agrees(claim, terms, made.plan):
             return differs
@@ -243,7 +245,10 @@ class Comparer:
         """Account for what a record gives, or not, beside what is logged."""
         counts = self.found.counts
         if isinstance(made, QuarantineError):
-            if not logged:
+            is_told = bool(logged) or offset in self._elsewhere.quarantined
+            if made.reason is Reason.UNOPENED and not is_told:
+                self._find(offset, 0, 0, -1, Verdict.UNOPENED)
+            elif not logged:
                 counts[Verdict.QUARANTINED] += 1
             return
         if not made.rows and not logged:

@@ -26,6 +26,7 @@ class Verdict(StrEnum):
     PLAN_GONE = "plan gone"
     KEYS_GONE = "keys gone"
     DECISION_GONE = "decision gone"
+    UNOPENED = "unopened"
     RAW_GONE = "no raw record: before the topic's start"
     RAW_MISSING = "no raw record: missing"
 
@@ -57,6 +58,8 @@ NEXT_STEP: Final[Mapping[Verdict, str]] = {
     Verdict.KEYS_GONE: "the keyring lacks that version: restore <region>/keys/tokens.json",
     Verdict.DECISION_GONE: "the region's database holds no decision about these texts, and the "
     "model is not asked again: restore the table `decisions` from its backup",
+    Verdict.UNOPENED: "the gateway sealed it, its subject is not erased, and no key opens it: "
+    "restore the vault's table `subjects` and the keyring; see docs/raw-sealing.md",
     Verdict.RAW_GONE: "retention has deleted it and the vault's archive does not hold it, or the "
     "topic was made anew: leave it out with --from",
     Verdict.RAW_MISSING: "the topic holds the time before and after it, but not it: see who may "

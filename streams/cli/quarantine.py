@@ -194,11 +194,12 @@ def _opened(home: Path, region: str, entry: "Entry") -> dict[str, Any]:
     from residency.seal import SealError  # noqa: PLC0415 - heavy
     from schemas.registry import load_registry  # noqa: PLC0415 - heavy
     from streams.again import Guard  # noqa: PLC0415 - heavy
-    from streams.quarantine import payload, plain  # noqa: PLC0415 - heavy
+    from streams.quarantine import opener, payload, plain  # noqa: PLC0415 - heavy
     from streams.settings import load_settings  # noqa: PLC0415 - heavy
 
     settings = load_settings(home, region, "admin")
-    value = payload(settings, entry)
+    with closing(opener(settings)) as keys:
+        value = payload(settings, entry, keys)
     if value is None:
         return {"not_carried": f"{entry.reason}: it is named only, and lies in its raw topic"}
     with closing(Guard(settings)) as guard:

@@ -7,15 +7,19 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
 
 from residency.regions import load_regions
+from schemas.errors import SetupError
 from streams.cli import EXIT_ENVIRONMENT, EXIT_WRONG
 from streams.cli.options import home_option, inference_option, json_option
 from streams.cli.processes import NOTHING, gateways, health, org_page, show_table
 from streams.cli.steps import progress_lines
+
+if TYPE_CHECKING:
+    from connectors.embedded.stack import Stack
 
 FOLLOW_S = 0.2
 TAIL_BYTES = 256 * 1024  # the last lines of a log lie within
@@ -51,13 +55,22 @@ def parse_regions(ctx: click.Context, param: click.Parameter, value: str) -> tup
     "--without-workers", is_flag=True, help="Start brokers, databases and the test org only."
 )
 @inference_option
-def up(
+@click.option(
+    "--seal-raw/--no-seal-raw",
+    "seal_raw",
+    default=None,
+    envvar="HOMEPORT_SEAL_RAW",
+    help="Let gateways seal events under their subjects' keys: raw topics then hold no "
+    "plaintext. Remembered; off at first. docs/raw-sealing.md",
+)
+def up(  # noqa: PLR0913 - click passes each option as one
     home: Path,
     regions: tuple[str, ...],
     *,
     as_json: bool,
     without_workers: bool,
     without_inference: bool,
+    seal_raw: bool | None,
 ) -> None:
     """Start the embedded stack and wait until all of it is ready.
 
@@ -66,6 +79,7 @@ def up(
       homeport up
       homeport up --regions eu,us --without-workers
       homeport up --without-inference
+      homeport up --seal-raw
 
     For each region an Apache Kafka broker, a PostgreSQL, its workers and a model server; one
     Salesforce test org for all. The first run downloads Kafka's jars (44 MB), checks each
@@ -81,6 +95,8 @@ def up(
     from streams.launch import launch  # noqa: PLC0415 - heavy
 
     stack = Stack(home, regions)
+    if seal_raw is not None:
+        _seal_raw(stack, is_on=seal_raw)
     # `kill` cleans up like Ctrl-C; the default would leave half a stack to the next run
     signal.signal(signal.SIGTERM, _interrupt)
     with_workers, with_inference = not without_workers, not without_inference
@@ -109,6 +125,18 @@ def up(
     for region, url in gateways(home, found).items():
         click.echo(f"Publish {region} events to {url}/events", err=True)
     click.echo(f"Look into the test org: {org_page(home, found)}", err=True)
+
+
+def _seal_raw(stack: "Stack", *, is_on: bool) -> None:
+    """Remember whether the gateways of *stack* seal raw records."""
+    from connectors.embedded.services import seals_raw, set_seal_raw  # noqa: PLC0415 - heavy
+
+    others = [region for region in stack.regions if seals_raw(stack.home, region) != is_on]
+    if others and stack.status():
+        msg = f"the gateways of {', '.join(others)} run otherwise; run `homeport down` first"
+        raise SetupError(msg)
+    for region in others:
+        set_seal_raw(stack.home, region, is_on=is_on)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

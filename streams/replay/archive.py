@@ -12,6 +12,7 @@ from datetime import datetime
 from connectors.postgres.vault.reader import Kept, VaultReader
 from residency.replay.books import Place
 from residency.replay.compare import Erasures
+from residency.vault.rawseal import is_sealed
 from schemas.events import RawBatch
 from streams.replay.topics import BATCH, Span
 from streams.settings import ReplaySettings, database
@@ -71,6 +72,19 @@ class Archive:
         done = self._reader.erased(place.topic_id, place.partition, start, stop)
         keys = zip(raw.offsets, raw.keys, strict=True)
         return Erasures(done, {offset for offset, key in keys if key in begun})
+
+    def instead(self, place: Place, raw: RawBatch) -> RawBatch:
+        """Return *raw* with the archive's copy of each record that no key opens on its topic.
+
+        There is one of a person who registered again while their erasure was under way: the vault
+        has sealed what came since under a new key, the topic holds it under the one that went.
+        """
+        sealed = [n for n, value in enumerate(raw.values) if is_sealed(value)]
+        values = list(raw.values)
+        for n in sealed:
+            kept = self._reader.record(place.topic_id, place.partition, raw.offsets[n])
+            values[n] = values[n] if kept is None else kept.value
+        return replace(raw, values=values) if sealed else raw
 
 
 def archived(

@@ -36,6 +36,7 @@ from residency.replay.claims import Claims
 from residency.replay.resend import Again, Already, Chooser, Stays, Stock, Wish
 from schemas.events import RawBatch
 from streams.erased import Erased
+from streams.rawopener import RawOpener
 from streams.replay import stock as stocks
 from streams.replay import topics as kafka
 from streams.replay.spool import Spool
@@ -44,6 +45,7 @@ from streams.replay.topics import AGAIN, Span
 from streams.replay.wanted import Named, Wanted, places, save
 from streams.replay.worker import load_books, raw_batch
 from streams.settings import ReplaySettings, database
+from streams.vaultkeys import open_keystore
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
@@ -134,13 +136,16 @@ class _Run:
         self._say = say
         self._books: Books = load_books(settings)
         self._root = secret(settings.folder / "keys", COMMITMENTS)
-        self._erased = Erased(database(settings.postgres, "resend"))
+        dsn = database(settings.postgres, "resend")
+        self._erased = Erased(dsn)
+        self._opener = RawOpener(dsn, open_keystore(settings))
         self._known: dict[bytes, Suppression] = {}  # of those that were met
         self._today = datetime.now(UTC).date()
 
     def close(self) -> None:
-        """Close the connection to Postgres."""
+        """Close the connections to Postgres."""
         self._erased.close()
+        self._opener.close()
 
     def all(self) -> None:
         """Choose and send, partition by partition."""
@@ -161,7 +166,7 @@ class _Run:
         claims = Claims(self._spool.read(place.topic, place.partition))
         at = span.start
         for messages, after in kafka.batches(self._settings, span):
-            raw = raw_batch(place.topic, messages)
+            raw = self._opener.open(raw_batch(place.topic, messages))
             missing.difference_update(raw.offsets)
             keys = dict(zip(raw.offsets, raw.keys, strict=True))
             for choice in chooser.batch(raw, claims.between(at, after), self._refused(raw)):

@@ -23,11 +23,13 @@ from residency.replay.found import Found, Verdict
 from schemas.errors import SetupError
 from schemas.events import RawBatch
 from streams.processor import discover
+from streams.rawopener import RawOpener
 from streams.replay.archive import Archive
 from streams.replay.spool import Spool
 from streams.replay.state import Job, State, Task
 from streams.replay.topics import AGAIN, Span, batches, marks, offset_of, reader
 from streams.settings import ReplaySettings, database
+from streams.vaultkeys import open_keystore
 
 SAVE_S = 2.0
 
@@ -74,10 +76,11 @@ class Worker:
         self._spool = Spool(state.folder)
         self._decisions = DecisionReader(database(settings.postgres, "replay"))
         self._archive = Archive(settings)
+        self._opener = RawOpener(database(settings.postgres, "replay"), open_keystore(settings))
 
     def run(self, tasks: Sequence[Task], halt: Callable[[], bool]) -> None:
         """Replay *tasks*, each from where it was left, until *halt* says to stop."""
-        with closing(self._archive):
+        with closing(self._archive), closing(self._opener):
             for task in tasks:
                 if not halt():
                     self._partition(task, halt)
@@ -110,7 +113,8 @@ class Worker:
         saved, started, done = time.monotonic(), time.monotonic(), 0
         for raw, after, gone in self._batches(place, at, archive, topic):
             erasures = self._archive.erasures(place, raw, at, after)
-            comparer.batch(raw, claims.between(at, after), gone, erasures)
+            opened = self._archive.instead(place, self._opener.open(raw))
+            comparer.batch(opened, claims.between(at, after), gone, erasures)
             at, done = after, done + len(raw)
             if time.monotonic() - saved > SAVE_S:
                 self._state.save(place, at, found)

@@ -46,7 +46,7 @@ def published_to_committed(
     They are published one at a time at a steady rate, through the production border.
     """
     for domain in topics.DOMAINS:
-        _start_at_the_end(bench, group, topics.raw(REGION, domain))
+        start_at_the_end(bench, group, topics.raw(REGION, domain))
     reader = Consumer(
         {**bench.client, "group.id": f"{group}.reader", "isolation.level": "read_committed"}
     )
@@ -88,7 +88,7 @@ def _work(bench: Bench, group: str, ready: Any, stop: Any) -> None:
     worker.run(meter.halt)
 
 
-def _start_at_the_end(bench: Bench, group: str, topic: str) -> None:
+def start_at_the_end(bench: Bench, group: str, topic: str) -> None:
     start_at_the_beginning(bench.client, group, topic)
     consumer = Consumer({**bench.client, "group.id": group, "enable.auto.commit": False})
     places = [TopicPartition(topic, n) for n in range(PARTITIONS)]

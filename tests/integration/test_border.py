@@ -58,6 +58,7 @@ from residency.plan.book import MAX_VALUE_BYTES, PlanBook
 from residency.plan.labels import request_value
 from residency.seal import BORDER, EGRESS, Seal, SealError
 from residency.telemetry.setup import telemetry
+from residency.vault.rawseal import RawSeal
 from schemas.errors import HaltError, Reason, RetriableError
 from schemas.events import Coordinates, RawBatch, RecordId
 from schemas.registry import load_registry
@@ -132,6 +133,7 @@ def test_every_record_ends_exactly_once(stack: Stack, line: Line) -> None:
         ("format", Sent(ORDERS, wire(email_as_sku))),
         ("oversize", Sent(ORDERS, b"x" * (2 * MAX_VALUE_BYTES))),
         ("malformed", Sent(ORDERS, b"x" * MAX_VALUE_BYTES)),
+        ("unopened", Sent(ORDERS, RawSeal(bytes(16), bytes(32)).close(ORDERS, wire(order)))),
     ]
     reasons = {kind for kind, _ in sent} - {"minimal", "nothing"}
     assert reasons == set(Reason) - UNREACHABLE or pytest.fail("a reason is not tried")

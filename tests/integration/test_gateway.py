@@ -469,4 +469,6 @@ class TestEnds:
 
             counts = dict(running.gateway.health())
 
-        assert counts == {"ready": True, "published": 1, "repeated": 1, "refused": 1}
+        assert counts == {
+            "ready": True, "sealing": False, "published": 1, "repeated": 1, "refused": 1,
+        }  # fmt: skip

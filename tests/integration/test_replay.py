@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -20,9 +21,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
+from sealing_gateway import sealing
 from vault_line import PLACED, VaultLine, wait_until
 
 from connectors.embedded.launch import Launch
@@ -43,6 +46,7 @@ from residency.ledger.requests import FOLDER
 from residency.ledger.verify import verify
 from residency.replay.report import open_report
 from residency.replay.resend import Again
+from residency.vault.rawseal import is_sealed
 from streams.demo.generate import Shop
 from streams.demo.observe import Observer
 from streams.demo.publish import publish
@@ -55,11 +59,12 @@ from streams.replay.stock import Asked
 from streams.replay.topics import marks, reader
 from streams.replay.wanted import Wanted
 from streams.replay.worker import Worker
-from streams.settings import load_replay, load_settings
+from streams.settings import database, load_replay, load_settings
 
 REGION = "eu"
 EVENTS = 200
 LOST = 3
+REQUEST = "0" * 32  # of an erasure
 WAIT_S = 120
 TOP = Path(__file__).parents[2]
 FINE, WRONG, ENVIRONMENT, INTERRUPTED = 0, 1, 3, 130
@@ -68,16 +73,21 @@ Entries = list[bytes]
 
 @pytest.fixture(scope="module")
 def homes(new_home: Callable[[], Path]) -> Iterator[tuple[Path, Path]]:
-    """Yield a region whose line carried some hundred events, only its broker runs now; a copy."""
+    """Yield a region whose line carried some hundred events, only its broker runs now; a copy.
+
+    Half of the events came through a gateway that seals: they lie on the same topics.
+    """
     place, copy = new_home(), new_home()
     stack = Stack(place, (REGION,))
     stack.up(launch(place))
     gateways = load_settings(place, REGION, "gateway").gateways or {}
     shop = Shop(random.Random(7), [REGION]).publications(EVENTS)
     events = [one for one in shop if not one.type.endswith("ErasureRequested")]
-    done = asyncio.run(publish(events, gateways))
+    taken = asyncio.run(publish(events[::2], gateways)).taken
+    with sealing(place, REGION) as sealed:
+        taken += asyncio.run(publish(events[1::2], {REGION: sealed.url})).taken
     observer, deadline = Observer(place, REGION), time.monotonic() + WAIT_S
-    while not ((counts := observer.counts()).raw == len(done.taken) and counts.is_settled):
+    while not ((counts := observer.counts()).raw == len(taken) and counts.is_settled):
         assert time.monotonic() < deadline, counts
         time.sleep(0.5)
     stack.down()
@@ -368,6 +378,51 @@ def test_a_copy_of_the_data_in_another_folder_gives_the_same_report(
         other.down()
 
     assert bare(second) == bare(whole[0])
+
+
+def raw_messages(home: Path) -> Iterator[Message]:
+    settings = load_replay(home, REGION)
+    for topic in topics.raw_topics(REGION):
+        for number in range(load_topics(home, REGION)[topic].partitions):
+            with closing(reader(settings, "border")) as consumer:
+                end = marks(consumer, topic, number)[1]
+            yield from records(
+                settings, Span(Place(topic, number, "", 0), 0, end, 0, is_whole=True)
+            )
+
+
+def test_what_no_key_opens_is_a_finding_unless_its_subject_is_known_to_be_erased(
+    home: Path,
+) -> None:
+    every, known = list(raw_messages(home)), load_topics(home, REGION)
+    sealed = [m for m in every if is_sealed(bytes(m.value() or b""))]
+    dsn = database(load_settings(home, REGION, "admin").postgres, "admin")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        gone = {row[0] for row in connection.execute("SELECT subject FROM vault.suppressions")}
+    some = Counter(key for m in sealed if (key := bytes(m.key() or b"")) not in gone)
+    ((subject, count),) = some.most_common(1)
+    theirs = [m for m in sealed if m.key() == subject]
+    names = [(known[str(m.topic())].id, m.partition(), m.offset(), REQUEST) for m in theirs]
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        subjects = "vault.subjects WHERE subject = %s"
+        (row,) = connection.execute(f"DELETE FROM {subjects} RETURNING *", (subject,)).fetchall()  # noqa: S608
+        try:
+            lost = found_in(home)
+            with connection.cursor() as cursor:
+                cursor.executemany("INSERT INTO vault.erased VALUES (%s, %s, %s, %s)", names)
+            erased = found_in(home)
+        finally:
+            connection.execute("INSERT INTO vault.subjects VALUES (%s, %s, %s, %s)", row)
+            connection.execute("DELETE FROM vault.erased WHERE request = %s", (REQUEST,))
+
+    assert len(every) > len(sealed) > count > 0
+    assert {verdict for verdict, _ in told(lost)} == {"unopened"}
+    at = {f"{m.topic()}[{m.partition()}]@{m.offset()}" for m in theirs}
+    assert {record.partition("#")[0] for _, record in told(lost)} == at
+    assert erased["is_fine"]
+    after = found_in(home)
+    assert erased["counts"]["erased"] == after["counts"].get("erased", 0) + count
+    assert after["is_fine"]
 
 
 def test_a_raw_record_that_is_another_now_is_named_and_one_that_nobody_decided_is_not_yet(

@@ -316,9 +316,13 @@ RIGHTS = {
         ("subjects", "SELECT"), ("events", "SELECT"), ("blind_index", "SELECT"),
         ("suppressions", "SELECT"), ("erasures", "SELECT"), ("erased", "SELECT"),
     },
-    "border": {("suppressions", "SELECT")},
+    "gateway": {
+        ("subjects", "SELECT"), ("subjects", "INSERT"),
+        ("keks", "SELECT"), ("migrations", "SELECT"),
+    },
+    "border": {("suppressions", "SELECT"), ("subjects", "SELECT")},
     "enrich": {("suppressions", "SELECT")},
-    "resend": {("suppressions", "SELECT")},
+    "resend": {("suppressions", "SELECT"), ("subjects", "SELECT")},
     "replay": {(table, "SELECT") for table in ("subjects", "events", "erased", "erasures")},
     "erase": {
         *(

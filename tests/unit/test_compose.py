@@ -140,6 +140,22 @@ def test_a_worker_gets_its_own_secret_and_no_other_services(region: str) -> None
         assert mounted == {f"{region}-{name}" for name in own}
 
 
+def test_what_seals_and_opens_raw_records_gets_the_keyring_by_a_file_of_its_own() -> None:
+    sealing = YAML(typ="safe").load(ROOT / "docker/seal-raw.yml")["services"]
+
+    assert sealing == {
+        f"{region}-{service}": {
+            "profiles": SERVICES[f"{region}-{service}"]["profiles"],
+            "secrets": [
+                s for s in SERVICES[f"{region}-vault"]["secrets"]
+                if s["source"] == f"{region}-vault-kek"
+            ],
+        }
+        for region in REGIONS
+        for service in ("gateway", "border")
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("region", REGIONS)
 def test_every_service_that_runs_has_its_container(region: str) -> None:
     workers = {n for n in SERVICES if n.startswith(f"{region}-")}

@@ -1,16 +1,13 @@
 """Who is erased: the suppressions in the region's Postgres, looked up batch by batch."""
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final, LiteralString
 
-import psycopg
-
 from connectors.postgres.connection import Connection
+from connectors.postgres.vault.tables import opened
 from residency.vault.suppress import Suppression
-from schemas.errors import SetupError
 
 _OF: Final[LiteralString] = """
 SELECT subject, since, request, lifted_at FROM vault.suppressions WHERE subject = ANY(%b::bytea[])
@@ -64,23 +61,14 @@ class Suppressions:
 
         May be repeated: the earliest time after the erasure stays.
         """
-        with self._open() as connection:
+        with opened(self._connection) as connection:
             connection.execute(_LIFT, {"subject": subject, "at": at})
 
     def _found(self, query: LiteralString, wanted: list[bytes]) -> list[tuple[Any, ...]]:
         if not wanted:
             return []
-        with self._open() as connection, connection.cursor(binary=True) as cursor:
+        with opened(self._connection) as connection, connection.cursor(binary=True) as cursor:
             return cursor.execute(query, (wanted,), prepare=True).fetchall()
-
-    @contextmanager
-    def _open(self) -> Iterator[psycopg.Connection[Any]]:
-        try:
-            with self._connection.open() as connection:
-                yield connection
-        except psycopg.ProgrammingError as exc:  # no such table, or no right to it
-            msg = f"Postgres: {type(exc).__name__} at the vault; run `homeport vault migrate`"
-            raise SetupError(msg) from None
 
 
 def token_digest(token: str) -> bytes:

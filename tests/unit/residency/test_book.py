@@ -21,6 +21,7 @@ from residency.plan.model import Plan, ProcessorRef
 from residency.plan.processors import Fields
 from residency.plan.walk.accelerator import IS_ACCELERATED
 from residency.plan.walk.walker import Walker
+from residency.vault.rawseal import RawSeal
 from schemas.codec import HEADER, MAGIC, encode
 from schemas.errors import QuarantineError, Reason
 from schemas.events import Coordinates, RawBatch, RawEvent
@@ -78,6 +79,7 @@ def spoilt() -> Iterator[tuple[str, bytes]]:
     yield topics.raw("eu", "messages"), good
     yield topic, good + bytes(MAX_VALUE_BYTES)
     yield "eu.commerce.nothing.v1", good
+    yield topic, RawSeal(bytes(16), bytes(32)).close(topic, good)
 
 
 def batch_of(rows: list[tuple[str, bytes]]) -> RawBatch:
@@ -119,7 +121,7 @@ def test_a_batch_is_decided_as_its_records_one_by_one(book: PlanBook) -> None:
     reasons = {one[0] for one in told if one and isinstance(one[0], Reason)}
     assert reasons >= {
         Reason.MALFORMED, Reason.UNKNOWN_SCHEMA, Reason.WRONG_TOPIC, Reason.OVERSIZE,
-        Reason.WRONG_REGION, Reason.FORMAT,
+        Reason.WRONG_REGION, Reason.FORMAT, Reason.UNOPENED,
     }  # fmt: skip
 
 

@@ -37,6 +37,7 @@ from residency.replay.found import (
     total,
 )
 from residency.replay.report import Part, key_name, open_report, report, sign
+from residency.vault.rawseal import RawSeal
 from schemas.events import RawBatch
 
 NOTHING_DECIDED = cast("FindDecisions", None)  # nobody asks: no record here has labels
@@ -68,6 +69,7 @@ def told(found: Found) -> list[tuple[str, str, int]]:
 
 NAME = "eu.commerce.orders.v1[0]@7#0"
 JUNK = b"junk"
+SEALED = RawSeal(bytes(16), bytes(32)).close(PLACE.topic, raw(7))  # and no key opened it
 
 
 class TestOneRecord:
@@ -152,6 +154,14 @@ class TestOneRecord:
 
         assert told(found) == [(Verdict.TWICE, NAME, 1), (Verdict.DIFFERS, NAME, 1)]
 
+    def test_each_leaf_of_what_no_key_opens_is_named(self) -> None:
+        leaves = [leaf(7), leaf(7, resend=1, release=OTHER)]
+
+        found = compared(leaves, batch((7, SEALED)))
+
+        assert told(found) == [(Verdict.UNOPENED, NAME, 0), (Verdict.UNOPENED, f"{NAME}+1", 1)]
+        assert found.counts == {Verdict.UNOPENED: 2}
+
     def test_a_leaf_without_a_raw_record_in_the_span_is_named(self) -> None:
         found = compared([leaf(7), refusal(9)], batch((8, JUNK)))
 
@@ -191,6 +201,14 @@ class TestNoLeaf:
         found = compared([refusal(8)], batch((7, raw(7))), elsewhere)
 
         assert told(found) == [(Verdict.NOT_LOGGED, NAME, -1)]
+
+    def test_what_no_key_opens_is_found_unless_the_border_kept_it(self) -> None:
+        found = compared([], batch((7, SEALED)))
+        kept = compared([], batch((7, SEALED)), Elsewhere(quarantined=frozenset({7})))
+
+        assert told(found) == [(Verdict.UNOPENED, NAME, -1)]
+        assert found.counts == {Verdict.UNOPENED: 1}
+        assert kept.counts == {Verdict.QUARANTINED: 1}
 
     def test_what_was_quarantined_and_sent_later_is_counted_once(self) -> None:
         retried = Elsewhere(quarantined=frozenset({7}))
@@ -261,6 +279,7 @@ class TestTheErased:
                 {Verdict.SAME: 1, Verdict.ERASED: 1},
             ),
             ([leaf(7)], raw(7, sku="MUG-2"), {Verdict.DIFFERS: 1}),
+            ([leaf(7)], SEALED, {Verdict.ERASED: 1}),  # its key went first
             ([leaf(7, keys=3)], raw(7), {Verdict.KEYS_GONE: 1}),
         ],
     )
