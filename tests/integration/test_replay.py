@@ -381,14 +381,12 @@ def test_a_copy_of_the_data_in_another_folder_gives_the_same_report(
 
 
 def raw_messages(home: Path) -> Iterator[Message]:
-    settings = load_replay(home, REGION)
-    for topic in topics.raw_topics(REGION):
-        for number in range(load_topics(home, REGION)[topic].partitions):
-            with closing(reader(settings, "border")) as consumer:
-                end = marks(consumer, topic, number)[1]
-            yield from records(
-                settings, Span(Place(topic, number, "", 0), 0, end, 0, is_whole=True)
-            )
+    known = load_topics(home, REGION)
+    places = [
+        (topic, n) for topic in topics.raw_topics(REGION) for n in range(known[topic].partitions)
+    ]
+    client = load_replay(home, REGION).kafka.librdkafka(group_id=topics.group("border"))
+    return committed(client, dict.fromkeys(places, 0), WAIT_S)
 
 
 def test_what_no_key_opens_is_a_finding_unless_its_subject_is_known_to_be_erased(
