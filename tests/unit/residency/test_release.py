@@ -10,6 +10,8 @@ BESIDE = (
     "connectors/",
     "streams/replay/report.html",
     "streams/takeaway/",
+    "streams/looking/templates/",
+    "streams/exporting/README.md",
     "inference/heads/",  # each named with its SHA-256 in its task's file, which counts
     "inference/training/",
 )
