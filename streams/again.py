@@ -19,10 +19,10 @@ from residency.seal import SealError
 from schemas.errors import QuarantineError, Reason
 from schemas.events import LabelRequest, MinimalRecord, RawBatch, RawEvent, RecordId
 from schemas.registry import load_registry
-from streams.erased import Erased, Owners
 from streams.plans import load_book
 from streams.quarantine import Entry, opener, payload, plain_of
 from streams.settings import Settings, database
+from streams.vault.erased import Erased, Owners
 
 if TYPE_CHECKING:
     from residency.vault.suppress import Suppression

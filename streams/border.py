@@ -26,15 +26,15 @@ from residency.telemetry.setup import Telemetry, telemetry
 from schemas.errors import HaltError, QuarantineError, Reason, RetriableError
 from schemas.events import Coordinates, RawBatch
 from streams.duties import NotNowError, Route
-from streams.erased import Erased
 from streams.hop import Hop
 from streams.kafkawatch import KafkaWatch
 from streams.limit import QuarantineLimit
 from streams.place import Verdict, shape_of
 from streams.plans import load_book
-from streams.rawopener import RawOpener
 from streams.settings import Settings, database
-from streams.vaultkeys import open_keystore
+from streams.vault.erased import Erased
+from streams.vault.keystores import open_keystore
+from streams.vault.rawopener import RawOpener
 
 LOG = logging.getLogger("homeport.border")
 NAMED_ONLY = frozenset({Reason.OVERSIZE, Reason.ERASED_SUBJECT})  # their payload is not copied

@@ -34,13 +34,13 @@ from schemas.events import Coordinates, RawBatch
 from schemas.registry import load_registry
 from streams.asking import Asker
 from streams.duties import NotNowError, Route
-from streams.erased import Erased
 from streams.hop import Hop
 from streams.kafkawatch import KafkaWatch
 from streams.labelmeter import LabelMeter
 from streams.labels import Asked, Maker, Task
 from streams.place import Stamped, Verdict
 from streams.settings import Settings, database
+from streams.vault.erased import Erased
 
 if TYPE_CHECKING:
     from residency.decisions import Decision

@@ -31,9 +31,9 @@ from schemas.errors import HaltError
 from schemas.plainjson import from_plain
 from schemas.registry import EventSchema, load_registry
 from schemas.scalars import PlainJsonError
-from streams.rawsealer import sealer_of
 from streams.repeats import Repeats
 from streams.settings import Settings
+from streams.vault.rawsealer import sealer_of
 from streams.weblog import web_log
 
 LOG = logging.getLogger("homeport.gateway")

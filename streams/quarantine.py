@@ -29,9 +29,9 @@ from schemas.errors import QuarantineError
 from schemas.events import Coordinates, RecordId
 from schemas.plainjson import to_plain
 from schemas.registry import Registry
-from streams.rawopener import RawOpener
 from streams.settings import ReplaySettings, Settings, database
-from streams.vaultkeys import open_keystore
+from streams.vault.keystores import open_keystore
+from streams.vault.rawopener import RawOpener
 
 LOG = logging.getLogger("homeport.quarantine")
 TIMEOUT_S = 30.0  # longer than a dead worker's transaction hides records

@@ -29,7 +29,7 @@ SERVICES: Mapping[str, str] = {
     "egress": "streams.egress",
     "enrich": "streams.enrich",
     "erase": "streams.erase",
-    "vault": "streams.vault_writer",
+    "vault": "streams.vault.writer",
     "lookup": "streams.lookup",
 }
 

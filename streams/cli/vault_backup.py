@@ -88,8 +88,8 @@ def restore(  # noqa: PLR0913, one option each
     Example: homeport vault restore --region eu eu-vault.backup
     """
     from connectors.postgres.vault import restore as restoring  # noqa: PLC0415 - as above
-    from streams.restoring import means_of  # noqa: PLC0415 - as above
-    from streams.vaultkeys import open_keystore  # noqa: PLC0415 - as above
+    from streams.vault.keystores import open_keystore  # noqa: PLC0415 - as above
+    from streams.vault.restoring import means_of  # noqa: PLC0415 - as above
 
     settings = settings_of(home, region)
     means = means_of(settings, open_keystore(settings).load(), has_ledger=not without_ledger)

@@ -135,8 +135,8 @@ def rotate(region: str, home: Path, *, is_retired: bool, as_json: bool) -> None:
       homeport vault rotate --region eu
       homeport vault rotate --region eu --retire
     """
-    from streams import rotating  # noqa: PLC0415 - heavy; --help must not pay
-    from streams.vaultkeys import open_keystore  # noqa: PLC0415 - as above
+    from streams.vault import rotating  # noqa: PLC0415 - heavy; --help must not pay
+    from streams.vault.keystores import open_keystore  # noqa: PLC0415 - as above
 
     keystore = open_keystore(settings_of(home, region))
     with opened(home, region) as upkeep:

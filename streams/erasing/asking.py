@@ -16,7 +16,7 @@ from schemas.errors import QuarantineError, SetupError
 from schemas.registry import load_registry
 from streams.erasing.listing import CUSTOMER
 from streams.settings import ReplaySettings, database
-from streams.vaultkeys import open_keystore
+from streams.vault.keystores import open_keystore
 
 PARTITION, INDEX = "partition", "vault-index"  # purposes of keys
 KINDS: Mapping[str, Kind] = {"email": Kind.EMAIL, "token": Kind.TOKEN}

@@ -27,8 +27,8 @@ from streams.erasing.positions import Positions
 from streams.erasing.sending import RowSender
 from streams.plans import load_book
 from streams.settings import ReplaySettings
-from streams.vaulting import terms_of
-from streams.vaultkeys import open_keystore
+from streams.vault.keystores import open_keystore
+from streams.vault.storing import terms_of
 
 LOG = logging.getLogger("homeport.erase")
 BATCH = 500  # erasures that take a step together

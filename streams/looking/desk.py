@@ -38,7 +38,7 @@ from streams.looking.opened import OpenVault
 from streams.looking.rates import Rates
 from streams.looking.witness import PATIENCE_S, Witness
 from streams.settings import Settings
-from streams.vaultkeys import open_keystore
+from streams.vault.keystores import open_keystore
 
 INDEX_KEY: Final = "vault-index"
 

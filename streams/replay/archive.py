@@ -16,7 +16,7 @@ from residency.vault.rawseal import is_sealed
 from schemas.events import RawBatch
 from streams.replay.topics import BATCH, Span
 from streams.settings import ReplaySettings, database
-from streams.vaultkeys import open_keystore
+from streams.vault.keystores import open_keystore
 
 
 class Archive:

@@ -35,8 +35,6 @@ from residency.replay.books import Books, Place
 from residency.replay.claims import Claims
 from residency.replay.resend import Again, Already, Chooser, Stays, Stock, Wish
 from schemas.events import RawBatch
-from streams.erased import Erased
-from streams.rawopener import RawOpener
 from streams.replay import stock as stocks
 from streams.replay import topics as kafka
 from streams.replay.spool import Spool
@@ -45,7 +43,9 @@ from streams.replay.topics import AGAIN, Span
 from streams.replay.wanted import Named, Wanted, places, save
 from streams.replay.worker import load_books, raw_batch
 from streams.settings import ReplaySettings, database
-from streams.vaultkeys import open_keystore
+from streams.vault.erased import Erased
+from streams.vault.keystores import open_keystore
+from streams.vault.rawopener import RawOpener
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer

@@ -23,13 +23,13 @@ from residency.replay.found import Found, Verdict
 from schemas.errors import SetupError
 from schemas.events import RawBatch
 from streams.processor import discover
-from streams.rawopener import RawOpener
 from streams.replay.archive import Archive
 from streams.replay.spool import Spool
 from streams.replay.state import Job, State, Task
 from streams.replay.topics import AGAIN, Span, batches, marks, offset_of, reader
 from streams.settings import ReplaySettings, database
-from streams.vaultkeys import open_keystore
+from streams.vault.keystores import open_keystore
+from streams.vault.rawopener import RawOpener
 
 SAVE_S = 2.0
 

@@ -21,10 +21,10 @@ from schemas.errors import RetriableError
 from schemas.events import RawBatch
 from streams.border import Border
 from streams.duties import BATCH, Route
-from streams.erased import Erased
 from streams.hop import POLL_S, Hop
 from streams.place import Decided
 from streams.settings import Settings, load_settings
+from streams.vault.erased import Erased
 
 REGION = "eu"
 PARTITIONS = 4

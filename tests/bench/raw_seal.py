@@ -38,8 +38,8 @@ from schemas.errors import RetriableError
 from streams.demo.generate import Shop
 from streams.gateway import BATCH_TYPE, Gateway
 from streams.settings import Settings, database, load_settings
-from streams.subjectkeys import SubjectKeys
-from streams.vaultkeys import open_keystore
+from streams.vault.keystores import open_keystore
+from streams.vault.subjectkeys import SubjectKeys
 
 WAYS = ("plain", "sealed")
 POST, POSTS = 100, 8  # events in a request, requests under way

@@ -33,13 +33,13 @@ from schemas.codec import encode
 from schemas.events import RawBatch
 from schemas.plainjson import from_plain
 from schemas.registry import load_registry
-from streams import rotating
 from streams.demo.generate import Shop
-from streams.erased import Erased
 from streams.settings import Settings, load_settings
-from streams.subjectkeys import SubjectKeys
-from streams.vault_writer import BATCH
-from streams.vaulting import Vaulting, means
+from streams.vault import rotating
+from streams.vault.erased import Erased
+from streams.vault.storing import Vaulting, means
+from streams.vault.subjectkeys import SubjectKeys
+from streams.vault.writer import BATCH
 
 REGION = "eu"
 PLACED = "commerce.orders.OrderPlaced"

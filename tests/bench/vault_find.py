@@ -48,7 +48,7 @@ from streams.looking.callers import Caller
 from streams.looking.desk import INDEX_KEY, Desk
 from streams.looking.witness import Witness
 from streams.settings import Settings, load_settings
-from streams.vaultkeys import open_keystore
+from streams.vault.keystores import open_keystore
 
 REGION = "eu"
 EVENTS = (

@@ -41,9 +41,9 @@ from schemas.errors import RetriableError, SetupError
 from schemas.events import Coordinates, RawBatch, RecordId
 from streams.cli.quarantine import quarantine
 from streams.demo.generate import Publication
-from streams.rawopener import RawOpener
 from streams.settings import load_settings
 from streams.tally import Tally
+from streams.vault.rawopener import RawOpener
 
 REQUEST = "0" * 32
 

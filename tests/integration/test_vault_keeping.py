@@ -22,8 +22,8 @@ from residency.ledger.erasures import ErasureLeaf, subject_commitment
 from residency.ledger.files import Ledger
 from residency.vault.subjects import NOBODY
 from schemas.errors import SetupError
-from streams import rotating
 from streams.cli.vault import vault
+from streams.vault import rotating
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=5_000)
 

@@ -17,7 +17,7 @@ from connectors.kms import KEK_FILE, KmsConfig, KmsKeyStore
 from residency.vault.keyring import Keyring
 from schemas.errors import RetriableError, SetupError
 from streams.settings import VaultConfig
-from streams.vaultkeys import open_keystore
+from streams.vault.keystores import open_keystore
 
 START_S = 60
 SUBJECT = b"s" * 16

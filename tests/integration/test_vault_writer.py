@@ -15,7 +15,7 @@ from residency.policy.packs import CENTRAL
 from residency.tokens import Tokeniser
 from residency.vault.index import Kind
 from residency.vault.subjects import NOBODY
-from streams.vault_writer import VaultWriter
+from streams.vault.writer import VaultWriter
 
 ALL = {
     "events": "SELECT t::text FROM vault.events t",

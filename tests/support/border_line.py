@@ -32,10 +32,10 @@ from schemas.registry import load_registry
 from streams.border import Border
 from streams.demo.generate import Publication, Shop
 from streams.demo.observe import Observer
-from streams.erased import PARTITION
 from streams.plans import load_book
 from streams.settings import load_settings
 from streams.tally import Tally
+from streams.vault.erased import PARTITION
 
 WAIT_S = 90.0  # a bound, not a figure: three workers join and leave on two shared cores
 ORDERS, CUSTOMERS = topics.raw("eu", "orders"), topics.raw("eu", "customers")

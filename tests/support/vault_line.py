@@ -32,7 +32,7 @@ from schemas.plainjson import from_plain
 from schemas.registry import load_registry
 from streams.demo.generate import Shop
 from streams.settings import load_settings
-from streams.vault_writer import VaultWriter
+from streams.vault.writer import VaultWriter
 
 WAIT_S = 60.0  # a bound, not a figure
 REGISTERED = "commerce.customers.CustomerRegistered"

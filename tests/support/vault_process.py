@@ -7,7 +7,7 @@ from pathlib import Path
 
 from residency.telemetry.setup import telemetry
 from streams.settings import load_settings
-from streams.vault_writer import VaultWriter
+from streams.vault.writer import VaultWriter
 
 
 def main(home: Path) -> None:

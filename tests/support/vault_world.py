@@ -18,10 +18,10 @@ from residency import topics
 from residency.keys import secret
 from residency.vault.keyfiles import FileKeyStore
 from schemas.events import RawBatch
-from streams.erased import Erased
 from streams.settings import Settings, load_settings
-from streams.subjectkeys import SubjectKeys
-from streams.vaulting import Vaulting, means
+from streams.vault.erased import Erased
+from streams.vault.storing import Vaulting, means
+from streams.vault.subjectkeys import SubjectKeys
 
 TABLES = "subjects, events, blind_index, progress, erasures, suppressions, erased, keks"
 

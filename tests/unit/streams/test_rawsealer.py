@@ -14,8 +14,8 @@ import pytest
 from residency.vault.keyfiles import FileKeyStore
 from residency.vault.rawseal import RawSeal
 from schemas.errors import SetupError
-from streams import rawsealer
-from streams.rawsealer import MAX_BATCH, RawSealer
+from streams.vault import rawsealer
+from streams.vault.rawsealer import MAX_BATCH, RawSealer
 
 TOPIC, KEY = "eu.commerce.orders.v1", b"k" * 32
 NOWHERE = "host=127.0.0.1 port=1 user=nobody connect_timeout=1"

@@ -20,8 +20,8 @@ from residency.vault.rawseal import RawSeal
 from schemas.errors import RetriableError
 from streams.patience import retrying
 from streams.settings import Settings, database
-from streams.subjectkeys import SubjectKeys
-from streams.vaultkeys import open_keystore
+from streams.vault.keystores import open_keystore
+from streams.vault.subjectkeys import SubjectKeys
 
 LOG = logging.getLogger("homeport.gateway.seal")
 MAX_BATCH = 500  # events sealed in one transaction

@@ -30,17 +30,17 @@ from residency.vault.kinds import load_kinds
 from schemas.errors import RetriableError
 from schemas.events import RawBatch
 from streams.duties import NotNowError
-from streams.erased import Erased
 from streams.heap import settled_heap, tidy
 from streams.kafkawatch import KafkaWatch
 from streams.patience import retrying
-from streams.pruning import Pruning
-from streams.rawopener import RawOpener
 from streams.resting import POLL_S, Rest
 from streams.settings import Settings, database
-from streams.subjectkeys import SubjectKeys
-from streams.vaulting import Stored, Vaulting, means
-from streams.vaultkeys import open_keystore
+from streams.vault.erased import Erased
+from streams.vault.keystores import open_keystore
+from streams.vault.pruning import Pruning
+from streams.vault.rawopener import RawOpener
+from streams.vault.storing import Stored, Vaulting, means
+from streams.vault.subjectkeys import SubjectKeys
 
 LOG = logging.getLogger("homeport.vault")
 BATCH = 2_000  # records of one transaction

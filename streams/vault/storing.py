@@ -24,7 +24,7 @@ from schemas.errors import QuarantineError
 from schemas.events import RawBatch
 from schemas.registry import Registry, load_registry
 from streams.settings import Settings
-from streams.subjectkeys import Known, SubjectKeys
+from streams.vault.subjectkeys import Known, SubjectKeys
 
 MAX_TEXTS = 1_000  # of one subject that are remembered as indexed
 AHEAD = timedelta(days=1)  # a time of Kafka's that lies further ahead is none

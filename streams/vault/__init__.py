@@ -1,0 +1,1 @@
+"""What stays home: the vault's writer, its keys and upkeep, and who is erased from it."""
