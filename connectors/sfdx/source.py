@@ -2,10 +2,9 @@
 
 import io
 import json
-import shutil
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from connectors.sfdx.components import Component
 from connectors.sfdx.places import PARTS, PLACES, source_path
@@ -32,13 +31,20 @@ def source_files(components: Iterable[Component]) -> Mapping[str, bytes]:
     return files
 
 
-def write_source(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Make *folder*'s metadata exactly *files*; what else lies beside it stays."""
-    shutil.rmtree(folder / PurePosixPath(SOURCE).parts[0], ignore_errors=True)
-    for name, content in files.items():
+def write_source(folder: Path, files: Mapping[str, bytes]) -> list[str]:
+    """Make *folder*'s metadata exactly *files*; return which were not.
+
+    What else lies beside the metadata stays, and what is right already is not touched.
+    """
+    changed = drift(files, folder)
+    for name in changed:
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        if name in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(files[name])
+        else:
+            path.unlink()
+    return changed
 
 
 def drift(files: Mapping[str, bytes], folder: Path = FOLDER) -> list[str]:

@@ -25,8 +25,7 @@ ASK = CallRetry(deadline_s=20.0)  # a dry run need not have the org
 def update(*, as_json: bool) -> None:
     """Make connectors/sfdx what is generated; what one org chooses is not committed."""
     files = source_files(components())
-    stale = drift(files)
-    write_source(FOLDER, files)
+    stale = write_source(FOLDER, files)
     if as_json:
         click.echo(orjson.dumps({"folder": str(FOLDER), "changed": stale}).decode())
         return
