@@ -122,7 +122,9 @@ class RawSealer:
         subjects = list({event.subject: None for event in batch})
         try:
             with permitted(), self._store.writing() as writing:
-                known = self._keys.of(writing, subjects, datetime.now(UTC))
+                now = datetime.now(UTC)
+                known = self._keys.of(writing, subjects, now)
+                writing.await_events(subjects, now)
         finally:
             self._keys.forget()
         seals = {subject: RawSeal(subject, known[subject].data_key) for subject in subjects}

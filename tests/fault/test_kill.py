@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oracle import comparable, expected_rows, kill, org_rows
+from oracle import comparable, expected_rows, kill, lasting, org_rows
 
 from connectors.embedded.stack import Stack
 from inference.config import InferenceConfig
@@ -73,7 +73,7 @@ def test_kill_9_of_border_and_egress_under_load_loses_and_doubles_nothing(
     observer = Observer(home, REGION)
     taken: list[tuple[Publication, str]] = []
     for number in range(rounds):
-        events = list(Shop(random.Random(rng.random()), [REGION]).publications(EVENTS))
+        events = lasting(Shop(random.Random(rng.random()), [REGION]).publications(EVENTS))
         answered: list[Published] = []
         sender = threading.Thread(
             target=lambda: answered.append(asyncio.run(publish(events, gateways)))  # noqa: B023

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 import pytest
 from confluent_kafka import Message, Producer
-from oracle import comparable, expected_rows, kill, org_rows
+from oracle import comparable, expected_rows, kill, lasting, org_rows
 
 from connectors.embedded.stack import Stack
 from connectors.sandbox.faults.remote import Control, control
@@ -277,7 +277,7 @@ def test_an_org_that_does_everything_wrong_ends_up_right(
             taken: list[tuple[Publication, str]] = []
             for number in range(first, first + per_home):
                 shop = Shop(random.Random(rng.random()), [REGION])
-                events = [e for e in shop.publications(RECORDS) if e.expect == "accepted"]
+                events = lasting(e for e in shop.publications(RECORDS) if e.expect == "accepted")
                 faults.set(fault_plan(rng), seed=rng.randrange(2**31))
                 with killing(home, rng):
                     taken += publish(home, events)

@@ -607,7 +607,8 @@ def cli(stack: Stack, *arguments: str, group: str = "quarantine") -> tuple[int, 
     """Run ``homeport quarantine`` on the stack; return its exit code and document."""
     words = [group, *arguments, "--region", "eu", "--home", str(stack.home), "--json"]
     done = CliRunner().invoke(homeport, words)
-    return done.exit_code, json.loads(done.stdout) if done.stdout else done.stderr
+    said = done.stderr or f"homeport: {done.exception}\n"  # as `main` says it
+    return done.exit_code, json.loads(done.stdout) if done.stdout else said
 
 
 def listed(stack: Stack, *arguments: str) -> dict[str, dict[str, Any]]:

@@ -21,6 +21,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests
@@ -179,7 +180,7 @@ class TestTaken:
         customer = event["data"]["customer"]["customer_id"].encode()
 
         found = raw_record(stack, gateway.post(event)[1]["record"])
-        again = raw_record(stack, gateway.post({**event, "id": "another"})[1]["record"])
+        again = raw_record(stack, gateway.post({**event, "id": str(uuid4())})[1]["record"])
 
         key = secret(stack.home / "eu" / "keys", "partition")
         assert found.key == hmac.digest(key, customer, "sha256")[:16]
@@ -247,7 +248,7 @@ class TestRepeats:
         before = raw_records(stack)
 
         gateway.post(event)
-        status, answer = gateway.post({**event, attribute: "another"})
+        status, answer = gateway.post({**event, attribute: str(uuid4())})
 
         assert (status, answer["duplicate"]) == (202, False)
         assert raw_records(stack) - before == 2

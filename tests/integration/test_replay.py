@@ -25,6 +25,7 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
+from oracle import lasting
 from sealing_gateway import sealing
 from vault_line import PLACED, VaultLine, wait_until
 
@@ -82,7 +83,7 @@ def homes(new_home: Callable[[], Path]) -> Iterator[tuple[Path, Path]]:
     stack.up(launch(place))
     gateways = load_settings(place, REGION, "gateway").gateways or {}
     shop = Shop(random.Random(7), [REGION]).publications(EVENTS)
-    events = [one for one in shop if not one.type.endswith("ErasureRequested")]
+    events = lasting(shop)
     taken = asyncio.run(publish(events[::2], gateways)).taken
     with sealing(place, REGION) as sealed:
         taken += asyncio.run(publish(events[1::2], {REGION: sealed.url})).taken
@@ -93,6 +94,8 @@ def homes(new_home: Callable[[], Path]) -> Iterator[tuple[Path, Path]]:
     stack.down()
     left = shutil.ignore_patterns("stack.json", "wanted.json", "*.lock", "logs", "postgres")
     shutil.copytree(place, copy, ignore=left, dirs_exist_ok=True)
+    kept = place / REGION / "postgres"  # its files may belong to a user of its own
+    subprocess.run(["cp", "-a", kept, copy / REGION], check=True)
     stack = Stack(place, (REGION,))
     stack.up(Launch())
     yield place, copy

@@ -16,6 +16,7 @@ from vault_line import ERASURE, PLACED, REGISTERED
 from vault_world import TABLES, VaultWorld, role
 
 from connectors.postgres.vault import backup, restore
+from connectors.postgres.vault.store import VaultStore
 from connectors.postgres.vault.upkeep import Upkeep
 from residency.keys import COMMITMENTS, ledger_keys, secret
 from residency.ledger.erasures import ErasureLeaf, subject_commitment
@@ -24,6 +25,7 @@ from residency.vault.subjects import NOBODY
 from schemas.errors import SetupError
 from streams.cli.vault import vault
 from streams.vault import rotating
+from streams.vault.subjectkeys import SubjectKeys
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=5_000)
 
@@ -138,6 +140,25 @@ def test_what_has_had_its_time_goes_with_key_and_index_of_whom_nothing_is_left(
     assert left == world.rows("SELECT subject FROM vault.subjects") == [(stays.subject,)]
     tables = world.rows("SELECT relid::text FROM pg_partition_tree('vault.events') WHERE isleaf")
     assert not [name for (name,) in tables if f"{LONG_AGO:%Y%m}" in name]
+
+
+def test_the_key_that_a_gateway_sealed_with_outlives_a_pruning_that_knows_no_event_of_it(
+    world: VaultWorld,
+) -> None:
+    keys, fresh, old = SubjectKeys(world.keystore), bytes([1]) * 16, bytes([2]) * 16
+    now = datetime.now(UTC)
+    with closing(VaultStore(world.dsn_of("vault"))) as store:
+        store.begin(keys.version, now)
+        with store.writing() as writing:
+            keys.of(writing, [fresh, old], now)
+            for subject, days in ((old, 31), (fresh, 31), (fresh, 0)):
+                writing.await_events([subject], now - timedelta(days=days))
+
+    done = told(world, "prune")
+
+    assert done["subjects"] == 1
+    assert world.rows("SELECT subject FROM vault.subjects") == [(fresh,)]
+    assert world.rows("SELECT * FROM vault.awaited") == [(fresh, now)]
 
 
 def test_a_backup_brings_everything_back_and_is_its_owners_alone(
@@ -306,7 +327,7 @@ def test_every_table_of_the_vault_is_backed_up_and_restored(world: VaultWorld) -
         for table in backup.TABLES
     }
 
-    assert tables - {"migrations", "kept", "mine"} == set(backup.TABLES)
+    assert tables - {"migrations", "awaited", "kept", "mine"} == set(backup.TABLES)
     assert columns == {table: set(names) for table, names in backup.TABLES.items()}
     assert sorted((*restore.REPLACED, *restore.MERGED)) == sorted(backup.TABLES)
 
@@ -319,6 +340,7 @@ RIGHTS = {
     "gateway": {
         ("subjects", "SELECT"), ("subjects", "INSERT"),
         ("keks", "SELECT"), ("migrations", "SELECT"),
+        *(("awaited", right) for right in ("SELECT", "INSERT", "UPDATE")),
     },
     "border": {("suppressions", "SELECT"), ("subjects", "SELECT")},
     "enrich": {("suppressions", "SELECT")},
@@ -347,7 +369,7 @@ def test_a_role_has_these_rights_on_the_vault_and_no_others(world: VaultWorld, n
         "SELECT t, r FROM unnest(%s::text[]) t,"
         " unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) r"
         " WHERE has_table_privilege(%s, 'vault.' || t, r)",
-        [*backup.TABLES, "migrations"],
+        [*backup.TABLES, "migrations", "awaited"],
         name,
     )
     columns = world.rows(

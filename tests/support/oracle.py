@@ -62,6 +62,11 @@ def expected_rows(home: Path, region: str, taken: Iterable[tuple[Publication, st
     return rows
 
 
+def lasting(events: Iterable[Publication]) -> list[Publication]:
+    """Return *events* without those that ask for an erasure: rows are known of the others only."""
+    return [one for one in events if not one.type.endswith(".CustomerErasureRequested")]
+
+
 def coordinates(text: str) -> Coordinates:
     """Return what ``topic[partition]@offset`` names."""
     match = AT.fullmatch(text)

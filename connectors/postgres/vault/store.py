@@ -115,6 +115,10 @@ class Writing:
         made = {r[0] for r in self._cursor.execute(_ADD_KEYS, (at, *columns)).fetchall()}
         return self.keys(keys.keys() - made) if len(made) < len(keys) else {}
 
+    def await_events(self, subjects: Collection[bytes], at: datetime) -> None:
+        """Keep that events of *subjects* are on their way, sealed: their keys must stay."""
+        self._cursor.execute(_AWAIT, (list(subjects), at))
+
     def make_months(self, months: Iterable[tuple[str, datetime]]) -> None:
         """Make the tables of event types for the months of times, where they are missing."""
         for event, at in months:
@@ -227,6 +231,12 @@ INSERT INTO vault.subjects (subject, kek, wrapped, made_at)
 SELECT n.subject, n.kek, n.wrapped, %b
 FROM unnest(%b::bytea[], %b::integer[], %b::bytea[]) AS n(subject, kek, wrapped)
 ON CONFLICT (subject) DO NOTHING RETURNING subject
+"""
+_AWAIT: LiteralString = """
+INSERT INTO vault.awaited AS a (subject, at)
+SELECT s, n.at FROM (SELECT %b::bytea[] AS subjects, %b::timestamptz AS at) n, unnest(n.subjects) s
+ORDER BY s
+ON CONFLICT (subject) DO UPDATE SET at = excluded.at WHERE a.at < excluded.at - interval '1 day'
 """
 _COPY: LiteralString = """
 COPY vault.events (event, kept_at, topic, topic_id, partition, "offset", subject, schema_id, sealed)

@@ -14,6 +14,7 @@ from connectors.postgres.vault.migrate import Migration
 from residency.vault.kinds import EventKind
 from schemas.errors import RetriableError, SetupError
 
+AWAITED = timedelta(days=30)  # longer than Kafka may keep a raw record
 TOGETHER = 5_000  # keys wrapped anew in one transaction: well under a second
 PATIENCE: LiteralString = "SET LOCAL lock_timeout = '5s'"  # readers of the archive may be long
 
@@ -128,17 +129,24 @@ class Upkeep:
             count = rest + (0 if row is None else int(row[0]))
             if count:
                 gone[kind.event] = count
-        return Pruned(gone, self._strays())
+        return Pruned(gone, self._strays(now - AWAITED))
 
-    def _strays(self) -> int:
-        """Delete key and index of subjects without events; return how many."""
+    def _strays(self, since: datetime) -> int:
+        """Delete key and index of subjects without events; return how many.
+
+        Args:
+            since: For whom a gateway has sealed after that, keeps the key.
+
+        """
         found = 0
+        with self._transaction() as cursor:
+            cursor.execute(_ARRIVED, (since,))
         while True:
             with self._transaction() as cursor:
                 cursor.execute(PATIENCE)
                 # in a statement of its own: what writers had in hand must be seen by the next
                 cursor.execute("SELECT vault.hold_keys()")
-                strays = [row[0] for row in cursor.execute(_STRAYS, (TOGETHER,)).fetchall()]
+                strays = [row[0] for row in cursor.execute(_STRAYS, (since, TOGETHER)).fetchall()]
                 cursor.execute(_NO_INDEX, (strays,))
                 cursor.execute(_NO_KEYS, (strays,))
             found += len(strays)
@@ -200,8 +208,10 @@ _DROP: LiteralString = "SELECT vault.drop_months(%s, %s)"
 _EXPIRED: LiteralString = "DELETE FROM vault.events WHERE event = %s AND kept_at < %s"
 _STRAYS: LiteralString = """
 SELECT subject FROM vault.subjects s
-WHERE NOT EXISTS (SELECT FROM vault.events e WHERE e.subject = s.subject) LIMIT %s
+WHERE NOT EXISTS (SELECT FROM vault.events e WHERE e.subject = s.subject)
+  AND NOT EXISTS (SELECT FROM vault.awaited a WHERE a.subject = s.subject AND a.at > %s) LIMIT %s
 """
+_ARRIVED: LiteralString = "DELETE FROM vault.awaited WHERE at <= %s"
 _NO_INDEX: LiteralString = "DELETE FROM vault.blind_index WHERE subject = ANY(%b)"
 _NO_KEYS: LiteralString = "DELETE FROM vault.subjects WHERE subject = ANY(%b)"
 _KEYS: LiteralString = """

@@ -27,6 +27,7 @@ class Keys:
     def __init__(self, fault: Exception | None = None) -> None:
         self.fault = fault
         self.asked: list[list[bytes]] = []
+        self.awaited: list[list[bytes]] = []
         self.forgotten = 0
         self.go = threading.Event()
         self.go.set()
@@ -44,8 +45,8 @@ class Keys:
 
 def sealer_with(tmp_path: Path, keys: Keys) -> RawSealer:
     @contextmanager
-    def writing() -> Iterator[None]:
-        yield
+    def writing() -> Iterator[Any]:
+        yield SimpleNamespace(await_events=lambda subjects, _at: keys.awaited.append(subjects))
 
     sealer = RawSealer(NOWHERE, FileKeyStore(tmp_path))
     sealer._keys = keys  # type: ignore[assignment]  # noqa: SLF001
@@ -104,7 +105,7 @@ def test_events_of_one_subject_ask_for_its_key_once(tmp_path: Path) -> None:
 
     asyncio.run(run())
 
-    assert keys.asked == [[subject(7)]]
+    assert keys.asked == keys.awaited == [[subject(7)]]
 
 
 def test_while_postgres_does_not_answer_each_event_is_refused_and_the_next_is_tried(
