@@ -25,8 +25,9 @@ from typing import Any, LiteralString
 import psycopg
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from egress_process import START, STEPS, Egresses, Order, egresses
+from egress_process import START, STEPS
 from egress_world import GATE, review
+from forked import Forks, forks
 from oracle import comparable
 from org_process import client_of, running_org
 from psycopg import sql
@@ -132,7 +133,7 @@ class Ways:
 
     """
 
-    processes: Egresses
+    processes: Forks
     org: OrgClient
     consumer: Consumer
     quarantine: Consumer
@@ -168,7 +169,7 @@ class Region:
         """Start egress; it dies of a round that is to come."""
         self.ways.rounds += 1
         self.coming = Round.of(self.ways.rounds)
-        self.ways.processes.start(Order(str(self.home), dies_at, self.coming.end))
+        self.ways.processes.start(home=str(self.home), dies_at=dies_at, dies_of=self.coming.end)
 
     def die(self) -> None:
         """Carry two batches, with a backup between, and die of the last."""
@@ -307,7 +308,7 @@ def ways(
 ) -> Iterator[Ways]:
     admin = load_settings(stack.home, "eu", "admin").kafka
     quarantine = Consumer(admin.librdkafka(group_id="crash-table", enable_auto_commit=False))
-    with egresses(tmp_path_factory.mktemp("egress") / "log") as processes:
+    with forks("egress_process", tmp_path_factory.mktemp("egress") / "log") as processes:
         yield Ways(processes, client_of(salesforce), consumer, quarantine)
     quarantine.close()
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from signal import SIGKILL
 
 import pytest
-from erase_process import STEPS, Erasers, erasers
+from erase_process import STEPS
 from erased_line import CUSTOMER, Customer, ErasureLine
+from forked import Forks, forks
 from oracle import kill
 from vault_line import ERASURE, MESSAGE, PLACED, REGISTERED, wait_until
 
@@ -63,13 +64,13 @@ def line(home: Path) -> Iterator[ErasureLine]:
 
 
 @pytest.fixture(scope="module")
-def processes(home: Path) -> Iterator[Erasers]:
-    with erasers(home / "logs/eu-erase.log") as found:
+def processes(home: Path) -> Iterator[Forks]:
+    with forks("erase_process", home / "logs/eu-erase.log") as found:
         yield found
 
 
 @pytest.fixture
-def worker(processes: Erasers) -> Iterator[Erasers]:
+def worker(processes: Forks) -> Iterator[Forks]:
     yield processes
     processes.kill()
 
@@ -101,7 +102,7 @@ def _untouched(line: ErasureLine, bystander: Customer) -> Iterator[None]:
 @pytest.mark.parametrize("steps", LONG if is_long() else SHORT, ids=" and ".join)
 def test_kill_9_at_a_step_changes_nothing_of_how_it_ends(
     line: ErasureLine,
-    worker: Erasers,
+    worker: Forks,
     home: Path,
     erased: list[Customer],
     steps: tuple[str, ...],
@@ -112,9 +113,9 @@ def test_kill_9_at_a_step_changes_nothing_of_how_it_ends(
     request = line.ask(one)
 
     for step in steps:
-        worker.start(home, step)
+        worker.start(home=str(home), dies_at=step)
         assert worker.ending() == -SIGKILL
-    worker.start(home)
+    worker.start(home=str(home))
     line.wait_done(request)
 
     line.check(one, request)
@@ -133,7 +134,7 @@ class Tale:
     """
 
     line: ErasureLine
-    worker: Erasers
+    worker: Forks
     rng: random.Random
     people: list[Customer]
     asked: dict[int, list[str]] = field(default_factory=dict)
@@ -162,7 +163,7 @@ class Tale:
                 kill(self.line.home, f"eu-{service}")
             case "crash erasing":
                 self.worker.kill()
-                self.worker.start(self.line.home)
+                self.worker.start(home=str(self.line.home))
 
     def end(self) -> None:
         """Wait until all of it has come to rest."""
@@ -192,14 +193,14 @@ class Tale:
 @pytest.mark.parametrize("seed", range(2) if not is_long() else range(100, 120))
 @pytest.mark.timeout(300)
 def test_whatever_happens_meanwhile_the_erased_are_gone_and_the_others_whole(
-    line: ErasureLine, worker: Erasers, home: Path, erased: list[Customer], seed: int
+    line: ErasureLine, worker: Forks, home: Path, erased: list[Customer], seed: int
 ) -> None:
     """No text is labelled here: no model server runs. What enrichment does has its own tests."""
     people = [line.customer() for _ in range(3)]
     tale = Tale(line, worker, random.Random(seed), people)
     for one in people:
         line.publish(one)
-    worker.start(home)
+    worker.start(home=str(home))
 
     first = ["erase", "publish", "erase by event", "crash erasing", "publish", "register again"]
     more = ["publish", "erase", "erase by event", "register again", "crash erasing", "crash"]
