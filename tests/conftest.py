@@ -13,7 +13,7 @@ import execnet
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
-from model_servers import ModelServer, server_python, tiny_settings
+from model_servers import ASK_A_MODEL, ModelServer, server_python, tiny_settings
 from xdist.scheduler import LoadFileScheduling
 
 from connectors.embedded.launch import Launch
@@ -53,10 +53,6 @@ def is_long() -> bool:
 
 settings.load_profile("long" if is_long() else "ci")
 
-# Files that ask one of the two model servers below.
-ASK_A_MODEL = (
-    "tests/integration/inference/", "tests/fault/test_kill.py", "tests/fault/test_model_server.py",
-)  # fmt: skip
 STOP_S = 120  # for a worker, to stop the stacks that it started
 
 

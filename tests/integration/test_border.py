@@ -442,7 +442,7 @@ def test_a_stop_finishes_the_batch_commits_it_and_leaves_nothing_open(
     made = Counter(raw_of(record) for record in line.made())
     after = line.committed()
 
-    assert stopped_s < 30
+    assert stopped_s < 10
     committed = {
         str(at) for at in places if before[at.topic, at.partition][0] <= at.offset
         < after[at.topic, at.partition][0]

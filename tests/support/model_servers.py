@@ -21,6 +21,12 @@ from inference.config import InferenceConfig
 from schemas.errors import SetupError
 from streams import models
 
+# Files that ask a server: they run one after the other, so that there is one of each.
+ASK_A_MODEL = (
+    "tests/integration/inference/", "tests/fault/test_kill.py",
+    "tests/fault/test_model_line.py",
+    "tests/fault/test_model_server.py",
+)  # fmt: skip
 TINY = Path(__file__).with_name("tiny_model.py")
 READY_S = 280.0  # 30 s on a quiet machine
 REGION = "eu"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from model_servers import ASK_A_MODEL
 
 from streams.cli import COMMANDS
 
@@ -54,6 +55,16 @@ def files() -> Iterator[tuple[str, str]]:
             yield name, path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue
+
+
+def test_files_that_ask_a_model_server_are_known_and_no_others() -> None:
+    asks = re.compile(r"\b(?:model_server|vllm_server|tiny_server|idle_server|ModelServer)\b")
+    found = {n for n, text in files() if re.match(r"tests/.*/test_", n) and asks.search(text)}
+
+    assert found - {n for n in found if n.startswith(ASK_A_MODEL)} == {
+        "tests/unit/test_repository.py"
+    }
+    assert {know for know in ASK_A_MODEL if not any(n.startswith(know) for n in found)} == set()
 
 
 def test_no_file_names_a_package_registry() -> None:
