@@ -11,7 +11,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count
 from typing import Any, cast
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
@@ -32,7 +31,8 @@ from residency.telemetry.setup import Telemetry
 from residency.telemetry.trace import inject, link_from
 from schemas.events import RawBatch, row_version
 from streams.duties import Duties, NotNowError, Route
-from streams.heap import settled_heap, tidy
+from streams.heap import settled_heap
+from streams.membership import attend
 from streams.outgoing import outgoing
 from streams.patience import retrying
 from streams.place import Batch, Decided, Place
@@ -99,23 +99,11 @@ class Hop:
                 route.max_poll_ms,
                 Listeners(self._read, watch),
             )
-            try:
-                consumer.subscribe(
-                    list(self._route.generations),
-                    on_assign=self._assigned,
-                    on_revoke=self._revoked,
-                )
-                for batches in count(1):
-                    if halt.is_set():
-                        break
-                    self._step(consumer, producer, halt)
-                    tidy(batches)
-            except NotNowError as error:
-                if not halt.is_set():
-                    raise
-                LOG.warning("stopped with records in hand: %s", error)  # as safe as a crash is
-            finally:
-                consumer.close()
+
+            def step() -> None:
+                self._step(consumer, producer, halt)
+
+            attend(consumer, route.generations, self._assigned, self._revoked, step, halt)
 
     # Kafka calls these two inside consume(), and no transaction is open there: a batch that
     # was begun is committed before partitions go. What a client raises inside a callback must be

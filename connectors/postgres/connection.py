@@ -14,9 +14,10 @@ CONNECT_S = 10
 class Connection:
     """For one thread. Each statement commits by itself, outside of a transaction."""
 
-    def __init__(self, dsn: str, tables: LiteralString = "") -> None:
+    def __init__(self, dsn: str, tables: LiteralString = "", *, is_read_only: bool = False) -> None:
         """Remember where, and the statements that make what is missing, if that is our part."""
         self._dsn = dsn
+        self._is_read_only = is_read_only
         self._tables: LiteralString = tables
         self._connection: psycopg.Connection[Any] | None = None
 
@@ -38,6 +39,7 @@ class Connection:
                 self._connection = psycopg.connect(
                     self._dsn, autocommit=True, connect_timeout=CONNECT_S
                 )
+                self._connection.read_only = self._is_read_only or None
                 if self._tables:
                     self._connection.execute(self._tables)
             yield self._connection

@@ -12,7 +12,7 @@ from residency.ledger.errors import LockedError
 from schemas.errors import SetupError
 from schemas.events import RecordId
 from streams.cli import EXIT_WRONG
-from streams.cli.options import home_option, json_option, region_option
+from streams.cli.options import Said, home_option, json_option, region_option
 from streams.cli.salesforce import asked
 
 if TYPE_CHECKING:
@@ -94,21 +94,6 @@ def _status(home: Path, region: str) -> dict[str, Any]:
     }
 
 
-def parse_reason(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """Return the reason, trimmed.
-
-    Raises:
-        click.BadParameter: It says nothing, or too much.
-
-    """
-    del ctx
-    reason = value.strip()
-    if not reason or len(reason) > MAX_REASON:
-        msg = f"say in up to {MAX_REASON} characters why egress may go on"
-        raise click.BadParameter(msg, param=param)
-    return reason
-
-
 def parse_records(
     ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
 ) -> tuple[str, ...]:
@@ -131,7 +116,7 @@ def parse_records(
 @region_option
 @home_option
 @click.option(
-    "--reason", required=True, callback=parse_reason, help="Why it may go on; kept in the region."
+    "--reason", required=True, type=Said(MAX_REASON), help="Why it may go on; kept in the region."
 )
 @click.option(
     "--refuse",

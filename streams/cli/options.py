@@ -41,6 +41,23 @@ def inference_option(command: F) -> F:
     )(command)
 
 
+class Said(click.ParamType):
+    """A person's own words, trimmed: not none, and not too many."""
+
+    name = "text"
+
+    def __init__(self, most: int) -> None:
+        """Take how many characters are too many, less one."""
+        self._most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401, click's
+        """Return the text; without quoting it, fail where it says nothing or too much."""
+        text = str(value).strip()
+        if not text or len(text) > self._most:
+            self.fail(f"say it in up to {self._most:,} characters", param, ctx)
+        return text
+
+
 def region_option(command: F) -> F:
     """Add the required ``--region``, one of ``regions.toml``."""
     return click.option(

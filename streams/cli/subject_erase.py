@@ -11,7 +11,7 @@ import click
 import orjson
 
 from streams.cli import EXIT_WRONG
-from streams.cli.options import home_option, json_option, region_option
+from streams.cli.options import Said, home_option, json_option, region_option
 
 if TYPE_CHECKING:
     from connectors.postgres.vault.erasures import Erasures
@@ -22,21 +22,6 @@ MAX_TEXT = 2_000  # characters of a reason
 LOOK_S = 0.3
 STDIN = "-"
 SHOWN = 20
-
-
-def parse_text(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """Return the text, trimmed.
-
-    Raises:
-        click.BadParameter: It says nothing, or too much.
-
-    """
-    del ctx
-    text = value.strip()
-    if not text or len(text) > MAX_TEXT:
-        msg = f"say it in up to {MAX_TEXT} characters"
-        raise click.BadParameter(msg, param=param)
-    return text
 
 
 @click.command("erase")
@@ -53,8 +38,8 @@ def parse_text(ctx: click.Context, param: click.Parameter, value: str) -> str:
 @click.option(
     "--token", metavar="T", help="A token that the org holds of one customer alone; - likewise."
 )
-@click.option("--ticket", required=True, callback=parse_text, help="Of the request; kept.")
-@click.option("--reason", required=True, callback=parse_text, help="Why; kept in the region.")
+@click.option("--ticket", required=True, type=Said(MAX_TEXT), help="Of the request; kept.")
+@click.option("--reason", required=True, type=Said(MAX_TEXT), help="Why; kept in the region.")
 @click.option("--wait", "is_waiting", is_flag=True, help="Show the steps until it is done.")
 @json_option
 def erase_command(  # noqa: PLR0913, one argument per option

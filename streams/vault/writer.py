@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import count
 from typing import Any, cast
 
 from confluent_kafka import Consumer, Message, TopicPartition
@@ -30,8 +29,9 @@ from residency.vault.kinds import load_kinds
 from schemas.errors import RetriableError
 from schemas.events import RawBatch
 from streams.duties import NotNowError
-from streams.heap import settled_heap, tidy
+from streams.heap import settled_heap
 from streams.kafkawatch import KafkaWatch
+from streams.membership import attend
 from streams.patience import retrying
 from streams.resting import POLL_S, Rest
 from streams.settings import Settings, database
@@ -138,21 +138,11 @@ class VaultWriter:
             MAX_POLL_MS,
             Listeners(self._observed, self._watch),
         )
-        try:
-            consumer.subscribe(
-                list(self._topics), on_assign=self._assigned, on_revoke=self._revoked
-            )
-            for batches in count(1):
-                if halt.is_set():
-                    break
-                self._step(consumer, halt)
-                tidy(batches)
-        except NotNowError as error:
-            if not halt.is_set():
-                raise
-            LOG.warning("stopped with records in hand: %s", error)  # as safe as a crash is
-        finally:
-            consumer.close()
+
+        def step() -> None:
+            self._step(consumer, halt)
+
+        attend(consumer, self._topics, self._assigned, self._revoked, step, halt)
 
     # Kafka calls these two inside consume(), where no transaction is open.
 

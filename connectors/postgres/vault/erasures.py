@@ -1,20 +1,18 @@
 """The vault's erasures: who asked, how far each is, and the destruction itself."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, LiteralString
 
-import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from connectors.postgres.connection import Connection
 from connectors.postgres.vault.destroying import KEYS, Renew, destroy
 from connectors.postgres.vault.suppressions import token_digest
+from connectors.postgres.vault.tables import opened
 from residency.vault.erasure import Erasure, State, Step
-from schemas.errors import SetupError
 
 BY_COMMAND: Final = "command"
 
@@ -58,7 +56,7 @@ class Erasures:
 
         Where one of the subject is under way, that one's: it is asked for already.
         """
-        with self._open() as connection, connection.transaction():
+        with opened(self._connection) as connection, connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(4711, 3)")
             row = connection.execute(_UNDER_WAY, (wish.subject,)).fetchone()
             if row is not None:
@@ -72,42 +70,50 @@ class Erasures:
 
     def at(self, step: Step, limit: int) -> list[Erasure]:
         """Return erasures whose last step is *step*, the oldest first."""
-        with self._open() as connection:
+        with opened(self._connection) as connection:
             rows = connection.execute(_COLUMNS + _AT, (step, limit)).fetchall()
         return [_erasure(row) for row in rows]
 
     def some(self, requests: Sequence[str]) -> list[Erasure]:
         """Return the erasures of these names."""
-        with self._open() as connection:
+        with opened(self._connection) as connection:
             rows = connection.execute(_COLUMNS + _NAMED, (list(requests),)).fetchall()
         return [_erasure(row) for row in rows]
 
     def newest(self, limit: int) -> list[Erasure]:
         """Return the erasures that were asked for last, the newest first."""
-        with self._open() as connection:
+        with opened(self._connection) as connection:
             rows = connection.execute(_COLUMNS + _NEWEST, (limit,)).fetchall()
         return [_erasure(row) for row in rows]
 
     def steps(self) -> dict[str, int]:
         """Return how many erasures there are by their last step."""
-        with self._open() as connection:
+        with opened(self._connection) as connection:
             rows = connection.execute("SELECT step, count(*) FROM vault.erasures GROUP BY step")
             return {row[0]: int(row[1]) for row in rows.fetchall()}
 
     def progress(self) -> dict[str, int]:
         """Return how far the vault's writer is: ``topic id[partition]`` to its next offset."""
-        with self._open() as connection:
+        with opened(self._connection) as connection:
             rows = connection.execute("SELECT topic_id, partition, next FROM vault.progress")
             return {f"{row[0]}[{row[1]}]": int(row[2]) for row in rows.fetchall()}
 
     def save(self, erasures: Sequence[Erasure]) -> None:
         """Keep how far *erasures* are, all or none."""
-        with self._open() as connection, connection.transaction(), connection.cursor() as cursor:
+        with (
+            opened(self._connection) as connection,
+            connection.transaction(),
+            connection.cursor() as cursor,
+        ):
             cursor.executemany(_SAVE, [_saved(one) for one in erasures])
 
     def end(self, erasures: Sequence[Erasure], now: datetime) -> None:
         """Keep that *erasures* are done; forget their tokens."""
-        with self._open() as connection, connection.transaction(), connection.cursor() as cursor:
+        with (
+            opened(self._connection) as connection,
+            connection.transaction(),
+            connection.cursor() as cursor,
+        ):
             cursor.executemany(_SAVE, [_saved(one) for one in erasures])
             cursor.execute(_END, (now, [one.request for one in erasures]))
 
@@ -123,7 +129,11 @@ class Erasures:
             renew: Seals events anew.
 
         """
-        with self._open() as connection, connection.transaction(), connection.cursor() as cursor:
+        with (
+            opened(self._connection) as connection,
+            connection.transaction(),
+            connection.cursor() as cursor,
+        ):
             done = destroy(cursor, erasures, renew)
             cursor.executemany(_SAVE, [_saved(one) for one in done])
         return done
@@ -134,19 +144,10 @@ class Erasures:
         A row that is deleted lies in its page until that is used again; of a wrapped key not even
         that may stay.
         """
-        with self._open() as connection:
+        with opened(self._connection) as connection:
             for table in sorted(tables):
                 how = sql.SQL("VACUUM (FULL) {}" if table == KEYS else "VACUUM {}")
                 connection.execute(how.format(sql.Identifier(*table.split("."))))
-
-    @contextmanager
-    def _open(self) -> Iterator[psycopg.Connection[Any]]:
-        try:
-            with self._connection.open() as connection:
-                yield connection
-        except psycopg.ProgrammingError as exc:  # no such table, or no right to it
-            msg = f"Postgres: {type(exc).__name__} at the vault; run `homeport vault migrate`"
-            raise SetupError(msg) from None
 
 
 def _erasure(row: Sequence[Any]) -> Erasure:

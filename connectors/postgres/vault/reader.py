@@ -4,18 +4,15 @@ For look-ups, exports, erasures and replays, each by a role that may read and no
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, LiteralString
 
-import psycopg
-
-from connectors.postgres.connection import CONNECT_S
+from connectors.postgres.connection import Connection
+from connectors.postgres.vault.tables import opened
 from residency.vault.index import Kind
 from residency.vault.keyring import Keyring
 from residency.vault.sealing import EventSeal
-from schemas.errors import RetriableError
 from schemas.events import Coordinates
 
 FETCH = 500  # rows in memory at once
@@ -55,23 +52,22 @@ class VaultReader:
 
     def __init__(self, dsn: str, keyring: Keyring) -> None:
         """Remember where, and what opens subjects' keys; connects on the first call."""
-        self._dsn = dsn
+        self._connection = Connection(dsn, is_read_only=True)
         self._keyring = keyring
-        self._connection: psycopg.Connection[Any] | None = None
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
+        self._connection.close()
 
     def subjects_of(self, kind: Kind, digest: bytes) -> list[bytes]:
         """Return the subjects that have a value, by its digest (`BlindIndex`); maybe none.
 
         Raises:
-            RetriableError: As all calls here: Postgres does not answer, or has no vault yet.
+            RetriableError: As all calls here: Postgres does not answer.
+            SetupError: As all calls here: it has no vault, or hides it from this role.
 
         """
-        with self._open() as connection:
+        with opened(self._connection) as connection:
             rows = connection.execute(_SUBJECTS, (int(kind), digest)).fetchall()
         return [bytes(row[0]) for row in rows]
 
@@ -120,25 +116,25 @@ class VaultReader:
 
         None: the erasure has none yet.
         """
-        with self._open() as connection:
+        with opened(self._connection) as connection:
             rows = connection.execute(_ERASED, (topic_id, partition, start, stop)).fetchall()
         return dict(rows)
 
     def under_way(self) -> set[bytes]:
         """Return the subjects whose erasure was asked for and is not done."""
-        with self._open() as connection:
+        with opened(self._connection) as connection:
             rows = connection.execute(_UNDER_WAY).fetchall()
         return {bytes(row[0]) for row in rows}
 
     def first(self, topic_id: str, partition: int, since: datetime) -> int | None:
         """Return the first offset that is kept of a partition from a time on; None: none is."""
-        with self._open() as connection:
+        with opened(self._connection) as connection:
             row = connection.execute(_FIRST, (topic_id, partition, since)).fetchone()
         return None if row is None else row[0]
 
     def _few(self, query: LiteralString, values: Sequence[Any]) -> list[Kept]:
         """Return the rows of a query, opened."""
-        with self._open() as connection:
+        with opened(self._connection) as connection:
             rows = connection.execute(query, values).fetchall()
         seals: dict[bytes, EventSeal] = {}
         return [self._opened(row, seals) for row in rows]
@@ -147,7 +143,7 @@ class VaultReader:
         """Yield the rows of a query, opened, a few in memory at a time."""
         seals: dict[bytes, EventSeal] = {}
         with (
-            self._open() as connection,
+            opened(self._connection) as connection,
             connection.transaction(),
             connection.cursor("vault") as cursor,
         ):
@@ -167,23 +163,6 @@ class VaultReader:
         at = Coordinates(row[2], row[4], row[5])
         value = seal.open(str(at), row[3], subject, sealed)
         return Kept(row[2], row[3], row[4], row[5], row[1], row[0], row[6], subject, value)
-
-    @contextmanager
-    def _open(self) -> Iterator[psycopg.Connection[Any]]:
-        try:
-            if self._connection is None or self._connection.closed:
-                self._connection = psycopg.connect(
-                    self._dsn, autocommit=True, connect_timeout=CONNECT_S
-                )
-                self._connection.read_only = True
-            yield self._connection
-        except psycopg.OperationalError as exc:
-            self.close()
-            msg = f"Postgres: {type(exc).__name__}; is the database up? see `homeport status`"
-            raise RetriableError(msg) from None
-        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-            msg = "Postgres has no vault; run `homeport vault migrate`"
-            raise RetriableError(msg) from None
 
 
 _SUBJECTS: LiteralString = (
