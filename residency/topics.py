@@ -24,6 +24,16 @@ def minimal(region: str) -> str:
     return f"{region}.crm.minimal.v1"
 
 
+def labels(region: str) -> str:
+    """Return the topic of label records; a topic of its own, see docs/adr/0033."""
+    return f"{region}.crm.labels.v1"
+
+
+def outgoing(region: str) -> tuple[str, str]:
+    """Return the topics that egress reads: minimal records, and the labels of their rows."""
+    return minimal(region), labels(region)
+
+
 def enrich(region: str) -> str:
     """Return the topic of enrichment requests."""
     return f"{region}.enrich.requests.v1"
@@ -36,7 +46,7 @@ def quarantine(region: str) -> str:
 
 def all_topics(region: str) -> tuple[str, ...]:
     """Return every topic of *region*."""
-    return (*raw_topics(region), minimal(region), enrich(region), quarantine(region))
+    return (*raw_topics(region), *outgoing(region), enrich(region), quarantine(region))
 
 
 def group(service: str) -> str:
@@ -80,12 +90,10 @@ def rights(region: str, service: str) -> Rights:
             group=group("border"),
             transactional=transactional_prefix("border"),
         ),
-        "egress": Rights(
-            read=(minimal(region),), write=(quarantine(region),), group=group("egress")
-        ),
+        "egress": Rights(read=outgoing(region), write=(quarantine(region),), group=group("egress")),
         "enrich": Rights(
             read=(enrich(region),),
-            write=(minimal(region), quarantine(region)),
+            write=(labels(region), quarantine(region)),
             group=group("enrich"),
             transactional=transactional_prefix("enrich"),
         ),
@@ -105,7 +113,7 @@ def rights(region: str, service: str) -> Rights:
         # As the border, it makes minimal records of raw ones, and has no way out. It shares the
         # retries' transactional id: what either has in hand, the other must not number.
         "resend": Rights(
-            read=(*raw_topics(region), minimal(region), quarantine(region)),
+            read=(*raw_topics(region), *outgoing(region), quarantine(region)),
             write=(minimal(region),),
             transactional=transactional_prefix("quarantine"),
             watch=(group("border"), group("egress")),

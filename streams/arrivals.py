@@ -1,4 +1,4 @@
-"""What egress reads from the minimal topic, as it needs it."""
+"""What egress reads, as it needs it."""
 
 from confluent_kafka import Message
 

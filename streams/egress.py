@@ -1,6 +1,5 @@
 """Egress: the last worker in the region. It owns its partitions and holds the ledger's lock.
 
-``assign()``, not ``subscribe()``: a ledger has one writer, so its partitions are fixed.
 A broken promise (`BreachError`) lets go of all that, halts the region's egress durably and leaves
 this process waiting until a person resumes it; then it starts as a new process would.
 """
@@ -13,22 +12,22 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Message
 
 from connectors.kafka import headers
-from connectors.kafka.errors import FatalWatch, named
+from connectors.kafka.errors import named
 from connectors.kafka.record import read
 from connectors.kafka.topology import check_topic_ids, load_topics
 from residency import topics
 from residency.ledger.requests import FOLDER, Requests
 from residency.telemetry.setup import Telemetry, telemetry
 from residency.telemetry.trace import link_from
-from schemas.errors import BreachError, HaltError, RetriableError
+from schemas.errors import BreachError, RetriableError
 from streams.alarm import Alarm
 from streams.arrivals import arrival_of, name_of
-from streams.backlog import collect, waiting
 from streams.carrier import Carrier
 from streams.crossing import Arrival
+from streams.intake import Intake
 from streams.leaf_requests import UNFETCHED_S
 from streams.outfit import outfit
 from streams.parkwatch import LOOK_S, ParkWatch
@@ -37,26 +36,20 @@ from streams.settings import Settings
 from streams.switch import Switch
 
 LOG = logging.getLogger("homeport.egress")
-API_TIMEOUT_S = 30.0
-FETCH_QUEUE_KIB = 16_384  # fetched ahead of the batch in hand
-DOUBT_S = 30.0  # for Kafka to bring back what an earlier run had in hand
 MAX_LINKS = 128
-COMMIT_AGAIN_S = 3_600.0
 
 
 class Egress:
-    """One egress worker: all partitions of its region's minimal topic."""
+    """One egress worker: all partitions of its region's outgoing topics."""
 
     def __init__(self, settings: Settings, signals: Telemetry) -> None:
         """Take egress's own settings; connects in `run`."""
         self._settings = settings
         self._signals = signals
-        self._topic = topics.minimal(settings.region)
+        self._topics = topics.outgoing(settings.region)
         self._counts: dict[str, int] = {}
-        self._watch = FatalWatch()
         self._is_ready = False
-        self._positions: dict[tuple[str, int], int] = {}  # topic, partition -> next offset
-        self._commit_again_at = self._look_at = 0.0
+        self._look_at = 0.0
         self._requests = Requests(settings.folder / FOLDER)
         self._parked = ParkWatch(signals.recorder, settings.parked_alarm_s)
         self._switch = Switch(settings.folder)
@@ -89,42 +82,31 @@ class Egress:
 
     def _run(self, halt: threading.Event) -> None:
         settings = self._settings
-        self._watch, self._switch = FatalWatch(), Switch(settings.folder)
+        self._switch = Switch(settings.folder)
         known = load_topics(settings.home, settings.region)
-        check_topic_ids(settings.kafka.librdkafka(), {self._topic: known[self._topic]})
+        ours = {topic: known[topic] for topic in self._topics}
+        check_topic_ids(settings.kafka.librdkafka(), ours)
         with outfit(settings, self._signals.recorder, self._switch, halt) as parts:
-            self._consume(Carrier(parts), known[self._topic].partitions, halt)
+            partitions = {topic: info.partitions for topic, info in ours.items()}
+            self._consume(Carrier(parts), partitions, halt)
 
-    def _consume(self, carrier: Carrier, partitions: int, halt: threading.Event) -> None:
-        consumer = Consumer(
-            self._settings.kafka.librdkafka(
-                group_id=topics.group("egress"),
-                enable_auto_commit=False,
-                auto_offset_reset="error",
-                isolation_level="read_committed",
-                queued_max_messages_kbytes=FETCH_QUEUE_KIB,
-                error_cb=self._watch,
-            )
-        )
+    def _consume(
+        self, carrier: Carrier, partitions: Mapping[str, int], halt: threading.Event
+    ) -> None:
+        intake = Intake(self._settings.kafka, partitions, self._settings.egress_batch)
         try:
             carrier.catch_up()
             self._requests.forget_older(time.time() - UNFETCHED_S)
-            start = self._committed(consumer, partitions)
-            consumer.assign(start)
-            self._positions = {(p.topic, p.partition): p.offset for p in start}
-            self._commit(consumer)
+            intake.open()
             self._is_ready = True
-            self._carry(carrier, consumer, self._doubtful(carrier, consumer, halt), halt)
+            self._carry(carrier, intake, self._doubtful(carrier, intake, halt), halt)
             while not halt.is_set():
                 self._switch.check()  # also with nothing to send
-                lag = waiting(consumer, self._positions)
-                messages = collect(consumer, self._settings.egress_batch, lag)
-                self._watch.check()
-                self._carry(carrier, consumer, messages, halt)
+                messages = intake.take()
+                self._carry(carrier, intake, messages, halt)
                 if not messages:
                     retrying(halt)(self._take, carrier)
-                if not messages and time.monotonic() > self._commit_again_at:
-                    self._commit(consumer)
+                    intake.idle()
                 self._retry(carrier, halt)
         except RetriableError as error:
             if not halt.is_set():
@@ -135,48 +117,32 @@ class Egress:
             self._switch.halt(error, "egress")  # before we let go of anything: it may take long
             raise
         finally:
-            consumer.close()
+            intake.close()
 
     def _doubtful(
-        self, carrier: Carrier, consumer: Consumer, halt: threading.Event
-    ) -> list[Message]:
+        self, carrier: Carrier, intake: Intake, halt: threading.Event
+    ) -> Sequence[Message]:
         """Return the next records up to the last that an earlier run may have sent.
 
         See `Carrier.in_doubt`. They lie behind the committed offsets, so they come first.
         """
-        policy, found = self._settings.egress_batch, list[Message]()
-        missing = {(one.topic_id, str(one)) for one in carrier.in_doubt}
-        deadline = time.monotonic() + DOUBT_S
-        while missing and len(found) < policy.most and time.monotonic() < deadline:
-            if halt.is_set():
-                return []
-            part = collect(consumer, policy, policy.backlog)
-            self._watch.check()
-            found += part
-            missing -= {name_of(message) for message in part}
-        if missing:
+        doubts = carrier.in_doubt
+        found = intake.again(doubts, halt.is_set)
+        missing = {(one.topic_id, str(one)) for one in doubts} - {name_of(one) for one in found}
+        if missing and not halt.is_set():
             self._signals.recorder.add("homeport.alerts", len(missing), kind="in-doubt")
             LOG.warning(
                 "%d records that were announced are neither settled, nor parked, nor next on %s; "
                 "`homeport ledger show --kind transfer` names them",
                 len(missing),
-                self._topic,
+                " or ".join(self._topics),
             )
         return found
-
-    def _committed(self, consumer: Consumer, partitions: int) -> list[TopicPartition]:
-        wanted = [TopicPartition(self._topic, n) for n in range(partitions)]
-        found = consumer.committed(wanted, API_TIMEOUT_S)
-        lost = [p.partition for p in found if p.offset < 0]
-        if lost:
-            msg = f"{self._topic}{lost}: no committed offset; run `homeport up` to set one"
-            raise HaltError(msg)
-        return [TopicPartition(p.topic, p.partition, p.offset) for p in found]
 
     def _carry(
         self,
         carrier: Carrier,
-        consumer: Consumer,
+        intake: Intake,
         messages: Sequence[Message],
         halt: threading.Event,
     ) -> None:
@@ -191,8 +157,7 @@ class Egress:
         found = [link_from(record.headers) for record in list(sources.values())[:MAX_LINKS]]
         with self._signals.span("egress.batch", [link for link in found if link]):
             results = retrying(halt)(self._try, carrier, arrivals)
-        self._positions |= {(r.at.topic, r.at.partition): r.at.offset + 1 for r in records}
-        self._commit(consumer)
+        intake.done(messages)
         self._measure(results, len(messages), time.monotonic() - started)
 
     def _try(self, carrier: Carrier, arrivals: Sequence[Arrival]) -> Mapping[str, int]:
@@ -207,16 +172,6 @@ class Egress:
             LOG.warning("a leaf that somebody asked for is refused: %s", refused)
         if served.appended:
             LOG.info("appended %d leaves that others asked for", served.appended)
-
-    def _commit(self, consumer: Consumer) -> None:
-        """Commit every partition's position, moved or not.
-
-        A group that assigns its partitions itself never has members, and Kafka forgets what
-        such a group has not committed for a while (7 days, unless told otherwise).
-        """
-        offsets = [TopicPartition(*place, offset) for place, offset in self._positions.items()]
-        consumer.commit(offsets=offsets, asynchronous=False)
-        self._commit_again_at = time.monotonic() + COMMIT_AGAIN_S
 
     def _retry(self, carrier: Carrier, halt: threading.Event) -> None:
         """Try parked records again that are due, and see how many are left."""

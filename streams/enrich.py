@@ -111,6 +111,7 @@ class Enrich:
         generations = {name: info.generation for name, info in self._topics.items()}
         return replace(
             Route.of(settings.region, "enrich", settings.slot, generations),
+            target=topics.labels(settings.region),
             max_poll_ms=PATIENCE * MAX_POLL_MS,
             batch=BATCH,
             is_detailed=True,

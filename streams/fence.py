@@ -1,6 +1,6 @@
 """A worker's first act: to end what its predecessor left open.
 
-A killed worker's transaction hides all later records of the topics it wrote to until its
+A killed worker's transaction hides all later records of the partitions it wrote to until its
 successor fences it, or until it times out. Loading plans and models takes seconds, so that comes
 afterwards.
 """

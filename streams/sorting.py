@@ -66,7 +66,7 @@ def sort(
         record = arrival.record
         if record.id in seen:
             if seen[record.id] != record.value:
-                msg = f"{record.id}: twice on the minimal topic, with other bytes"
+                msg = f"{record.id}: twice before egress, with other bytes"
                 raise BreachError(msg, Cause.GATE, (str(record.id),))
             continue
         seen[record.id] = record.value

@@ -8,19 +8,17 @@ just then misses records whose commit was answered. This reads up to what is wri
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from connectors.kafka.clients import FETCH_QUEUE_KIB
 from connectors.kafka.config import dotted
-from connectors.kafka.record import check
+from connectors.kafka.record import Place, check, place_of
 from schemas.errors import RetriableError
 
 POLL_S: Final = 0.2
 BATCH: Final = 1_000  # records per call to librdkafka
-Place: TypeAlias = tuple[str, int]
-"""A topic and one of its partitions."""
 
 
 def written(client: Mapping[str, Any], places: Iterable[Place], wait_s: float) -> dict[Place, int]:
@@ -72,13 +70,12 @@ def committed(
             elif time.monotonic() > deadline:
                 raise RetriableError(_silent(min(left)))
             for message in messages:
-                place, offset = (message.topic() or "", message.partition() or 0), message.offset()
-                error = message.error()
+                (place, offset), error = place_of(message), message.error()
                 if error is None or error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
                     check(message)
-                    if (offset or 0) < ends[place]:
+                    if offset < ends[place]:
                         yield message
-                elif (offset or 0) >= ends[place]:  # it lies behind the marks of transactions
+                elif offset >= ends[place]:  # it lies behind the marks of transactions
                     left.discard(place)
 
 

@@ -1,12 +1,16 @@
 """A consumed record as a plain value: what librdkafka's optional everything boils down to."""
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from confluent_kafka import KafkaError, Message
 
 from connectors.kafka.errors import cause_of
 from schemas.errors import HaltError, RetriableError
 from schemas.events import Coordinates
+
+Place: TypeAlias = tuple[str, int]
+"""A topic and one of its partitions."""
 
 _HALTING = {
     KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001, that is how librdkafka's own are named
@@ -64,6 +68,11 @@ def check(message: Message) -> None:
         raise HaltError(msg)
     msg = f"{where}: Kafka {cause_of(error)}; the worker starts afresh"
     raise RetriableError(msg)
+
+
+def place_of(message: Message) -> tuple[Place, int]:
+    """Return where *message* lies, with its offset; of a partition's end, the offset of that."""
+    return (message.topic() or "", message.partition() or 0), message.offset() or 0
 
 
 def headers_of(message: Message) -> tuple[tuple[str, bytes], ...]:

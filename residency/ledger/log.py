@@ -108,7 +108,7 @@ def resume(draft: Draft, *, leaf: int, month: str, committed: str, root: bytes) 
     if commitment(month_key(root, month), record.id, record.value) != committed:
         msg = (
             f"{record.id}: leaf {leaf} commits to other bytes; nothing is sent: "
-            "compare the minimal topic with the ledger"
+            "compare the topics of minimal and label records with it"
         )
         raise LedgerError(msg, records=(str(record.id),))
     return LoggedRecord(record, leaf, draft.fields)

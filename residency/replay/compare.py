@@ -33,7 +33,7 @@ class Elsewhere:
     """Where else a record of a partition may be than in the ledger.
 
     Attributes:
-        pending: Outputs by offset that wait on the minimal topic for egress.
+        pending: Outputs by offset that wait for egress.
         quarantined: Offsets of raw records that the border quarantined.
 
     """

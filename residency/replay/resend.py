@@ -64,7 +64,7 @@ class Stock:
     Attributes:
         size: The ledger's when the resend was first begun: what is logged from there on, this
             resend has sent, or somebody else since.
-        waiting: Outputs on the minimal topic behind egress.
+        waiting: Outputs that wait for egress.
         undecided: Offsets of raw records in quarantine.
         refused: Outputs in quarantine that no retry has settled.
         today: Plans that ended before it are not used.
@@ -202,7 +202,7 @@ class Chooser:
         """Return why a record must not be touched whatever is wished, if it must not."""
         stock = self._stock
         if output in stock.waiting.get(offset, ()):
-            return "it waits on the minimal topic for egress"
+            return "it waits for egress"
         if not last and offset in stock.undecided:
             return "its raw record is in quarantine: `homeport quarantine retry`"
         if last.keys() & {REFUSAL, REJECTED}:

@@ -92,7 +92,7 @@ class State:
 
     Attributes:
         raw: Where the raw topics ended after it was asked for, ``topic[partition]`` to offset.
-        minimal: Likewise the minimal topic, once the border had passed those.
+        minimal: Likewise the topics that egress reads, once the border had passed those.
         rows: The rows abroad.
         numbered: Whether the rows' records have their resend numbers: from then on they are sent.
         undecided: Names of kept events of which no plan says today what they had become.

@@ -109,7 +109,7 @@ class Engine:
                 if egress(one.state.minimal):
                     moved.append(one.at(Step.SETTLED))
             elif passed(one.state.raw, written) and border(one.state.raw):
-                minimal = minimal or self._positions.minimal_ends()
+                minimal = minimal or self._positions.outgoing_ends()
                 moved.append(_with(one, minimal=minimal))
         self._erasures.save(moved)
         return bool(moved)

@@ -39,9 +39,9 @@ class Positions:
         """
         return self._ends(topics.raw_topics(self._settings.region))
 
-    def minimal_ends(self) -> dict[str, int]:
-        """Return likewise where the minimal topic ends, transactions under way included."""
-        return self._ends((topics.minimal(self._settings.region),))
+    def outgoing_ends(self) -> dict[str, int]:
+        """Return likewise where egress's topics end, transactions under way included."""
+        return self._ends(topics.outgoing(self._settings.region))
 
     def passed(self, service: str, ends: Mapping[str, int]) -> bool:
         """Return whether a *service* has settled all records before *ends*.

@@ -87,7 +87,7 @@ class RowSender:
         """Send what is not sent, once egress has settled all that others sent before."""
         with named("erase", AGAIN):
             if self._fence is None:
-                self._fence = Sender(self._settings), self._positions.minimal_ends()
+                self._fence = Sender(self._settings), self._positions.outgoing_ends()
             sender, ends = self._fence
             if not self._positions.passed("egress", ends):
                 return

@@ -13,9 +13,9 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from connectors.kafka.committed import Place, committed, written
+from connectors.kafka.committed import committed, written
 from connectors.kafka.config import MAX_MESSAGE_BYTES
-from connectors.kafka.record import Record, read
+from connectors.kafka.record import Place, Record, read
 from connectors.kafka.topology import load_topics
 from residency import topics
 from residency.telemetry.setup import telemetry

@@ -1,7 +1,7 @@
 """Take stock of a region: where every record of some raw topics is, in an order that proves it.
 
 How far border, enrichment and egress are comes first, then what waits for enrichment, then what
-lies on the minimal topic behind egress, then the quarantine, and the ledger last. A record that is
+lies before egress, then the quarantine, and the ledger last. A record that is
 in none of them by then is missing.
 """
 
@@ -85,7 +85,7 @@ def take(
         None if at is None else int(at.timestamp() * 1_000) for at in (asked.since, asked.until)
     ]
     say("reading how far border, enrichment and egress are ...")
-    line = [("egress", topics.minimal(settings.region))]
+    line = [("egress", topic) for topic in topics.outgoing(settings.region)]
     if not is_resend:
         line.insert(0, ("enrich", topics.enrich(settings.region)))  # a record goes this way
     at = {

@@ -134,7 +134,7 @@ def pending(settings: ReplaySettings, topic: str, positions: Sequence[int], foun
 
     Args:
         settings: The replay's own.
-        topic: The minimal topic, which egress reads, or that of requests, which enrichment does.
+        topic: One that egress reads, or that of requests, which enrichment does.
         positions: Its reader's committed offset of each partition, taken before anything further
             down the line is looked at: what lies before them has gone on there.
         found: Grows.

@@ -3,8 +3,8 @@
     .venv/bin/python tests/bench/enrich.py                 # a model on hardware of its own
     .venv/bin/python tests/bench/enrich.py --real-model    # vLLM on the same cores
 
-Label records and base records share the minimal topic. A killed worker leaves a transaction
-open there, and whoever reads only what is committed waits for its end.
+A killed worker leaves a transaction open, and whoever reads only what is committed waits for its
+end: on the topic of labels, not on that of base records.
 """
 
 import base64
@@ -73,10 +73,10 @@ class Watch:
     halt: threading.Event = field(default_factory=threading.Event)
 
     def read(self, client: dict[str, Any]) -> None:
-        """Note when each record of the minimal topic arrives, until told to stop."""
+        """Note when each minimal and label record arrives, until told to stop."""
         config = {"group.id": "bench.reader", "isolation.level": "read_committed"}
-        reader, target = Consumer({**client, **config}), topics.minimal(REGION)
-        reader.assign([TopicPartition(target, n, 0) for n in range(topics.PARTITIONS)])
+        reader, both = Consumer({**client, **config}), topics.outgoing(REGION)
+        reader.assign([TopicPartition(t, n, 0) for t in both for n in range(topics.PARTITIONS)])
         while not self.halt.is_set():
             message = reader.poll(0.1)
             if message is not None:

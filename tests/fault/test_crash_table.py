@@ -25,6 +25,7 @@ from typing import Any, LiteralString
 import psycopg
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from egress_line import WAIT_S, Line
 from egress_process import START, STEPS
 from egress_world import GATE, review
 from forked import Forks, forks
@@ -48,7 +49,6 @@ from schemas.events import MinimalRecord
 from streams.crossing import Arrival
 from streams.settings import load_settings
 from tests.conftest import is_long
-from tests.fault.test_egress import WAIT_S, Line
 from tests.fault.test_sink_chaos import differences, folded, kept_rows
 
 CASE, KEY = "Commerce_Case__c", "External_Id__c"
@@ -330,13 +330,10 @@ def home(stack: Stack, tmp_path: Path, salesforce: SalesforceConfig) -> Path:
 
 
 @pytest.fixture
-def line(stack: Stack, consumer: Consumer) -> Line:
-    """Return the region's topic, with egress's offsets at its end."""
+def line(stack: Stack) -> Line:
+    """Return egress's topics, with its offsets at their ends."""
     line = Line(load_settings(stack.home, "eu", "egress"))
-    for number in range(topics.PARTITIONS):
-        place = TopicPartition(topics.minimal("eu"), number)
-        line.ends[place.topic, number] = consumer.get_watermark_offsets(place, WAIT_S)[1]
-    consumer.commit(offsets=line.assigned(), asynchronous=False)
+    line.skip()
     return line
 
 

@@ -2,20 +2,20 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer
+from egress_line import OUTGOING, POLICY, TOPIC, WAIT_S, Line, wait_until
 from egress_world import KEYS, World, review
 
 from connectors.embedded.stack import Stack
-from connectors.kafka import headers
 from connectors.salesforce.outcome import Outcome
 from residency import topics
 from residency.ledger.files import Ledger
@@ -27,89 +27,21 @@ from residency.telemetry.setup import telemetry
 from schemas.errors import RetriableError
 from schemas.events import LoggedRecord
 from streams import backlog as backlog_module
-from streams.backlog import BatchPolicy, collect, waiting
-from streams.crossing import Arrival, Parts
+from streams.backlog import collect, waiting
+from streams.crossing import Parts
 from streams.egress import Egress
 from streams.leaf_requests import append_leaf, new_request
-from streams.settings import Settings, load_settings
+from streams.settings import load_settings
 
-WAIT_S = 60.0
-PARTITION_BY_KEY = -1
-TOPIC = topics.minimal("eu")
 MANY = 2_500
 RELEASE = "ab" * 32
-POLICY = BatchPolicy(usual=100, backlog=2_000, most=2_200)
-
-
-@dataclass
-class Line:
-    """The region's minimal topic, with egress's offsets at its end."""
-
-    settings: Settings
-    ends: dict[tuple[str, int], int] = field(default_factory=dict)
-
-    def consumer(self, **more: Any) -> Consumer:
-        return Consumer(
-            self.settings.kafka.librdkafka(
-                group_id=topics.group("egress"), enable_auto_commit=False,
-                auto_offset_reset="error", isolation_level="read_committed", **more,
-            )
-        )  # fmt: skip
-
-    def assigned(self) -> list[TopicPartition]:
-        return [TopicPartition(*place, offset) for place, offset in self.ends.items()]
-
-    def committed(self) -> int:
-        """Return how many records egress has left behind since."""
-        consumer = self.consumer()
-        found = consumer.committed(self.assigned(), WAIT_S)
-        consumer.close()
-        return sum(p.offset - self.ends[p.topic, p.partition] for p in found)
-
-    def send(
-        self, arrivals: Sequence[Arrival], *, size: int = 0, partition: int = PARTITION_BY_KEY
-    ) -> None:
-        """Write minimal records as a border does; with *size*, values of so many bytes."""
-        login = load_settings(self.settings.home, "eu", "admin").kafka
-        producer = Producer(login.librdkafka())
-        for arrival in arrivals:
-            record = arrival.record
-            stamp = headers.Stamp(
-                record.id.topic_id,
-                record.object,
-                record.plan,
-                record.keys,
-                arrival.basis,
-                "ab" * 32,
-            )
-            producer.produce(
-                TOPIC,
-                record.value + bytes(size),
-                record.external_id.encode(),
-                partition,
-                headers=headers.of_minimal(str(record.id), record.version, stamp.encoded()),
-            )
-            producer.poll(0)
-        assert producer.flush(WAIT_S) == 0
 
 
 @pytest.fixture
-def line(stack: Stack) -> Iterator[Line]:
+def line(stack: Stack) -> Line:
     found = Line(load_settings(stack.home, "eu", "egress"))
-    consumer = found.consumer()
-    for number in range(topics.PARTITIONS):
-        place = TopicPartition(TOPIC, number)
-        found.ends[TOPIC, number] = consumer.get_watermark_offsets(place, WAIT_S)[1]
-    consumer.commit(offsets=found.assigned(), asynchronous=False)
-    yield found
-    consumer.close()
-
-
-def wait_until(what: str, is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not is_so():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
+    found.skip()
+    return found
 
 
 @contextmanager
@@ -117,8 +49,9 @@ def working(line: Line, world: World, carrier: Any) -> Iterator[tuple[Egress, Fu
     """Run egress's loop over *carrier* until the block ends."""
     settings = replace(line.settings, egress_batch=POLICY, parked_alarm_s=60)
     egress, halt = Egress(settings, telemetry("egress", "eu", None, {})), threading.Event()
+    partitions = dict.fromkeys(OUTGOING, topics.PARTITIONS)
     with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(egress._consume, carrier, topics.PARTITIONS, halt)  # noqa: SLF001
+        done = pool.submit(egress._consume, carrier, partitions, halt)  # noqa: SLF001
         try:
             yield egress, done
         finally:

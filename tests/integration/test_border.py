@@ -47,9 +47,8 @@ from vault_line import VaultLine
 from connectors.embedded.stack import Stack
 from connectors.kafka import headers
 from connectors.kafka.clients import send
-from connectors.kafka.committed import Place
 from connectors.kafka.inbound import own_headers
-from connectors.kafka.record import Record
+from connectors.kafka.record import Place, Record
 from connectors.kafka.topology import load_topics
 from residency import topics
 from residency.keys import TokenKeys, secret

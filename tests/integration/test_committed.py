@@ -9,7 +9,8 @@ from confluent_kafka import Producer
 
 from connectors.embedded.stack import Stack
 from connectors.kafka.clients import Listeners, transactional_producer
-from connectors.kafka.committed import Place, committed, written
+from connectors.kafka.committed import committed, written
+from connectors.kafka.record import Place
 from residency import topics
 from streams.settings import load_settings
 

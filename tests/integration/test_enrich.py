@@ -226,7 +226,7 @@ def test_a_worker_s_first_act_ends_what_a_killed_one_left_open(
     name = topics.worker("enrich", "eu", 0)
     killed = transactional_producer(settings.kafka.librdkafka(), name, fence.DEAF)
     killed.begin_transaction()
-    killed.produce(topics.minimal("eu"), b"never", b"key")
+    killed.produce(topics.labels("eu"), b"never", b"key")
     killed.flush(10)
     hidden = line.visible()
 

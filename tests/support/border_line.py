@@ -16,8 +16,8 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from connectors.embedded.stack import Stack
-from connectors.kafka.committed import Place, committed, written
-from connectors.kafka.record import Record, read
+from connectors.kafka.committed import committed, written
+from connectors.kafka.record import Place, Record, read
 from connectors.kafka.topology import load_topics
 from residency import topics
 from residency.keys import secret, token_keys

@@ -53,7 +53,7 @@ STEPS: Final[Mapping[str, Step]] = {
     "index written": Step("connectors.postgres.expected_rows:apply"),
     "expected rows written": Step("connectors.postgres.expected_rows:apply", after=True),
     "Postgres committed": Step("connectors.postgres.egress_store:EgressStore.save", after=True),
-    "offsets committed": Step("streams.egress:Egress._commit", after=True),
+    "offsets committed": Step("streams.intake:Intake.commit", after=True),
 }
 # Steps of a start, before any record is in hand.
 START: Final[Mapping[str, Step]] = {

@@ -92,7 +92,7 @@ class EnrichLine:
         self.topic_id = f"made-{uuid4().hex[:12]}"
         self._numbers = 0
         self._reader = Consumer(self._config(enable_partition_eof=True))
-        self._next = {n: self._end(topics.minimal("eu"), n) for n in range(topics.PARTITIONS)}
+        self._next = {n: self._end(topics.labels("eu"), n) for n in range(topics.PARTITIONS)}
         self._found: list[Record] = []
 
     def requests(
@@ -122,7 +122,7 @@ class EnrichLine:
         """Return all label records of this line's requests that are committed so far."""
         # anew each time: the end of a partition is told once
         self._reader.assign(
-            [TopicPartition(topics.minimal("eu"), n, at) for n, at in self._next.items()]
+            [TopicPartition(topics.labels("eu"), n, at) for n, at in self._next.items()]
         )
         left = topics.PARTITIONS
         while left:
@@ -168,8 +168,8 @@ class EnrichLine:
         return [row[0] for row in rows]
 
     def visible(self) -> int:
-        """Return up to where the minimal topic can be read: the sum of its partitions' ends."""
-        return sum(self._end(topics.minimal("eu"), n) for n in range(topics.PARTITIONS))
+        """Return up to where the topic of labels can be read: the sum of its partitions' ends."""
+        return sum(self._end(topics.labels("eu"), n) for n in range(topics.PARTITIONS))
 
     def close(self) -> None:
         self._reader.close()

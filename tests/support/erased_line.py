@@ -112,7 +112,7 @@ class ErasureLine(VaultLine):
             wait_until("the border", lambda: positions.passed("border", raw))
             open_ = "SELECT count(*) FROM vault.erasures WHERE ended_at IS NULL"
             wait_until("the erasures", lambda: self.rows(open_) == [(0,)])
-            wait_until("egress", lambda: positions.passed("egress", positions.minimal_ends()))
+            wait_until("egress", lambda: positions.passed("egress", positions.outgoing_ends()))
 
     def abroad(self, *customers: Customer) -> Rows:
         """Return what the org holds of customers."""
@@ -186,7 +186,8 @@ class ErasureLine(VaultLine):
             connection.execute("CHECKPOINT")
         search = LeakSearch(secret for one in customers for secret in one.secrets)
         found = search.search("quarantine", b"\n".join(self._values(topics.quarantine("eu"))))
-        found += search.search("minimal topic", b"\n".join(self._values(topics.minimal("eu"))))
+        for topic in topics.outgoing("eu"):
+            found += search.search(topic, b"\n".join(self._values(topic)))
         kafka, base = self.home / "eu/kafka", self.home / "eu/postgres"
         for path in self.home.rglob("*"):
             is_template = path.parent.parent.name == "base" and int(path.parent.name) < FIRST_OID
