@@ -95,6 +95,18 @@ def _phone(value: str) -> str:
     return f"+{plain[2:]}" if not sign and plain.startswith("00") else sign + plain
 
 
+_FILLING = b" \t./-"  # of what stands between digits; brackets are looked at
+
+
+def _phone_ascii(raw: bytes) -> bytes:
+    """Return the same of ASCII bytes; what is more than digits and a sign goes the long way."""
+    number = raw.strip(_ASCII_SPACE).translate(None, _FILLING)
+    sign, digits = (b"+", number[1:]) if number.startswith(b"+") else (b"", number)
+    if not digits.isdigit():
+        return _phone(raw.decode("ascii")).encode("ascii")
+    return b"+" + digits[2:] if not sign and digits.startswith(b"00") else sign + digits
+
+
 def _is_abroad(number: str) -> bool:
     """Say whether a country's code opens it; a (0) behind one is not dialled."""
     return number.startswith(("+", "00"))
@@ -123,7 +135,10 @@ _VERSIONS: Mapping[int, Normaliser] = {
             "user.contact.phone_number": _phone,
             "user.financial.bank_account": _account,
         },
-        fast={"user.contact.email": _email_ascii},
+        fast={
+            "user.contact.email": _email_ascii,
+            "user.contact.phone_number": _phone_ascii,
+        },
     ),
 }
 

@@ -14,6 +14,7 @@ from schemas.registry import Registry
 FILE = Path(__file__).with_name("events.toml")
 CUSTOMER = "customer.customer_id"
 UNKNOWN = "unknown"  # the event type of a value that names no schema of ours
+NO_SCHEMA = 0  # its schema id
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,8 @@ def event_of(value: bytes, registry: Registry) -> tuple[str, int]:
     try:
         schema = registry.by_id(split(value)[0])
     except (QuarantineError, KeyError):
-        return UNKNOWN, 0
-    return (schema.subject, schema.id) if schema in registry.raw() else (UNKNOWN, 0)
+        return UNKNOWN, NO_SCHEMA
+    return (schema.subject, schema.id) if schema in registry.raw() else (UNKNOWN, NO_SCHEMA)
 
 
 def _rows(table: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

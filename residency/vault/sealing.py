@@ -21,6 +21,7 @@ NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
 OVERHEAD_BYTES: Final = 1 + NONCE_BYTES + TAG_BYTES
 _VERSION: Final = bytes((VERSION,))
+_PURPOSE: Final = "homeport.vault.event"
 
 
 class EventSealError(HomeportError):
@@ -56,7 +57,10 @@ class EventSeal:
 
         """
         nonce = nonce or secrets.token_bytes(NONCE_BYTES)
-        bound = _bound(name, topic_id, subject)
+        return self.close_bound(value, nonce, _bound(name, topic_id, subject))
+
+    def close_bound(self, value: bytes, nonce: bytes, bound: bytes) -> bytes:
+        """Return *value* sealed as by `close`, bound to what `bound` returns."""
         return _VERSION + nonce + self._cipher.encrypt(nonce, value, bound)
 
     def open(self, name: str, topic_id: str, subject: bytes, sealed: bytes) -> bytes:
@@ -77,5 +81,15 @@ class EventSeal:
             raise EventSealError(msg) from None
 
 
+def bound_prefix(topic: str, partition: int, topic_id: str) -> bytes:
+    """Return what the events of one partition are all bound to, for `bound`."""
+    return f"{_PURPOSE}\x1f{topic_id}\x1f{topic}[{partition}]@".encode()
+
+
+def bound(prefix: bytes, offset: int, subject: bytes) -> bytes:
+    """Return what the event at *offset* of a partition is bound to: the same as by its name."""
+    return b"%b%d\x1f%b" % (prefix, offset, subject)
+
+
 def _bound(name: str, topic_id: str, subject: bytes) -> bytes:
-    return f"homeport.vault.event\x1f{topic_id}\x1f{name}\x1f".encode() + subject
+    return f"{_PURPOSE}\x1f{topic_id}\x1f{name}\x1f".encode() + subject

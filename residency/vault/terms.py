@@ -4,7 +4,6 @@ Of each schema: the customer's id, the order's, every e-mail address and phone n
 and whatever the region's plans make tokens of for the org, so that a row there leads home.
 """
 
-from base64 import b32encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
@@ -13,13 +12,15 @@ from residency.plan.model import Each, FieldPlan, MapKey, Plan, parse_path
 from residency.plan.strip import find_all
 from residency.plan.walk import ops
 from residency.plan.walk.accelerator import IS_ACCELERATED
+from residency.plan.walk.assemble import TOKEN_TEXT
+from residency.plan.walk.fills import token_texts
 from residency.plan.walk.found import walk_all
 from residency.plan.walk.program import Program, write_program
 from residency.plan.walk.wish import UnwalkableError, Wish
 from residency.policy.rules import Action
 from residency.tokens import Kind as TokenKind
 from residency.tokens import Tokeniser
-from residency.vault.index import CATEGORIES, Kind, term_utf8
+from residency.vault.index import CATEGORIES, Kind, terms_utf8
 from schemas.codec import decode_physical
 from schemas.errors import QuarantineError
 from schemas.registry import EventSchema, Registry
@@ -138,8 +139,9 @@ class Terms:
         data = walked.data
         found: list[tuple[int, Found]] = []
         for slot, (place, _) in enumerate(reader.places):
-            spans = zip(*walked.slots[slot].tolist(), strict=True)
-            found += [(n, (place, data[a:z])) for n, (a, z) in enumerate(spans) if z >= 0]
+            firsts, lasts = walked.slots[slot].tolist()
+            spans = zip(range(len(values)), firsts, lasts, strict=True)
+            found += [(n, (place, data[first:last])) for n, first, last in spans if last >= 0]
         for n in (walked.status == ops.ODD).nonzero()[0].tolist():
             found += [(n, one) for one in self._slowly(reader, values[n])]
         return found
@@ -153,7 +155,7 @@ class Terms:
             place = self._places[place_number]
             texts = [found[number][1] for number in mine]
             for kind in place.kinds:
-                yield Made(kind, mine, [term_utf8(kind, text) for text in texts])
+                yield Made(kind, mine, terms_utf8(kind, texts))
             for token in place.tokens:
                 yield Made(Kind.TOKEN, mine, self._tokens(token, texts))
 
@@ -171,7 +173,8 @@ class Terms:
         normal = maker.normal_form(one.kind, one.domain)
         prefix = maker.prefix(one.kind, one.domain)
         macs = maker.macs(one.kind, one.domain, [normal(text) for text in texts])
-        return [prefix + b32encode(mac).rstrip(b"=").lower() for mac in macs]
+        joined, size = token_texts(prefix, macs), len(prefix) + TOKEN_TEXT
+        return [joined[at : at + size] for at in range(0, len(joined), size)]
 
     def _slowly(self, reader: _Reader, value: bytes) -> list[Found]:
         """Return the texts of one event by decoding all of it."""

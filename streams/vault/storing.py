@@ -1,33 +1,36 @@
 """What becomes of a batch of raw records in the vault: sealed, indexed, or named only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from connectors.postgres.vault.store import Asked, Refused, Row, Term, Writing
+from connectors.postgres.vault.copying import Alike
+from connectors.postgres.vault.store import Asked, Refused, Writing
 from connectors.postgres.vault.suppressions import token_digest
 from residency.keys import secret, token_keys
 from residency.plan.stored import load_stored
 from residency.policy.packs import CENTRAL
 from residency.tokens import Tokeniser
 from residency.vault.index import BlindIndex
-from residency.vault.kinds import UNKNOWN, EventKind, event_of, load_kinds
-from residency.vault.sealing import nonces
+from residency.vault.kinds import NO_SCHEMA, UNKNOWN, EventKind, event_of, load_kinds
+from residency.vault.sealing import bound, bound_prefix, nonces
 from residency.vault.subjects import NOBODY, subject_of_key
 from residency.vault.suppress import EPOCH, Suppression
-from residency.vault.terms import Found, Terms
+from residency.vault.terms import Terms
 from schemas.codec import HEADER, decode_physical
 from schemas.errors import QuarantineError
-from schemas.events import RawBatch
+from schemas.events import Coordinates, RawBatch
 from schemas.registry import Registry, load_registry
 from streams.settings import Settings
+from streams.vault.newterms import NewTerms
 from streams.vault.subjectkeys import Known, SubjectKeys
 
-MAX_TEXTS = 1_000  # of one subject that are remembered as indexed
-AHEAD = timedelta(days=1)  # a time of Kafka's that lies further ahead is none
+TOGETHER = 250  # records sealed before the server is given them, and their terms looked for
+DAY_MS = 86_400_000
+AHEAD_MS = DAY_MS  # a time of Kafka's that lies further ahead is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +64,25 @@ class Means:
     topic_ids: Mapping[str, str]
 
 
-class _Record(NamedTuple):
-    """A new record, and what is known of it. A tuple: there is one for each record of a region."""
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """What the records of one partition, schema and event type have in common."""
 
     topic: str
     partition: int
-    offset: int
     topic_id: str
     kind: EventKind
     schema_id: int
-    kept_at: datetime
+    prefix: bytes
+    row: Callable[[int, int, bytes, bytes], bytes]
+
+
+class _Record(NamedTuple):
+    """A new record, and what is known of it. A tuple: there is one for each record of a region."""
+
+    stretch: _Stretch
+    offset: int
+    kept_ms: int
     subject: bytes
     value: bytes
 
@@ -80,7 +92,7 @@ class _Record(NamedTuple):
 
     @property
     def name(self) -> str:
-        return f"{self.topic}[{self.partition}]@{self.offset}"
+        return str(Coordinates(self.stretch.topic, self.stretch.partition, self.offset))
 
 
 class Vaulting:
@@ -89,7 +101,7 @@ class Vaulting:
     def __init__(self, means: Means) -> None:
         """Take what to do it with."""
         self._means = means
-        self._events: dict[bytes, tuple[str, int]] = {}
+        self._events: dict[bytes, tuple[EventKind, int]] = {}
 
     def part(self, batch: RawBatch) -> int:
         """Return how many records of a batch to store together.
@@ -125,9 +137,12 @@ class Vaulting:
         topics = dict(zip(where, batch.topics, strict=True))
         begun = writing.progress(topics)
         new = [n for n, place in enumerate(where) if batch.offsets[n] >= begun.get(place, 0)]
-        records = [self._record(batch, n, now) for n in new if n not in refused]
-        lasting = [r for r in records if not _is_over(r, now)]
-        asked = [one for r in lasting if r.kind.erases and (one := self._asked(r)) is not None]
+        records = self._records(batch, [n for n in new if n not in refused], now)
+        oldest = {kind.event: _oldest_ms(kind, now) for kind in self._means.kinds.values()}
+        lasting = [r for r in records if r.kept_ms >= oldest[r.stretch.kind.event]]
+        asked = [
+            one for r in lasting if r.stretch.kind.erases and (one := self._asked(r)) is not None
+        ]
         self._seal(writing, lasting, now)
         named = [n for n in new if n in refused]
         writing.refuse([Refused(*where[n], batch.offsets[n], refused[n].request) for n in named])
@@ -146,64 +161,43 @@ class Vaulting:
         header = value[: HEADER.size]
         found = self._events.get(header)
         if found is None:
-            found = event_of(value, self._means.registry)
-            if found[0] != UNKNOWN:  # of those there is no end
+            event, schema_id = event_of(value, self._means.registry)
+            found = self._means.kinds[event], schema_id
+            if event != UNKNOWN:  # of those there is no end
                 self._events[header] = found
-        return self._means.kinds[found[0]], found[1]
+        return found
 
-    def _record(self, batch: RawBatch, n: int, now: datetime) -> _Record:
-        topic, value = batch.topics[n], batch.values[n]
+    def _stretch(self, topic: str, partition: int, value: bytes) -> _Stretch:
+        """Return what a record has in common with others."""
         kind, schema_id = self._kind(value)
-        return _Record(
-            topic,
-            batch.partitions[n],
-            batch.offsets[n],
-            self._means.topic_ids[topic],
-            kind,
-            schema_id,
-            _time(batch.times_ms[n], now),
-            subject_of_key(batch.keys[n]),
-            value,
-        )
+        topic_id = self._means.topic_ids[topic]
+        prefix = bound_prefix(topic, partition, topic_id)
+        rows = Alike(kind.event, topic, topic_id, partition, schema_id)
+        return _Stretch(topic, partition, topic_id, kind, schema_id, prefix, rows.row)
+
+    def _records(self, batch: RawBatch, numbers: Sequence[int], now: datetime) -> list[_Record]:
+        """Return some of a batch's records, by their numbers."""
+        now_ms, topics, partitions = _ms(now), batch.topics, batch.partitions
+        stretches = dict[tuple[str, int, bytes], _Stretch]()
+        records = []
+        for n in numbers:
+            value, time_ms = batch.values[n], batch.times_ms[n]
+            which = topics[n], partitions[n], value[: HEADER.size]
+            stretch = stretches.get(which)
+            if stretch is None:
+                stretch = stretches[which] = self._stretch(topics[n], partitions[n], value)
+            is_time = 0 < time_ms < now_ms + AHEAD_MS
+            kept_ms, subject = time_ms if is_time else now_ms, subject_of_key(batch.keys[n])
+            records.append(_Record(stretch, batch.offsets[n], kept_ms, subject, value))
+        return records
 
     def _seal(self, writing: Writing, records: Sequence[_Record], now: datetime) -> None:
         subjects = list({record.subject: None for record in records})
         known = self._means.keys.of(writing, subjects, now)
-        months = {(r.kind.event, r.kept_at.year, r.kept_at.month): r.kept_at for r in records}
-        writing.make_months([(event, at) for (event, _, _), at in months.items()])
-        drawn = nonces(len(records))
-        writing.keep(
-            _sealed(record, known[record.subject], nonce)
-            for record, nonce in zip(records, drawn, strict=True)
-        )
-        writing.index(self._new_terms(records, known))
-
-    def _new_terms(self, records: Sequence[_Record], known: Mapping[bytes, Known]) -> set[Term]:
-        """Return the rows of the index that records add, as far as is known."""
-        index = self._means.index
-        by_schema: dict[int, list[_Record]] = {}
-        for record in records:
-            if record.kind.event != UNKNOWN:
-                by_schema.setdefault(record.schema_id, []).append(record)
-        whose: list[bytes] = []
-        new: list[Found] = []
-        for schema_id, some in by_schema.items():
-            indexed = [known[record.subject].indexed for record in some]
-            for number, text in self._means.terms.find(schema_id, [r.value for r in some]):
-                if text not in indexed[number]:
-                    indexed[number].add(text)
-                    whose.append(some[number].subject)
-                    new.append(text)
-            for one in indexed:
-                if len(one) > MAX_TEXTS:
-                    one.clear()
-        return {
-            Term(made.kind, digest, whose[number])
-            for made in self._means.terms.make(new)
-            for number, digest in zip(
-                made.numbers, index.digests(made.kind, made.terms), strict=True
-            )
-        }
+        writing.make_months(_months(records))
+        new = NewTerms(self._means.terms, self._means.index)
+        writing.keep(_parts(records, known, new))
+        new.store(writing)
 
     def _asked(self, record: _Record) -> Asked | None:
         """Return the erasure that an event asks for; None where it does not say whose."""
@@ -215,27 +209,61 @@ class Vaulting:
             return None  # the border names it; it asks for nothing that could be read
         token = self._means.tokeniser.identity("customer", fields["customer"]["customer_id"])
         name = record.name
-        request = sha256(f"{record.topic_id}\x1f{name}".encode()).hexdigest()[:32]
-        return Asked(request, record.subject, token, token_digest(token), record.kept_at, name)
+        request = sha256(f"{record.stretch.topic_id}\x1f{name}".encode()).hexdigest()[:32]
+        asked_at = EPOCH + timedelta(milliseconds=record.kept_ms)
+        return Asked(request, record.subject, token, token_digest(token), asked_at, name)
 
 
-def _sealed(record: _Record, known: Known, nonce: bytes) -> Row:
-    topic, partition, offset, topic_id, kind, schema_id, kept_at, subject, value = record
-    sealed = known.seal.close(record.name, topic_id, subject, value, nonce)
-    return Row(kind.event, kept_at, topic, topic_id, partition, offset, subject, schema_id, sealed)
+def _parts(
+    records: Sequence[_Record], known: Mapping[bytes, Known], new: NewTerms
+) -> Iterator[bytes]:
+    """Yield the records' rows, sealed, some at a time.
+
+    Terms of those are looked for when the next are asked for: meanwhile the server stores them.
+    """
+    drawn = nonces(len(records))
+    for start in range(0, len(records), TOGETHER):
+        some = records[start:][:TOGETHER]
+        theirs = [known[record.subject] for record in some]
+        rows = []
+        for (stretch, offset, kept_ms, subject, value), one, nonce in zip(
+            some, theirs, drawn[start:], strict=False
+        ):
+            sealed = one.seal.close_bound(value, nonce, bound(stretch.prefix, offset, subject))
+            rows.append(stretch.row(kept_ms * 1_000, offset, subject, sealed))
+        yield b"".join(rows)
+        _look(new, some, theirs)
 
 
-def _time(time_ms: int, now: datetime) -> datetime:
-    """Return Kafka's time of a record; where it has none that can be, the time it was read."""
-    try:
-        kept_at = EPOCH + timedelta(milliseconds=time_ms)
-    except OverflowError:
-        return now
-    return kept_at if time_ms > 0 and kept_at < now + AHEAD else now
+def _look(new: NewTerms, records: Sequence[_Record], known: Sequence[Known]) -> None:
+    """Look for terms of records that name a schema, schema by schema."""
+    of_schema: dict[int, list[int]] = {}
+    for number, record in enumerate(records):
+        of_schema.setdefault(record.stretch.schema_id, []).append(number)
+    for schema_id, numbers in of_schema.items():
+        if schema_id != NO_SCHEMA:
+            some = [records[n] for n in numbers]
+            new.look(
+                schema_id,
+                [record.value for record in some],
+                [record.subject for record in some],
+                [known[n] for n in numbers],
+            )
 
 
-def _is_over(record: _Record, now: datetime) -> bool:
-    return record.kept_at < now - timedelta(days=record.kind.retention_days)
+def _months(records: Sequence[_Record]) -> list[tuple[str, datetime]]:
+    """Return a time of each month of each event type of some records."""
+    days = {(r.stretch.kind.event, r.kept_ms // DAY_MS) for r in records}
+    at = [(event, EPOCH + timedelta(days=day)) for event, day in days]
+    return list({(event, a.year, a.month): (event, a) for event, a in at}.values())
+
+
+def _ms(at: datetime) -> int:
+    return (at - EPOCH) // timedelta(milliseconds=1)
+
+
+def _oldest_ms(kind: EventKind, now: datetime) -> int:
+    return _ms(now - timedelta(days=kind.retention_days))
 
 
 def means(settings: Settings, keys: SubjectKeys, topic_ids: Mapping[str, str]) -> Means:

@@ -2,7 +2,7 @@
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -22,6 +22,9 @@ class Known:
     Attributes:
         wrapped: Its key as the database has it.
         indexed: Texts of it whose terms are in the index.
+        is_whole: The index has nothing else of it, as far as this process can know: what is not
+            in *indexed* is new, and need not be asked for. Another writer may add the same
+            meanwhile; the index bears that.
 
     """
 
@@ -29,6 +32,7 @@ class Known:
     data_key: bytes = field(repr=False)
     seal: EventSeal
     indexed: set[Found] = field(default_factory=set, repr=False)
+    is_whole: bool = False
 
 
 class SubjectKeys:
@@ -67,11 +71,13 @@ class SubjectKeys:
         fresh = {s: secrets.token_bytes(KEY_BYTES) for s in subjects if s not in held}
         made = {s: Wrapped(*self._ring.wrap(s, key)) for s, key in fresh.items()}
         others = writing.add_keys(made, at)
-        for subject, wrapped in {**held, **others}.items():
-            self._remember(subject, wrapped)
         for subject in made.keys() - others.keys():
-            self._put(subject, Known(made[subject], fresh[subject], EventSeal(fresh[subject])))
+            key = fresh[subject]
+            self._known[subject] = Known(made[subject], key, EventSeal(key), is_whole=True)
+        self._learn(writing, {**held, **others})
         found = {subject: self._known[subject] for subject in subjects}
+        for subject in subjects:
+            self._known.move_to_end(subject)
         while len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
         return found
@@ -87,17 +93,20 @@ class SubjectKeys:
             )
             raise SetupError(msg)
 
-    def _remember(self, subject: bytes, wrapped: Wrapped) -> None:
-        """Know a subject by the key that the database has of it."""
-        known = self._known.get(subject)
-        if known is None or known.wrapped != wrapped:
+    def _learn(self, writing: Writing, held: Mapping[bytes, Wrapped]) -> None:
+        """Know subjects by the keys that the database has of them."""
+        strangers = []
+        for subject, wrapped in held.items():
+            known = self._known.get(subject)
+            if known is not None and known.wrapped == wrapped:
+                continue
             data_key = self._ring.unwrap(subject, wrapped.kek, wrapped.key)
             if known is not None and known.data_key == data_key:  # wrapped anew, the same key
                 known.wrapped = wrapped
             else:
-                known = Known(wrapped, data_key, EventSeal(data_key))
-        self._put(subject, known)
-
-    def _put(self, subject: bytes, known: Known) -> None:
-        self._known[subject] = known
-        self._known.move_to_end(subject)
+                self._known[subject] = Known(wrapped, data_key, EventSeal(data_key))
+                strangers.append(subject)
+        if strangers:
+            indexed = writing.indexed(strangers)
+            for subject in strangers:
+                self._known[subject].is_whole = subject not in indexed

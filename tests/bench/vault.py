@@ -2,8 +2,9 @@
 
     .venv/bin/python tests/bench/vault.py --json
 
-Both write the same events into tables of one form and with the same indexes, on one server, in
-one round after the other; each round begins with an empty vault and no memory of its subjects.
+All write the same events into tables of one form and with the same indexes, on one server, in one
+round after the other; each round begins with an empty vault and no memory of its subjects. A third
+way fills a search index, too, with the terms as they are: what finding costs without any secrecy.
 """
 
 import json
@@ -34,10 +35,11 @@ from schemas.events import RawBatch
 from schemas.plainjson import from_plain
 from schemas.registry import load_registry
 from streams.demo.generate import Shop
+from streams.heap import settled_heap, tidy
 from streams.settings import Settings, load_settings
 from streams.vault import rotating
 from streams.vault.erased import Erased
-from streams.vault.storing import Vaulting, means
+from streams.vault.storing import Vaulting, means, terms_of
 from streams.vault.subjectkeys import SubjectKeys
 from streams.vault.writer import BATCH
 
@@ -48,12 +50,17 @@ EACH = 10  # events of a customer
 RATE, SHARE = 5_000, 0.40  # aims: events/s per core; of the plain COPY's rate
 SEED = 7
 _EMPTY: LiteralString = """
-TRUNCATE vault.subjects, vault.events, vault.blind_index, vault.progress, vault.plain
+TRUNCATE vault.subjects, vault.events, vault.blind_index, vault.progress, vault.plain,
+  vault.plain_index
 """
 _PLAIN: LiteralString = """
-CREATE TABLE vault.plain (LIKE vault.events INCLUDING ALL)
+CREATE TABLE vault.plain (LIKE vault.events INCLUDING ALL);
+CREATE TABLE vault.plain_index (digest text NOT NULL, subject bytea NOT NULL, kind int2 NOT NULL);
+CREATE INDEX ON vault.plain_index (digest);
+CREATE INDEX ON vault.plain_index (subject);
 """
 _COPY: LiteralString = "COPY vault.plain FROM STDIN (FORMAT BINARY)"
+_COPY_TERMS: LiteralString = "COPY vault.plain_index FROM STDIN (FORMAT BINARY)"
 _TYPES = ("text", "timestamptz", "text", "text", "int4", "int8", "bytea", "int4", "bytea")
 
 
@@ -124,21 +131,52 @@ def batches(count: int, key: bytes) -> list[RawBatch]:
     ]
 
 
-def plainly(dsn: str, events: Sequence[RawBatch]) -> Meter:
-    """Return what it takes to COPY the same rows with the value as it is."""
+PlainTerm = tuple[str, bytes, int]
+
+
+def terms_in(settings: Settings, events: Sequence[RawBatch]) -> list[list[PlainTerm]]:
+    """Return the rows of a plain search index that each batch adds, in their order."""
+    finder, registry = terms_of(settings.folder, REGION), load_registry()
+    schema_id = registry.latest(PLACED).id
+    seen, rows = set[PlainTerm](), list[list[PlainTerm]]()
+    for batch in events:
+        found = {
+            (text, subject, int(kind))
+            for subject, value in zip(batch.keys, batch.values, strict=True)
+            for kind, text in finder.of(schema_id, value)
+        }
+        rows.append(sorted(found - seen))
+        seen |= found
+    return rows
+
+
+def plainly(
+    dsn: str, events: Sequence[RawBatch], terms: Sequence[Sequence[PlainTerm]] = ()
+) -> Meter:
+    """Return what it takes to COPY the same rows with the value as it is.
+
+    Args:
+        dsn: Of the database.
+        events: Batches.
+        terms: Of each batch, rows for a search index; none: there is no such index.
+
+    """
     meter, topic_id = Meter(), "x" * 22
     with psycopg.connect(dsn, autocommit=True) as connection:
-        for batch in events:
+        for number, batch in enumerate(events):
             at = datetime.fromtimestamp(batch.times_ms[0] / 1_000, UTC)
             columns = zip(batch.topics, batch.offsets, batch.keys, batch.values, strict=True)
-            with (
-                metered(meter, connection.info.backend_pid),
-                connection.transaction(),
-                connection.cursor().copy(_COPY) as out,
-            ):
-                out.set_types(_TYPES)
-                for topic, offset, subject, value in columns:
-                    out.write_row((PLACED, at, topic, topic_id, 0, offset, subject, 1002, value))
+            with metered(meter, connection.info.backend_pid), connection.transaction():
+                with connection.cursor().copy(_COPY) as out:
+                    out.set_types(_TYPES)
+                    for topic, offset, subject, value in columns:
+                        row = (PLACED, at, topic, topic_id, 0, offset, subject, 1002, value)
+                        out.write_row(row)
+                if terms:
+                    with connection.cursor().copy(_COPY_TERMS) as out:
+                        out.set_types(("text", "bytea", "int2"))
+                        for term in terms[number]:
+                            out.write_row(term)
     return meter
 
 
@@ -152,8 +190,9 @@ def sealed(settings: Settings, dsn: str, events: Sequence[RawBatch]) -> Meter:
         store.begin(keys.version, datetime.now(UTC))
         vaulting.part(events[0])
         pid = store.backend()
-        for batch in events:
+        for number, batch in enumerate(events):
             with metered(meter, pid):
+                tidy(number + 1)  # as a worker between two batches
                 together = vaulting.part(batch)
                 refused = erased.refused(batch)
                 with store.writing() as writing:
@@ -195,34 +234,40 @@ def measure(home: Path, events: int, rounds: int, keys: int) -> dict[str, Any]:
     dsn = settings.postgres.dsn if settings.postgres else ""
     say(f"making {events} events ...")
     made = batches(events, secret(settings.folder / "keys", "partition"))
-    found: dict[str, list[dict[str, float]]] = {"plain": [], "vault": []}
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    terms = terms_in(settings, made)
+    names = ("plain", "plain_with_index", "vault")
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    with psycopg.connect(dsn, autocommit=True) as connection, settled_heap():
         connection.execute(_PLAIN)
         for number in range(-1, rounds):  # the first warms up
-            connection.execute(_EMPTY)
             ways = {
                 "plain": lambda: plainly(dsn, made),
+                "plain_with_index": lambda: plainly(dsn, made, terms),
                 "vault": lambda: sealed(settings, dsn, made),
             }
             for name in sorted(ways, reverse=number % 2 == 0):
+                connection.execute(_EMPTY)
                 told = ways[name]().told(events)
                 if number >= 0:
                     found[name].append(told)
                     say(f"round {number + 1}, {name}: {told['events_per_s']:.0f} events/s")
-        ((size,),) = connection.execute("SELECT sum(length(sealed)) / count(*) FROM vault.plain")
-    shares = [
-        v["events_per_s"] / p["events_per_s"]
-        for v, p in zip(found["vault"], found["plain"], strict=True)
-    ]
+    size = sum(len(value) for batch in made for value in batch.values) / events
+
+    def share_of(other: str) -> dict[str, float]:
+        pairs = zip(found["vault"], found[other], strict=True)
+        return spread([v["events_per_s"] / p["events_per_s"] for v, p in pairs], 2)
+
     report = {
         "machine": machine(),
         "events": events,
         "bytes_per_event": int(size),
+        "terms_per_event": round(sum(map(len, terms)) / events, 2),
         **{
             name: {key: spread([row[key] for row in rows]) for key in rows[0]}
             for name, rows in found.items()
         },
-        "share_of_plain": spread(shares, 2),
+        "share_of_plain": share_of("plain"),
+        "share_of_plain_with_index": share_of("plain_with_index"),
         "rotation": rotation(settings, dsn, keys),
     }
     report["meets"] = {

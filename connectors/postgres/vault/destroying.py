@@ -69,8 +69,8 @@ def destroy(
     if renewed.keys:
         writing = Writing(cursor)
         writing.add_keys(renewed.keys, max(row.kept_at for row in renewed.rows))
-        writing.keep(renewed.rows)
-        writing.index(renewed.terms)
+        writing.keep(row.encoded() for row in renewed.rows)
+        writing.add(renewed.terms)
     told = _forget(cursor, [one.token for one in erasures if one.token])
     done = []
     for one in erasures:

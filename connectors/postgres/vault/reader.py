@@ -166,7 +166,7 @@ class VaultReader:
 
 
 _SUBJECTS: LiteralString = (
-    "SELECT subject FROM vault.blind_index WHERE kind = %s AND digest = %s ORDER BY subject"
+    "SELECT DISTINCT subject FROM vault.blind_index WHERE kind = %s AND digest = %s ORDER BY 1"
 )
 _COLUMNS: LiteralString = """
 SELECT e.event, e.kept_at, e.topic, e.topic_id, e.partition, e."offset", e.schema_id,

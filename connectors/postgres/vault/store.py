@@ -3,16 +3,18 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString, NamedTuple, TypeAlias
 
 import psycopg
 
 from connectors.postgres.connection import Connection
-from connectors.postgres.vault import migrate
+from connectors.postgres.vault import copying, migrate
+from connectors.postgres.vault.arrays import ByteStrings
 from residency.vault.index import Kind
 from schemas.errors import RetriableError
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Place: TypeAlias = tuple[str, int]  # Kafka's topic id, partition
 
 
@@ -35,6 +37,14 @@ class Row(NamedTuple):
     subject: bytes
     schema_id: int
     sealed: bytes
+
+    def encoded(self) -> bytes:
+        """Return the row as `Writing.keep` takes it."""
+        shared = copying.Alike(
+            self.event, self.topic, self.topic_id, self.partition, self.schema_id
+        )
+        at_us = (self.kept_at - _EPOCH) // timedelta(microseconds=1)
+        return shared.row(at_us, self.offset, self.subject, self.sealed)
 
 
 class Term(NamedTuple):
@@ -103,7 +113,7 @@ class Writing:
 
     def keys(self, subjects: Collection[bytes]) -> dict[bytes, Wrapped]:
         """Return the keys of those subjects that have one."""
-        rows = self._cursor.execute(KEYS, (list(subjects),)).fetchall()
+        rows = self._cursor.execute(KEYS, (ByteStrings(subjects),)).fetchall()
         return {row[0]: Wrapped(row[1], row[2]) for row in rows}
 
     def add_keys(self, keys: Mapping[bytes, Wrapped], at: datetime) -> dict[bytes, Wrapped]:
@@ -124,19 +134,36 @@ class Writing:
         for event, at in months:
             self._cursor.execute("SELECT vault.make_partition(%s, %s)", (event, at))
 
-    def keep(self, rows: Iterable[Row]) -> None:
-        """Store sealed events, each as it comes: the server takes one while the next is sealed."""
-        with self._cursor.copy(_COPY) as copy:
-            copy.set_types(_TYPES)
-            for row in rows:
-                copy.write_row(row)
+    def keep(self, parts: Iterable[bytes]) -> None:
+        """Store sealed events, in parts of one or more rows (`copying.Alike`).
 
-    def index(self, terms: Iterable[Term]) -> None:
-        """Add rows to the blind index; those it has stay."""
-        rows = sorted(terms)  # in one order, or two writers could wait for each other
+        Each as it comes: the server takes one while the next is made.
+        """
+        self._copy(copying.EVENTS, parts)
+
+    def indexed(self, subjects: Collection[bytes]) -> set[bytes]:
+        """Return those subjects of whom the blind index has anything."""
+        return {
+            row[0] for row in self._cursor.execute(_INDEXED, (ByteStrings(subjects),)).fetchall()
+        }
+
+    def index(self, rows: Collection[bytes]) -> None:
+        """Add rows (`copying.term_rows`) to the blind index, which is known to lack them."""
         if rows:
-            columns = [list(column) for column in zip(*rows, strict=True)]
-            self._cursor.execute(_INDEX, ([int(kind) for kind in columns[0]], *columns[1:]))
+            self._copy(copying.TERMS, (b"".join(sorted(rows)),))  # near ones go to one page
+
+    def add(self, terms: Collection[Term]) -> None:
+        """Add those terms to the blind index that it does not have."""
+        if terms:
+            columns = [list(column) for column in zip(*sorted(terms), strict=True)]
+            self._cursor.execute(_ADD, ([int(kind) for kind in columns[0]], *columns[1:]))
+
+    def _copy(self, statement: LiteralString, parts: Iterable[bytes]) -> None:
+        with self._cursor.copy(statement) as copy:
+            copy.write(copying.HEADER)
+            for part in parts:
+                copy.write(part)
+            copy.write(copying.TRAILER)
 
     def refuse(self, refused: Sequence[Refused]) -> None:
         """Keep the names of records of erased subjects, and nothing else of them."""
@@ -238,15 +265,15 @@ SELECT s, n.at FROM (SELECT %b::bytea[] AS subjects, %b::timestamptz AS at) n, u
 ORDER BY s
 ON CONFLICT (subject) DO UPDATE SET at = excluded.at WHERE a.at < excluded.at - interval '1 day'
 """
-_COPY: LiteralString = """
-COPY vault.events (event, kept_at, topic, topic_id, partition, "offset", subject, schema_id, sealed)
-FROM STDIN (FORMAT BINARY)
+_INDEXED: LiteralString = """
+SELECT s FROM unnest(%b::bytea[]) s
+WHERE EXISTS (SELECT FROM vault.blind_index b WHERE b.subject = s)
 """
-_TYPES = ("text", "timestamptz", "text", "text", "int4", "int8", "bytea", "int4", "bytea")
-_INDEX: LiteralString = """
+_ADD: LiteralString = """
 INSERT INTO vault.blind_index (kind, digest, subject)
-SELECT * FROM unnest(%b::smallint[], %b::bytea[], %b::bytea[])
-ON CONFLICT (kind, digest, subject) DO NOTHING
+SELECT * FROM unnest(%b::smallint[], %b::bytea[], %b::bytea[]) AS n(kind, digest, subject)
+WHERE NOT EXISTS (SELECT FROM vault.blind_index b
+  WHERE b.digest = n.digest AND b.subject = n.subject AND b.kind = n.kind)
 """
 _REFUSE: LiteralString = """
 INSERT INTO vault.erased (topic_id, partition, "offset", request) VALUES (%s, %s, %s, %s)

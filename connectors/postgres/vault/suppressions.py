@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any, Final, LiteralString
 
 from connectors.postgres.connection import Connection
+from connectors.postgres.vault.arrays import ByteStrings
 from connectors.postgres.vault.tables import opened
 from residency.vault.suppress import Suppression
 
@@ -42,7 +43,7 @@ class Suppressions:
 
         A lifted one still refuses what is older than the registration that lifted it.
         """
-        rows = self._found(_OF, list(subjects))
+        rows = self._found(_OF, ByteStrings(subjects)) if subjects else ()
         return {bytes(row[0]): Suppression(bytes(row[0]), *row[1:]) for row in rows}
 
     def of_tokens(self, tokens: Collection[str]) -> dict[str, Suppression]:
@@ -52,7 +53,7 @@ class Suppressions:
         under way before it.
         """
         digests = {token_digest(token): token for token in tokens}
-        rows = self._found(_OF_TOKENS, list(digests))
+        rows = self._found(_OF_TOKENS, list(digests)) if digests else ()
         found = {digests[bytes(row[0])]: Suppression(bytes(row[1]), *row[2:]) for row in rows}
         return {token: one for token, one in found.items() if one.lifted_at is None}
 
@@ -64,9 +65,9 @@ class Suppressions:
         with opened(self._connection) as connection:
             connection.execute(_LIFT, {"subject": subject, "at": at})
 
-    def _found(self, query: LiteralString, wanted: list[bytes]) -> list[tuple[Any, ...]]:
-        if not wanted:
-            return []
+    def _found(
+        self, query: LiteralString, wanted: ByteStrings | list[bytes]
+    ) -> list[tuple[Any, ...]]:
         with opened(self._connection) as connection, connection.cursor(binary=True) as cursor:
             return cursor.execute(query, (wanted,), prepare=True).fetchall()
 

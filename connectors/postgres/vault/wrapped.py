@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from connectors.postgres.connection import Connection
+from connectors.postgres.vault.arrays import ByteStrings
 from connectors.postgres.vault.store import KEYS, Wrapped
 from connectors.postgres.vault.tables import opened
 
@@ -21,5 +22,5 @@ class WrappedKeys:
     def of(self, subjects: Collection[bytes]) -> dict[bytes, Wrapped]:
         """Return the wrapped keys of those *subjects* that have one; raises as `opened`."""
         with opened(self._connection) as connection, connection.cursor(binary=True) as cursor:
-            rows = cursor.execute(KEYS, (list(subjects),), prepare=True).fetchall()
+            rows = cursor.execute(KEYS, (ByteStrings(subjects),), prepare=True).fetchall()
         return {bytes(row[0]): Wrapped(row[1], bytes(row[2])) for row in rows}

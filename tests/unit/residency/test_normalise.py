@@ -43,6 +43,11 @@ def encoded(text: str) -> bytes:
 @example("\x1c\x1d\x1e\x1f\x85\xa0 a@B \x1f\x1c\n\x0b")
 @example("\u212a" + OUTLINED_A)
 @example(" " * 1025)
+@example(" +49 171/23-4.5\t")
+@example("0049 171")
+@example("49+171")
+@example("+")
+@example("+49 (0)171")
 def test_the_normal_form_of_bytes_is_that_of_their_text(category: str, text: str) -> None:
     assert normalise_utf8(category, encoded(text)) == encoded(normalise(category, text))
 

@@ -5,7 +5,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from residency.vault.sealing import OVERHEAD_BYTES, EventSeal, EventSealError, nonces
+from residency.vault.sealing import (
+    OVERHEAD_BYTES,
+    EventSeal,
+    EventSealError,
+    bound,
+    bound_prefix,
+    nonces,
+)
 
 KEY = bytes(range(32))
 WHERE = ("eu.commerce.orders.v1[0]@7", "topic-id", b"s" * 16)
@@ -35,6 +42,18 @@ def test_a_given_nonce_is_used_and_otherwise_no_two_are_alike() -> None:
 
     assert seal.close(*WHERE, b"same", b"n" * 12)[1:13] == b"n" * 12
     assert len(drawn) == 200
+
+
+@given(st.text(max_size=20), st.integers(0, 2**31 - 1), st.integers(0, 2**63 - 1))
+def test_what_many_events_share_is_bound_to_each_by_its_own_name(
+    topic: str, partition: int, offset: int
+) -> None:
+    prefix = bound_prefix(topic, partition, "topic-id")
+
+    sealed = EventSeal(KEY).close_bound(b"v", b"n" * 12, bound(prefix, offset, b"s" * 16))
+
+    name = f"{topic}[{partition}]@{offset}"
+    assert sealed == EventSeal(KEY).close(name, "topic-id", b"s" * 16, b"v", b"n" * 12)
 
 
 def test_nonces_are_many_of_twelve_bytes_and_none_twice() -> None:
