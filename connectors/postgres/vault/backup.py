@@ -44,6 +44,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "suppressions": ("subject", "token_digest", "since", "request", "lifted_at"),
     "erased": ("topic_id", "partition", "offset", "request"),
+    "next_keys": ("subject", "kek", "wrapped", "made_at", "request"),
 }
 _MONTHS: LiteralString = """
 SELECT DISTINCT event, to_char(kept_at AT TIME ZONE 'UTC', 'YYYY-MM') FROM vault.events

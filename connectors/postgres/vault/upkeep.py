@@ -88,13 +88,14 @@ class Upkeep:
             limit: How many at most.
 
         """
-        with self._transaction() as cursor:
-            rows = cursor.execute(_TAKE, (version, limit)).fetchall()
-            if rows:
-                made = [(subject, *anew(subject, kek, wrapped)) for subject, kek, wrapped in rows]
-                columns = [list(column) for column in zip(*made, strict=True)]
-                cursor.execute(_PUT, columns)
-        return len(rows)
+        for take, put in _REWRAPPED:
+            with self._transaction() as cursor:
+                rows = cursor.execute(take, (version, limit)).fetchall()
+                if rows:
+                    made = [(one[0], *anew(*one)) for one in rows]
+                    cursor.execute(put, [list(column) for column in zip(*made, strict=True)])
+                    return len(rows)
+        return 0
 
     def forget(self, version: int) -> None:
         """Say that a version is retired.
@@ -193,17 +194,25 @@ class Upkeep:
             raise RetriableError(msg) from None
 
 
-_OLDER: LiteralString = "SELECT count(*) FROM vault.subjects WHERE kek < %s"
-_UNDER: LiteralString = "SELECT count(*) FROM vault.subjects WHERE kek = %s"
+_ALL_KEYS: LiteralString = """
+SELECT count(*) FROM
+  (SELECT kek FROM vault.subjects UNION ALL SELECT kek FROM vault.next_keys) k WHERE
+"""
+_OLDER: LiteralString = _ALL_KEYS + "kek < %s"
+_UNDER: LiteralString = _ALL_KEYS + "kek = %s"
 _TAKE: LiteralString = """
-SELECT subject, kek, wrapped FROM vault.subjects WHERE kek < %s
+SELECT subject, kek, wrapped FROM vault.{} WHERE kek < %s
 ORDER BY kek, subject LIMIT %s FOR UPDATE
 """
 _PUT: LiteralString = """
-UPDATE vault.subjects s SET kek = n.kek, wrapped = n.wrapped
+UPDATE vault.{} s SET kek = n.kek, wrapped = n.wrapped
 FROM unnest(%b::bytea[], %b::integer[], %b::bytea[]) AS n(subject, kek, wrapped)
 WHERE s.subject = n.subject
 """
+_REWRAPPED: tuple[tuple[LiteralString, LiteralString], ...] = (
+    (_TAKE.format("subjects"), _PUT.format("subjects")),
+    (_TAKE.format("next_keys"), _PUT.format("next_keys")),
+)
 _DROP: LiteralString = "SELECT vault.drop_months(%s, %s)"
 _EXPIRED: LiteralString = "DELETE FROM vault.events WHERE event = %s AND kept_at < %s"
 _STRAYS: LiteralString = """
