@@ -17,10 +17,11 @@ from vault_world import TABLES, VaultWorld, role
 
 from connectors.postgres.vault import backup, restore
 from connectors.postgres.vault.store import VaultStore
-from connectors.postgres.vault.upkeep import Upkeep
+from connectors.postgres.vault.upkeep import AWAITED, Upkeep
 from residency.keys import COMMITMENTS, ledger_keys, secret
 from residency.ledger.erasures import ErasureLeaf, subject_commitment
 from residency.ledger.files import Ledger
+from residency.vault.kinds import load_kinds
 from residency.vault.subjects import NOBODY
 from schemas.errors import SetupError
 from streams.cli.vault import vault
@@ -159,6 +160,24 @@ def test_the_key_that_a_gateway_sealed_with_outlives_a_pruning_that_knows_no_eve
     assert done["subjects"] == 1
     assert world.rows("SELECT subject FROM vault.subjects") == [(fresh,)]
     assert world.rows("SELECT * FROM vault.awaited") == [(fresh, now)]
+
+
+@pytest.mark.parametrize(("days", "is_left"), [(-1, True), (1, False)])
+def test_the_name_of_an_erased_record_stays_until_nothing_of_its_time_is_kept_anywhere(
+    world: VaultWorld, days: int, is_left: bool
+) -> None:
+    """Whatever the record was: so a replay says `erased` as long as it finds what lay beside it."""
+    longest = timedelta(max(kind.retention_days for kind in load_kinds().values()))
+    person = world.person()
+    world.write([person.event(ERASURE)])
+    (late,) = world.write([person.event(PLACED)]).offsets
+    named_at = datetime.now(UTC) - longest - AWAITED - timedelta(days)
+    world.rows("UPDATE vault.erased SET named_at = %s", named_at)
+
+    done = told(world, "prune")
+
+    assert done["names"] == (not is_left)
+    assert world.rows('SELECT "offset" FROM vault.erased') == [(late,)] * is_left
 
 
 def next_key(world: VaultWorld, subject: bytes, step: str) -> None:

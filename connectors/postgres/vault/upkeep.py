@@ -29,11 +29,13 @@ class Pruned:
     Attributes:
         events: How many events of each type that lost any.
         subjects: How many subjects lost their key and index, having no event left.
+        names: How many names of erased subjects' records.
 
     """
 
     events: Mapping[str, int]
     subjects: int
+    names: int
 
 
 class Upkeep:
@@ -115,6 +117,10 @@ class Upkeep:
     def prune(self, kinds: Mapping[str, EventKind], now: datetime) -> Pruned:
         """Delete the events that have had their time, and the keys of subjects without events.
 
+        The names of erased subjects' records, too, once no record of their time is kept anywhere:
+        of what type those were nothing says, so the longest period counts, and with it what Kafka
+        may keep. By then whatever lay beside them is gone as well.
+
         Raises:
             RetriableError: Somebody reads what is to go; try again later. Nothing of the type at
                 hand is gone.
@@ -130,7 +136,11 @@ class Upkeep:
             count = rest + (0 if row is None else int(row[0]))
             if count:
                 gone[kind.event] = count
-        return Pruned(gone, self._strays(now - AWAITED))
+        subjects = self._strays(now - AWAITED)
+        longest = timedelta(days=max(kind.retention_days for kind in kinds.values()))
+        with self._transaction() as cursor:
+            names = cursor.execute(_NAMES, (now - longest - AWAITED,)).rowcount
+        return Pruned(gone, subjects, names)
 
     def _strays(self, since: datetime) -> int:
         """Delete key and index of subjects without events; return how many.
@@ -215,6 +225,7 @@ _REWRAPPED: tuple[tuple[LiteralString, LiteralString], ...] = (
 )
 _DROP: LiteralString = "SELECT vault.drop_months(%s, %s)"
 _EXPIRED: LiteralString = "DELETE FROM vault.events WHERE event = %s AND kept_at < %s"
+_NAMES: LiteralString = "DELETE FROM vault.erased WHERE named_at < %s"
 _STRAYS: LiteralString = """
 SELECT subject FROM vault.subjects s
 WHERE NOT EXISTS (SELECT FROM vault.events e WHERE e.subject = s.subject)
