@@ -115,7 +115,7 @@ class Decider:
 
         """
         value = None if entry.minimal else payload(self._settings, entry, self._opener)
-        if value is None and (found := _fetch(consumer, entry)) is not None:
+        if value is None and (found := fetch(consumer, entry)) is not None:
             value = plain_of(entry, found, self._opener)
         return value
 
@@ -193,6 +193,10 @@ class Guard:
         batch = self._batch([(entry, value)])
         return bool(self._erased.judge(batch, self._erased.of(batch.keys)).refused)
 
+    def owner(self, value: bytes) -> bytes:
+        """Return whose the event of a raw record is; `NOBODY` if it says none."""
+        return self._owners.of(value)
+
     def _batch(self, some: Sequence[tuple[Entry, bytes]]) -> RawBatch:
         """Return raw records as they lay on their topics."""
         return RawBatch(
@@ -215,7 +219,7 @@ class Guard:
         self._erased.unchanged(known, subjects)
 
 
-def _fetch(consumer: Consumer, entry: Entry) -> bytes | None:
+def fetch(consumer: Consumer, entry: Entry) -> bytes | None:
     """Return the raw record that *entry* comes from, or None if Kafka has deleted it."""
     at = entry.raw
     consumer.assign([TopicPartition(at.topic, at.partition, at.offset)])

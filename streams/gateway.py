@@ -33,7 +33,7 @@ from schemas.registry import EventSchema, load_registry
 from schemas.scalars import PlainJsonError
 from streams.repeats import Repeats
 from streams.settings import Settings
-from streams.vault.rawsealer import sealer_of
+from streams.vault.rawsealer import DELIVERY_S, sealer_of
 from streams.weblog import web_log
 
 LOG = logging.getLogger("homeport.gateway")
@@ -141,7 +141,7 @@ class Gateway:
             enable_idempotence=True,
             linger_ms=5,
             compression_type="lz4",
-            delivery_timeout_ms=30000,
+            delivery_timeout_ms=int(DELIVERY_S * 1000),
             message_max_bytes=MAX_MESSAGE_BYTES,
         )
         if self._sealer is not None:

@@ -5,6 +5,7 @@ process reads the vault and opens its keys; it has no Kafka rights and no way ou
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
+from residency.telemetry.setup import Telemetry, telemetry
 from schemas.errors import HaltError
 from streams.looking import page
 from streams.looking.callers import Callers
@@ -47,9 +49,10 @@ def application(service: Service) -> web.Application:
 class Lookup:
     """One region's look-up. ``run`` blocks, as the shell wants it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, signals: Telemetry) -> None:
         """Take the look-up's own settings; opens keys and database in `run`."""
         self._settings = settings
+        self._signals = signals
         self._service: Service | None = None
 
     def health(self) -> Mapping[str, Any]:
@@ -62,9 +65,12 @@ class Lookup:
         if self._settings.http_port is None:
             msg = "the look-up's settings name no http_port; run `homeport up` again"
             raise HaltError(msg)
-        with closing(Desk(self._settings)) as desk:
-            service = Service(desk, Callers(self._settings.folder))
-            asyncio.run(self._serve(service, self._settings.http_port, halt))
+        try:
+            with closing(Desk(self._settings)) as desk:
+                service = Service(desk, Callers(self._settings.folder), self._signals.recorder)
+                asyncio.run(self._serve(service, self._settings.http_port, halt))
+        finally:
+            self._signals.shutdown()
 
     async def _serve(self, service: Service, port: int, halt: threading.Event) -> None:
         runner = web.AppRunner(
@@ -84,4 +90,5 @@ class Lookup:
 
 def build(settings: Settings) -> Lookup:
     """Return the look-up of *settings*; the shell runs it."""
-    return Lookup(settings)
+    folder = settings.folder / "telemetry"
+    return Lookup(settings, telemetry("lookup", settings.region, folder, os.environ))

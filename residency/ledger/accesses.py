@@ -1,4 +1,4 @@
-"""The ``access`` leaf: somebody in the region looked into the vault.
+"""The ``access`` leaf: somebody in the region looked into the vault, or into the quarantine.
 
 Who is the name of a registered caller, which names a desk, a team or a tool and never a person.
 Whom it was about, and on which ticket, the leaf only binds by commitments: whoever has the month
@@ -32,11 +32,12 @@ class Act(StrEnum):
 
     FIND = "find"  # some fields of some events
     EXPORT = "export"  # all that is held of a person
+    REVEAL = "reveal"  # one payload of the quarantine, whole
 
 
 @dataclass(frozen=True, slots=True)
 class AccessLeaf:
-    """Somebody was about to see something of the vault's.
+    """Somebody was about to see something of the vault's, or of the quarantine's.
 
     Attributes:
         time: See `residency.ledger.leaves.quantise`.

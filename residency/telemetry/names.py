@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from residency.ledger.accesses import Purpose
 from residency.reconcile.findings import SEVERITIES
 from residency.topics import DOMAINS, SERVICES
 from schemas.errors import Reason
 
 TOOLS = ("reconcile", "inference")  # no Kafka principal, but measured like a service
+NO_PURPOSE = "none"  # of a look-up that was refused before it said any
 MAX_PARTITIONS = 1_000  # of a raw topic; those above are not measured one by one
 
 CounterName = Literal[
@@ -37,6 +39,8 @@ CounterName = Literal[
     "homeport.pauses",
     # A region's model server failed and was started again. Unit: {restart}. Labels: cause.
     "homeport.inference.restarts",
+    # Look-ups in the vault, by how they ended and why. Unit: {lookup}. Labels: outcome, purpose.
+    "homeport.lookups",
 ]
 GaugeName = Literal[
     # Requests that wait for the region's model. Unit: {record}.
@@ -73,6 +77,8 @@ HistogramName = Literal[
     "homeport.enrich.request",
     # Texts in such a request, as a part of those it has room for, 0 to 1. Unit: 1.
     "homeport.enrich.fill",
+    # A look-up, from question to answer, its leaf included. Unit: s. Labels: outcome.
+    "homeport.lookup.duration",
 ]
 LabelName = Literal[
     "stage",
@@ -87,6 +93,7 @@ LabelName = Literal[
     "task",
     "label",
     "cause",
+    "purpose",
 ]
 SpanName = Literal[
     "gateway.publish",  # one event, from request to acknowledged record
@@ -127,6 +134,7 @@ COUNTERS: Mapping[CounterName, Metric] = {
     "homeport.inference.restarts": Metric(
         "{restart}", "The region's model server failed and was started again.", ("cause",)
     ),
+    "homeport.lookups": Metric("{lookup}", "Look-ups in the vault.", ("outcome", "purpose")),
 }
 GAUGES: Mapping[GaugeName, Metric] = {
     "homeport.enrich.waiting": Metric("{record}", "Requests that wait for the model."),
@@ -155,6 +163,7 @@ HISTOGRAMS: Mapping[HistogramName, Metric] = {
     "homeport.enrich.latency": Metric("s", "A request's arrival to its labels' commit."),
     "homeport.enrich.request": Metric("s", "One request to the model and back."),
     "homeport.enrich.fill": Metric("1", "Texts in a request, of those it has room for."),
+    "homeport.lookup.duration": Metric("s", "A look-up, its leaf included.", ("outcome",)),
 }
 
 LABELS: Mapping[LabelName, frozenset[str]] = {
@@ -164,6 +173,7 @@ LABELS: Mapping[LabelName, frozenset[str]] = {
         | {"minimal", "requested", "nothing", "quarantined"}  # border
         | {"accepted", "rejected", "superseded", "gate-refused", "parked"}  # egress
         | {"kept", "erased", "expired"}  # vault
+        | {"answered", "refused", "failed"}  # look-ups; whether anybody was found is no outcome
     ),
     "reason": frozenset(Reason),
     "domain": frozenset(DOMAINS),
@@ -178,6 +188,7 @@ LABELS: Mapping[LabelName, frozenset[str]] = {
     "partition": frozenset(str(number) for number in range(MAX_PARTITIONS)),
     "task": frozenset({"intent", "sentiment", "urgency", "language", "privacy_request"}),
     "label": frozenset({"answered", "unknown", "withheld"}),  # which answer: the record says
+    "purpose": frozenset({*map(str, Purpose), NO_PURPOSE}),
 }
 
 SPANS: frozenset[SpanName] = frozenset(

@@ -93,6 +93,9 @@ class State:
     Attributes:
         raw: Where the raw topics ended after it was asked for, ``topic[partition]`` to offset.
         minimal: Likewise the topics that egress reads, once the border had passed those.
+        turned: When the gateway was given another key to seal what comes, so that the subject's
+            own can go, Unix seconds; none where it had sealed nothing.
+        late: Where the raw topics ended once nothing that was sealed before that was on its way.
         rows: The rows abroad.
         numbered: Whether the rows' records have their resend numbers: from then on they are sent.
         undecided: Names of kept events of which no plan says today what they had become.
@@ -105,6 +108,8 @@ class State:
 
     raw: Mapping[str, int] = field(default_factory=dict)
     minimal: Mapping[str, int] = field(default_factory=dict)
+    turned: float | None = None
+    late: Mapping[str, int] = field(default_factory=dict)
     rows: tuple[RowAbroad, ...] = ()
     numbered: bool = False
     undecided: tuple[str, ...] = ()

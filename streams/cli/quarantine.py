@@ -2,14 +2,15 @@
 
 import os
 from base64 import b64encode
-from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
+from residency.ledger.accesses import Purpose
+from residency.vault.looking import RefusedError
 from schemas.errors import Reason
 from streams.cli import EXIT_WRONG
 from streams.cli.options import home_option, json_option, region_option
@@ -21,6 +22,7 @@ from streams.cli.quarantined import (
     report_list,
     report_retry,
 )
+from streams.cli.vault_find import caller_of, refused, why_options
 
 if TYPE_CHECKING:
     from streams.quarantine import Entry
@@ -101,34 +103,53 @@ def _line(entry: "Entry") -> str:
 @home_option
 @json_option
 @click.option("--reveal", is_flag=True, help="Open the payload: regulated data, for your eyes.")
+@why_options(required=False)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the opened payload to this new file (0600), not to stdout.",
 )
 def show(  # noqa: PLR0913, PLR0917, click passes each option as one
-    record: str, region: str, home: Path, as_json: bool, reveal: bool, out: Path | None
+    record: str,
+    region: str,
+    home: Path,
+    as_json: bool,
+    reveal: bool,
+    purpose: str | None,
+    ticket: str | None,
+    out: Path | None,
 ) -> None:
     """Show one quarantined RECORD; with --reveal also what it holds.
 
     \b
     Examples:
       homeport quarantine show 'eu.commerce.orders.v1[0]@7' --region eu
-      homeport quarantine show 'eu.commerce.orders.v1[0]@7' --region eu --reveal --out r.json
+      homeport quarantine show 'eu.commerce.orders.v1[0]@7' --region eu --reveal --out r.json \
+        --purpose support --ticket CASE-17
 
     The payload is regulated data and must stay in its region: run this there, and delete the
     file when you are done. What is not Avro of a known schema is shown as base64.
 
-    Exit codes: 0 shown; 1 the payload does not open, or its subject is erased; 2 no such record;
-    3 no stack here.
+    Whose token is in HOMEPORT_CALLER_TOKEN looks as that caller, whose role must export; without
+    it the ledger says `operator`. Each payload that is shown is an `access` leaf in the region's
+    ledger, asked for before. docs/vault-find.md has more.
+
+    Exit codes: 0 shown; 1 the payload does not open, its subject is erased, or the caller may not
+    see it, or not so often; 2 usage, or no such record; 3 no stack here.
     """
-    if out is not None and not reveal:
-        msg = "--out writes the opened payload; say --reveal too"
+    if not reveal and (out or purpose or ticket):
+        msg = "--out, --purpose and --ticket are about the opened payload; say --reveal too"
         raise click.UsageError(msg)
+    if reveal and not (purpose and ticket):
+        msg = "--reveal needs --purpose and --ticket: the ledger says why somebody looked"
+        raise click.UsageError(msg)
+    if out is not None and out.exists():
+        raise _is_there(out)
     entry = one_of(load_entries(home, region), record)
     document = {**entry.to_json(), "raw": str(entry.raw)}
-    if reveal:
-        opened = orjson.dumps(_opened(home, region, entry), option=orjson.OPT_INDENT_2)
+    if purpose and ticket:
+        document["access"], found = _opened(home, region, entry, Purpose(purpose), ticket)
+        opened = orjson.dumps(found, option=orjson.OPT_INDENT_2)
         if out is None:
             document["payload"] = orjson.loads(opened)
         else:
@@ -189,24 +210,30 @@ def retry(  # noqa: PLR0913, PLR0917, click passes each option as one
         ctx.exit(EXIT_WRONG)
 
 
-def _opened(home: Path, region: str, entry: "Entry") -> dict[str, Any]:
-    """Return the payload as plain JSON, or as base64 where it is not Avro that we know."""
-    from residency.seal import SealError  # noqa: PLC0415 - heavy
+def _opened(
+    home: Path, region: str, entry: "Entry", purpose: Purpose, ticket: str
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Return the `access` leaf, and the payload.
+
+    The payload as plain JSON, or as base64 where it is not Avro that we know. No leaf where there
+    is no payload.
+    """
     from schemas.registry import load_registry  # noqa: PLC0415 - heavy
-    from streams.again import Guard  # noqa: PLC0415 - heavy
-    from streams.quarantine import opener, payload, plain  # noqa: PLC0415 - heavy
+    from streams.quarantine import plain  # noqa: PLC0415 - heavy
+    from streams.revealing import Look, reveal  # noqa: PLC0415 - heavy
     from streams.settings import load_settings  # noqa: PLC0415 - heavy
 
     settings = load_settings(home, region, "admin")
-    with closing(opener(settings)) as keys:
-        value = payload(settings, entry, keys)
-    if value is None:
-        return {"not_carried": f"{entry.reason}: it is named only, and lies in its raw topic"}
-    with closing(Guard(settings)) as guard:
-        if guard.refuses(entry, value):
-            msg = f"{entry.record}: its subject is erased; nobody is to read it"
-            raise SealError(msg)
-    return plain(load_registry(), value) or {"base64": b64encode(value).decode()}
+    try:
+        look = Look(caller_of(home, region), purpose, ticket)
+        found = reveal(settings, entry, look, datetime.now(UTC))
+    except RefusedError as exc:
+        raise refused(exc) from None
+    if found.value is None:
+        reason = f"{entry.reason}: it is named only, and lies in its raw topic"
+        return None, {"not_carried": reason}
+    value = plain(load_registry(), found.value) or {"base64": b64encode(found.value).decode()}
+    return {"request": found.request, "leaf": found.leaf}, value
 
 
 def _write_private(path: Path, data: bytes) -> None:
@@ -214,7 +241,10 @@ def _write_private(path: Path, data: bytes) -> None:
     try:
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        msg = f"{path}: exists; choose a new file"
-        raise click.UsageError(msg) from None
+        raise _is_there(path) from None
     with os.fdopen(number, "wb") as file:
         file.write(data)
+
+
+def _is_there(path: Path) -> click.UsageError:
+    return click.UsageError(f"{path}: exists; choose a new file")

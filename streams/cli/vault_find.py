@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -65,12 +66,17 @@ def look_options(command: Any) -> Any:  # noqa: ANN401, click's own
     for word, what in reversed(_BY.items()):
         option = click.option(f"--{word}", help=f"{what}; - reads it from standard input.")
         command = option(command)
-    command = click.option(
-        "--ticket", required=True, help="In whose course, such as CASE-17; no personal data."
-    )(command)
-    return click.option(
-        "--purpose", required=True, type=click.Choice([str(p) for p in Purpose]), help="Why."
-    )(command)
+    return why_options(required=True)(command)
+
+
+def why_options(*, required: bool) -> Callable[[Any], Any]:
+    """Return what adds the options that say for what somebody looks, and on which ticket."""
+    ticket = click.option(
+        "--ticket", required=required, help="In whose course, such as CASE-17; no personal data."
+    )
+    choice = click.Choice([str(purpose) for purpose in Purpose])
+    purpose = click.option("--purpose", required=required, type=choice, help="Why.")
+    return lambda command: purpose(ticket(command))
 
 
 def refused(exc: RefusedError) -> Exception:

@@ -164,7 +164,8 @@ def prune(region: str, home: Path, *, as_json: bool) -> None:
     """Delete the events that have had their time, now; the vault's writer does so once a day.
 
     How long each event type is kept stands in residency/vault/events.toml. A customer of whom
-    no event is left loses their key and their rows of the index, too.
+    no event is left loses their key and their rows of the index, too. Names of erased customers'
+    records go once nothing of their time can be kept anywhere.
 
     Example: homeport vault prune --region eu
     """
@@ -173,7 +174,13 @@ def prune(region: str, home: Path, *, as_json: bool) -> None:
     with opened(home, region) as upkeep:
         upkeep.check()
         gone = upkeep.prune(load_kinds(), datetime.now(UTC))
-    document = {"region": region, "events": dict(gone.events), "subjects": gone.subjects}
-    lines = [f"{region}: {sum(gone.events.values())} events, {gone.subjects} subjects"]
+    document = {
+        "region": region,
+        "events": dict(gone.events),
+        "subjects": gone.subjects,
+        "names": gone.names,
+    }
+    events = sum(gone.events.values())
+    lines = [f"{region}: {events} events, {gone.subjects} subjects, {gone.names} names"]
     lines += [f"  {event:<45} {count}" for event, count in gone.events.items()]
     tell(document, "\n".join(lines), as_json=as_json)

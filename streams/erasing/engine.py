@@ -10,6 +10,7 @@ from connectors.postgres.vault.abroad import Abroad
 from connectors.postgres.vault.destroying import Renewed, Returned
 from connectors.postgres.vault.erasures import Erasures
 from connectors.postgres.vault.reader import VaultReader
+from connectors.postgres.vault.store import Wrapped
 from connectors.postgres.vault.suppressions import Suppressions
 from residency.keys import COMMITMENTS, secret, token_keys
 from residency.ledger.erasures import ErasureLeaf, subject_commitment
@@ -21,13 +22,14 @@ from residency.vault.index import BlindIndex
 from schemas.errors import RetriableError
 from streams.erasing.asking import INDEX
 from streams.erasing.certificate import leaf_of, write_certificate
-from streams.erasing.keeping import renewed
+from streams.erasing.keeping import fresh, renewed
 from streams.erasing.listing import Lister
 from streams.erasing.positions import Positions
 from streams.erasing.sending import RowSender
 from streams.plans import load_book
 from streams.settings import ReplaySettings
 from streams.vault.keystores import open_keystore
+from streams.vault.rawsealer import PUBLISHED_S
 from streams.vault.storing import terms_of
 
 LOG = logging.getLogger("homeport.erase")
@@ -145,8 +147,28 @@ class Engine:
         return self._keep(batch, self._sender.go_on(batch))
 
     def _destroy(self, batch: list[Erasure]) -> bool:
-        self._erasures.destroy(batch, self._renew)
-        return True
+        """Destroy what may be, in the order: turn the key, wait for what lies under it, destroy.
+
+        Of whom no gateway has sealed, at once.
+        """
+        ready, looked = list[Erasure](), list[Erasure]()
+        written, border = self._written(), self._remembering("border")
+        ends: dict[str, int] = {}
+        for one in batch:
+            state = one.state
+            if state.turned is None or (
+                state.late and passed(state.late, written) and border(state.late)
+            ):
+                ready.append(one)
+            elif not state.late and _now().timestamp() > state.turned + PUBLISHED_S:
+                ends = ends or self._positions.raw_ends()
+                looked.append(_with(one, late=ends))
+        self._erasures.save(looked)
+        done = self._erasures.destroy(ready, self._renew, self._fresh) if ready else []
+        return bool(looked or done)
+
+    def _fresh(self, subject: bytes) -> Wrapped:
+        return fresh(open_keystore(self._settings).load(), subject)
 
     def _renew(self, returned: Sequence[Returned]) -> Renewed:
         keys = self._settings.folder / "keys"
@@ -210,7 +232,7 @@ def _with(one: Erasure, **changes: object) -> Erasure:
 
 def _ended(one: Erasure) -> Erasure:
     """Return an erasure with all that is left to remember of it."""
-    return replace(one, state=replace(one.state, raw={}, minimal={}, rows=()))
+    return replace(one, state=replace(one.state, raw={}, minimal={}, late={}, rows=()))
 
 
 def _now() -> datetime:

@@ -37,7 +37,9 @@ def came_since(
 def renewed(
     returned: Sequence[Returned], keyring: Keyring, terms: Terms, index: BlindIndex
 ) -> Renewed:
-    """Return what came since, sealed under a new key of each subject, and its index.
+    """Return what came since, sealed under another key of each subject, and its index.
+
+    The key is the one that their raw records are sealed under already, or a new one.
 
     Raises:
         KeyWrapError: A subject's key does not open.
@@ -52,7 +54,7 @@ def renewed(
         for pair, stays in zip(zip(returned, values, strict=True), is_since, strict=True)
         if stays
     ]
-    keys = {one.row.subject: secrets.token_bytes(KEY_BYTES) for one, _ in kept}
+    keys = {one.row.subject: _next_key(one, keyring) for one, _ in kept}
     seals = {subject: EventSeal(key) for subject, key in keys.items()}
     rows, found = [], set[Term]()
     for one, value in kept:
@@ -62,6 +64,17 @@ def renewed(
         found.update(_terms(one, value, terms, index))
     wrapped = {subject: Wrapped(*keyring.wrap(subject, key)) for subject, key in keys.items()}
     return Renewed(wrapped, tuple(rows), frozenset(found))
+
+
+def fresh(keyring: Keyring, subject: bytes) -> Wrapped:
+    """Return a new key of a subject, wrapped."""
+    return Wrapped(*keyring.wrap(subject, secrets.token_bytes(KEY_BYTES)))
+
+
+def _next_key(one: Returned, keyring: Keyring) -> bytes:
+    if one.following is None:
+        return secrets.token_bytes(KEY_BYTES)
+    return keyring.unwrap(one.row.subject, one.following.kek, one.following.key)
 
 
 def _opened(one: Returned, keyring: Keyring) -> bytes:

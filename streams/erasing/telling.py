@@ -18,6 +18,9 @@ WAITS = {
 }
 
 
+TURNED = "for vault and border to pass what was sealed under the key that goes"
+
+
 def told(one: Erasure, folder: Path) -> dict[str, Any]:
     """Return what there is to say of an erasure, as JSON; *folder* is the region's."""
     place = folder / FOLDER / one.request / CERTIFICATE
@@ -25,7 +28,7 @@ def told(one: Erasure, folder: Path) -> dict[str, Any]:
         "request": one.request,
         "step": one.step.value,
         "steps_left": len(STEPS) - 1 - STEPS.index(one.step),
-        "waits": one.state.problem or WAITS.get(one.step),
+        "waits": one.state.problem or _waits(one),
         "problem": one.state.problem,
         "asked_at": datetime.fromtimestamp(one.asked_at, UTC).isoformat(),
         "asked_by": one.asked_by,
@@ -35,6 +38,11 @@ def told(one: Erasure, folder: Path) -> dict[str, Any]:
         "undecided": list(one.state.undecided),
         "certificate": str(place) if place.exists() else None,
     }
+
+
+def _waits(one: Erasure) -> str | None:
+    is_turned = one.step is Step.ABROAD and one.state.turned is not None
+    return TURNED if is_turned else WAITS.get(one.step)
 
 
 def line(row: dict[str, Any]) -> str:

@@ -38,7 +38,9 @@ async def post_page(service: Service, request: web.Request) -> web.Response:
     sent = await request.post()
     form = {name: str(value).strip() for name, value in sent.items()}
     try:
-        found = await service.find(form.get("caller", ""), lambda who: _asked(service, who, form))
+        with service.counted() as look:
+            token = form.get("caller", "")
+            found = await service.find(token, lambda who: _asked(service, who, form), look)
     except RefusedError as exc:
         status, headers = status_of(exc)
         page = _form(form, problem=str(exc), status=status)

@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -10,6 +13,8 @@ import orjson
 from aiohttp import web
 
 from residency.ledger.accesses import Purpose
+from residency.telemetry.names import NO_PURPOSE
+from residency.telemetry.setup import Recorder
 from residency.vault.looking import MAX_FIELDS, Ask, Refused, RefusedError, Term, term_of
 from schemas.errors import HomeportError
 from streams.looking.callers import Caller, Callers
@@ -43,6 +48,13 @@ class Counter:
         self.counts[what] += 1
 
 
+@dataclass(slots=True)
+class Look:
+    """A look-up under way; *purpose* is why, once it has said so."""
+
+    purpose: str = NO_PURPOSE
+
+
 class Service:
     """What API and page share: who asks, the look itself, and what became of it."""
 
@@ -50,10 +62,12 @@ class Service:
         self,
         desk: Desk,
         callers: Callers,
+        recorder: Recorder,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Take the desk and those who may ask."""
+        """Take the desk, those who may ask, and what measures."""
         self.desk = desk
+        self._recorder = recorder
         self._callers = callers
         self._clock = clock
         self.counter = Counter()
@@ -62,7 +76,29 @@ class Service:
         """Return whose token it is; raises RefusedError."""
         return self._callers.by_token(token)
 
-    async def find(self, token: str, read: Callable[[Caller], tuple[Term, Ask]]) -> Found:
+    @contextmanager
+    def counted(self) -> Iterator[Look]:
+        """Count the look-up that the block carries out, and measure how long it takes."""
+        look, begun, outcome = Look(), time.monotonic(), "failed"
+        try:
+            yield look
+        except (RefusedError, web.HTTPClientError):  # the second: a body that is too large
+            outcome = "refused"
+            raise
+        except HomeportError as exc:
+            LOG.warning("a look-up failed: %s", exc)
+            raise
+        else:
+            outcome = "answered"
+        finally:
+            self.counter.add(outcome)
+            self._recorder.add("homeport.lookups", outcome=outcome, purpose=look.purpose)
+            took = time.monotonic() - begun
+            self._recorder.record("homeport.lookup.duration", took, outcome=outcome)
+
+    async def find(
+        self, token: str, read: Callable[[Caller], tuple[Term, Ask]], look: Look
+    ) -> Found:
         """Return what is found of what *read* says is asked, once it is known who asks.
 
         Raises:
@@ -70,19 +106,10 @@ class Service:
             HomeportError: Likewise: something of ours does not work.
 
         """
-        try:
-            caller = self._callers.by_token(token)
-            term, ask = read(caller)
-            found = await asyncio.to_thread(self.desk.find, caller, term, ask, self._clock())
-        except RefusedError:
-            self.counter.add("refused")
-            raise
-        except HomeportError as exc:
-            self.counter.add("failed")
-            LOG.warning("a look-up failed: %s", exc)
-            raise
-        self.counter.add("answered")
-        return found
+        caller = self._callers.by_token(token)
+        term, ask = read(caller)
+        look.purpose = ask.purpose.value
+        return await asyncio.to_thread(self.desk.find, caller, term, ask, self._clock())
 
 
 def status_of(exc: RefusedError) -> tuple[int, dict[str, str]]:
@@ -100,9 +127,11 @@ async def post_find(service: Service, request: web.Request) -> web.Response:
     header = request.headers.get("Authorization", "")
     token = header.removeprefix(BEARER) if header.startswith(BEARER) else ""
     try:
-        service.caller(token)  # before its body is looked at
-        document = await _document(request)
-        found = await service.find(token, lambda _: asked(document, service.desk.topic_ids))
+        with service.counted() as look:
+            service.caller(token)  # before its body is looked at
+            document = await _document(request)
+            ids = service.desk.topic_ids
+            found = await service.find(token, lambda _: asked(document, ids), look)
     except RefusedError as exc:
         status, headers = status_of(exc)
         return _json({"error": exc.why, "hint": str(exc)}, status, headers)

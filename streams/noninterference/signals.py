@@ -19,6 +19,7 @@ BY_TIMING: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
     "homeport.enrich.latency": ("how long a request waited for its labels", frozenset()),
     "homeport.enrich.request": ("how long the model took", frozenset()),
     "homeport.enrich.fill": ("how many texts were asked about together", frozenset()),
+    "homeport.lookup.duration": ("how long a look-up took", frozenset()),
     "homeport.pauses": ("how often model or database did not answer", frozenset()),
 }
 # Made of librdkafka's statistics, every few seconds: whether there is any yet is timing, too.

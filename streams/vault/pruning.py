@@ -55,3 +55,5 @@ class Pruning:
                     LOG.info("retention: %d events of type %s are gone", count, event)
                 if pruned.subjects:
                     LOG.info("retention: %d subjects have no event left", pruned.subjects)
+                if pruned.names:
+                    LOG.info("retention: %d names of erased records are gone", pruned.names)

@@ -4,7 +4,9 @@ Keys are asked for with each batch and forgotten after it: what the database doe
 more opens nothing from the next batch on.
 """
 
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from connectors.postgres.vault.wrapped import WrappedKeys
@@ -52,27 +54,25 @@ class RawOpener:
             raise NotNowError(str(error)) from None  # a text of ours
         opened = list(values)
         for n in sealed:
-            seal = seals.get(batch.keys[n])
-            if seal is not None:
-                opened[n] = _opened(seal, batch.topics[n], values[n])
+            opened[n] = _opened(seals.get(batch.keys[n], ()), batch.topics[n], values[n])
         return replace(batch, values=opened)
 
     def one(self, topic: str, value: bytes) -> bytes:
         """Return one value opened, as `open` does, by the subject that it says it is of."""
         return self.open(RawBatch([topic], [0], [0], [value], [subject_in(value)])).values[0]
 
-    def _seals(self, subjects: Collection[bytes]) -> Mapping[bytes, RawSeal]:
-        """Return the seals of those subjects whose key is there and opens."""
+    def _seals(self, subjects: Collection[bytes]) -> Mapping[bytes, Sequence[RawSeal]]:
+        """Return the seals of those subjects of whom a key is there and opens."""
         rows = self._wrapped.of(subjects)
         if not rows:
             return {}
-        ring = self._keys_of(max(row.kek for row in rows.values()))
-        seals = {}
-        for subject, row in rows.items():
-            try:
-                seals[subject] = RawSeal(subject, ring.unwrap(subject, row.kek, row.key))
-            except KeyWrapError:  # somebody changed the row; its records are named in quarantine
-                continue
+        ring = self._keys_of(max(one.kek for keys in rows.values() for one in keys))
+        seals = defaultdict[bytes, list[RawSeal]](list)
+        for subject, keys in rows.items():
+            for one in keys:
+                # somebody changed the row where it does not open: quarantine names its records
+                with suppress(KeyWrapError):
+                    seals[subject].append(RawSeal(subject, ring.unwrap(subject, one.kek, one.key)))
         return seals
 
     def _keys_of(self, version: int) -> Keyring:
@@ -88,8 +88,8 @@ class RawOpener:
         return self._ring
 
 
-def _opened(seal: RawSeal, topic: str, value: bytes) -> bytes:
-    try:
-        return seal.open(topic, value)
-    except RawSealError:
-        return value
+def _opened(seals: Sequence[RawSeal], topic: str, value: bytes) -> bytes:
+    for seal in seals:
+        with suppress(RawSealError):
+            return seal.open(topic, value)
+    return value

@@ -27,6 +27,9 @@ LOG = logging.getLogger("homeport.gateway.seal")
 MAX_BATCH = 500  # events sealed in one transaction
 MAX_WAITING = 10_000  # events; more are refused at once
 PATIENCE_S = 10.0  # for which an event waits for its seal
+DELIVERY_S = 30.0  # for which Kafka is tried, once it is sealed
+# After so long nothing sealed before is still on its way to its topic; some seconds for our loop.
+PUBLISHED_S = PATIENCE_S + DELIVERY_S + 10.0
 UNSEALED = "vault"  # what a client is told that must repeat: no key could be had
 
 
@@ -123,7 +126,7 @@ class RawSealer:
         try:
             with permitted(), self._store.writing() as writing:
                 now = datetime.now(UTC)
-                known = self._keys.of(writing, subjects, now)
+                known = self._keys.of(writing, subjects, now, for_raw=True)
                 writing.await_events(subjects, now)
         finally:
             self._keys.forget()

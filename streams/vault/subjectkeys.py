@@ -53,13 +53,22 @@ class SubjectKeys:
         """Forget all subjects: what was remembered may not have been kept."""
         self._known.clear()
 
-    def of(self, writing: Writing, subjects: Collection[bytes], at: datetime) -> dict[bytes, Known]:
+    def of(
+        self,
+        writing: Writing,
+        subjects: Collection[bytes],
+        at: datetime,
+        *,
+        for_raw: bool = False,
+    ) -> dict[bytes, Known]:
         """Return each subject's key, made and kept where there is none.
 
         Args:
             writing: The open transaction: no key of these is destroyed before it ends.
             subjects: Each once.
             at: The time.
+            for_raw: They are to seal raw records: of whose key is about to be destroyed, which
+                would happen before those are read, the next one.
 
         Raises:
             SetupError: The database names a version that the key store does not hold.
@@ -68,6 +77,8 @@ class SubjectKeys:
         """
         self._renew(writing.kek())
         held = writing.keys(subjects)
+        if for_raw:
+            held |= writing.next_keys(subjects)
         fresh = {s: secrets.token_bytes(KEY_BYTES) for s in subjects if s not in held}
         made = {s: Wrapped(*self._ring.wrap(s, key)) for s, key in fresh.items()}
         others = writing.add_keys(made, at)

@@ -27,6 +27,7 @@ from confluent_kafka import Producer
 from connectors.embedded.launch import Launch
 from connectors.postgres.vault.destroying import Renewed
 from connectors.postgres.vault.erasures import Erasures, Wish
+from connectors.postgres.vault.store import Wrapped
 from residency import topics
 from residency.keys import secret, token_keys
 from residency.policy.packs import CENTRAL
@@ -99,6 +100,10 @@ def erasures_of(
     return store.some(names)
 
 
+def _no_key(_subject: bytes) -> Wrapped:
+    raise AssertionError  # no gateway has sealed for them
+
+
 def keys(home: Path, many: int) -> dict[str, Any]:
     """Return how long destruction takes: of one subject, one after the other, and of many."""
     dsn = load_settings(home, REGION, "erase").postgres
@@ -108,14 +113,14 @@ def keys(home: Path, many: int) -> dict[str, Any]:
         for n in range(1, 31):
             one = erasures_of(store, asked, n, 1)
             begun = time.perf_counter()
-            (done,) = store.destroy(one, lambda _: Renewed())
+            (done,) = store.destroy(one, lambda _: Renewed(), _no_key)
             ones.append(time.perf_counter() - begun)
             store.vacuum(done.state.tables)
             vacuums.append(time.perf_counter() - begun - ones[-1])
         wished = erasures_of(store, asked, 31, many)
         begun = time.perf_counter()
         for start in range(0, many, TOGETHER):
-            store.destroy(wished[start : start + TOGETHER], lambda _: Renewed())
+            store.destroy(wished[start : start + TOGETHER], lambda _: Renewed(), _no_key)
         bulk = time.perf_counter() - begun
         asked.execute("UPDATE vault.erasures SET ended_at = now(), step = 'done'")
     return {

@@ -5,27 +5,33 @@ anonymised or deleted by their contract, one leaf and a certificate whose proofs
 the person readable in any file but the raw topics', others untouched, ledger and org in agreement.
 """
 
+import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from signal import SIGKILL
+from signal import SIGCONT, SIGKILL, SIGSTOP
 
 import pytest
 from erase_process import STEPS
 from erased_line import CUSTOMER, Customer, ErasureLine
 from forked import Forks, forks
 from oracle import kill
-from vault_line import ERASURE, MESSAGE, PLACED, REGISTERED, wait_until
+from sealing_gateway import sealing_settings
+from vault_line import ERASURE, MESSAGE, PLACED, REGISTERED, Raw, wait_until
 
 from connectors.embedded.stack import Stack
 from residency.ledger.verify import verify
+from schemas.events import Coordinates
 from streams.launch import launch
+from streams.vault.rawsealer import RawSealer, sealer_of
 from tests.conftest import is_long
 
 # Abroad, at home, and at the ledger: in the short form one erasure dies at all three.
@@ -211,6 +217,81 @@ def test_whatever_happens_meanwhile_the_erased_are_gone_and_the_others_whole(
 
     tale.check()
     erased += [one for n, one in enumerate(people) if n in tale.asked and n not in tale.since]
+
+
+class SealedLine(ErasureLine):
+    """A line whose gateway seals what it publishes."""
+
+    def __init__(self, home: Path, sealer: RawSealer) -> None:
+        super().__init__(home)
+        self._sealer, self._runner = sealer, asyncio.Runner()
+
+    def close(self) -> None:
+        self.erasures.close()
+        self._runner.run(self._sealer.close())
+        self._runner.close()
+
+    def send(self, raws: Sequence[Raw], time_ms: int | None = None) -> list[Coordinates]:
+        return super().send([replace(raw, value=self._sealed(raw)) for raw in raws], time_ms)
+
+    def _sealed(self, raw: Raw) -> bytes:
+        return self._runner.run(self._sealer.seal(raw.topic, raw.key, raw.value))
+
+
+@pytest.fixture
+def sealed_line(home: Path) -> Iterator[SealedLine]:
+    sealer = sealer_of(sealing_settings(home))
+    assert sealer is not None
+    found = SealedLine(home, sealer)
+    yield found
+    found.close()
+
+
+@contextmanager
+def standing_still(home: Path, *services: str) -> Iterator[None]:
+    """Let workers do nothing meanwhile; not for as long as Kafka's groups take notice."""
+    wanted = {f"eu-{service}" for service in services}
+    pids = [p.pid for p in Stack(home).status() if p.name in wanted and p.pid is not None]
+    assert len(pids) == len(wanted)
+    for pid in pids:
+        os.kill(pid, SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, SIGCONT)
+
+
+def test_what_a_gateway_seals_for_who_registers_again_outlives_the_key_that_goes(
+    sealed_line: SealedLine, worker: Forks, home: Path
+) -> None:
+    """Border and vault have read none of it when the key is to go, and the worker dies then, too.
+
+    The registration lies under the key that goes, the order after it under the next one.
+    """
+    line, one, later = sealed_line, sealed_line.customer(), LATER.isoformat()
+    line.publish(one)
+    wait_until("the rows abroad", lambda: line.abroad(one).keys() == one.keys)
+    request, since = line.ask(one), len(one.raws)
+    worker.start(home=str(home), dies_at="outcomes kept")
+    assert worker.ending() == -SIGKILL
+
+    with standing_still(home, "border", "vault"):
+        line.publish(one, [REGISTERED], occurred_at=later)
+        for step in ("destroyed, not committed", "destroyed"):
+            worker.start(home=str(home), dies_at=step)
+            assert worker.ending() == -SIGKILL
+        line.publish(one, [PLACED], occurred_at=later)
+    worker.start(home=str(home), published_s="0.2")
+    line.wait_done(request)
+    line.wait_for(one.places)
+    line.wait_idle()
+
+    kept = {event.value for event in line.kept(one.person.subject)}
+    assert kept == {raw.value for raw in one.raws[since:]}
+    rows = line.abroad(one)
+    assert rows[CUSTOMER, one.token]["Status__c"] == "registered"
+    assert line.rows("SELECT subject FROM vault.next_keys") == []
 
 
 def test_nothing_of_the_erased_can_be_read_anywhere(

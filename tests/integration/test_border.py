@@ -51,21 +51,30 @@ from connectors.kafka.inbound import own_headers
 from connectors.kafka.record import Place, Record
 from connectors.kafka.topology import load_topics
 from residency import topics
-from residency.keys import TokenKeys, secret
+from residency.keys import COMMITMENTS, TokenKeys, secret
+from residency.ledger.accesses import OPERATOR, AccessLeaf, Act, Purpose
+from residency.ledger.errors import LedgerError
+from residency.ledger.leaves import commit, month_key, month_of
+from residency.ledger.requests import FOLDER, Requests
 from residency.plan.approved import approved_digests
 from residency.plan.book import MAX_VALUE_BYTES, PlanBook
 from residency.plan.labels import request_value
 from residency.seal import BORDER, EGRESS, Seal, SealError
 from residency.telemetry.setup import telemetry
 from residency.vault.rawseal import RawSeal
+from residency.vault.subjects import NOBODY
 from schemas.errors import HaltError, Reason, RetriableError
 from schemas.events import Coordinates, RawBatch, RecordId
 from schemas.registry import load_registry
 from streams.border import Border
 from streams.cli import cli as homeport
+from streams.cli.vault_find import TOKEN_VARIABLE
 from streams.crossing import Refused
+from streams.demo.generate import Publication
 from streams.duties import Route
 from streams.limit import LimitPolicy
+from streams.looking import witness
+from streams.looking.callers import Callers
 from streams.place import Verdict
 from streams.quarantine import entries
 from streams.quarantining import Quarantine
@@ -85,6 +94,7 @@ MINIMAL_HEADERS = [
 UNREACHABLE = {  # by what a record's bytes say
     Reason.NO_APPROVED_PLAN, Reason.SCANNER, Reason.REJECTED, Reason.GATE, Reason.ERASED_SUBJECT,
 }  # fmt: skip
+REVEAL = ("--reveal", "--purpose", "legal", "--ticket", "CASE-17")
 
 
 @pytest.fixture
@@ -723,10 +733,13 @@ def test_a_retry_of_what_egress_refused_sends_that_output_with_the_next_number(
     assert text(again, headers.RECORD) == f"{at}#0+2"
 
 
-def refused_by_the_org(stack: Stack, line: Line, code: str) -> str:
+def refused_by_the_org(
+    stack: Stack, line: Line, code: str, event: Publication | None = None
+) -> str:
     """Have a minimal record made, and put into quarantine as egress does; return its name."""
-    value = wire(one("OrderPlaced"))
-    (at,) = line.send([Sent(ORDERS, value)])
+    event = event or one("OrderPlaced")
+    value = wire(event)
+    (at,) = line.send([Sent(ORDERS, value, line.subject(event))])
     minimal = stripped(stack, value, at)
     seal = Seal(secret(stack.home / "eu" / "keys", EGRESS))
     producer = Producer(load_settings(stack.home, "eu", "egress").kafka.librdkafka())
@@ -829,12 +842,12 @@ def test_show_reveals_a_payload_only_when_asked_and_a_file_is_its_owners_alone(
     target = tmp_path / "revealed.json"
 
     code, closed = cli(stack, "show", trapped)
-    _, opened = cli(stack, "show", trapped, "--reveal")
-    _, as_bytes = cli(stack, "show", junk, "--reveal")
-    _, filed = cli(stack, "show", trapped, "--reveal", "--out", str(target))
-    twice, _ = cli(stack, "show", trapped, "--reveal", "--out", str(target))
+    _, opened = cli(stack, "show", trapped, *REVEAL)
+    _, as_bytes = cli(stack, "show", junk, *REVEAL)
+    _, filed = cli(stack, "show", trapped, *REVEAL, "--out", str(target))
+    twice, _ = cli(stack, "show", trapped, *REVEAL, "--out", str(target))
     VaultLine(stack.home).suppress(line.subject(event))
-    erased = cli(stack, "show", trapped, "--reveal")
+    erased = cli(stack, "show", trapped, *REVEAL)
 
     assert code == 0
     assert (closed["reason"], closed["path"], closed["raw"]) == ("format", "items[0].sku", trapped)
@@ -847,6 +860,101 @@ def test_show_reveals_a_payload_only_when_asked_and_a_file_is_its_owners_alone(
     assert target.stat().st_mode & 0o777 == 0o600
     assert twice == 2
     assert erased == (1, f"homeport: {trapped}: its subject is erased; nobody is to read it\n")
+
+
+def asked_for(stack: Stack) -> dict[str, AccessLeaf]:
+    """Return the `access` leaves that are asked for, by request; no egress appends them here."""
+    waiting = Requests(stack.home / "eu" / FOLDER).waiting()
+    return {leaf.request: leaf for leaf in waiting if isinstance(leaf, AccessLeaf)}
+
+
+def refusing(*_: object, **_more: object) -> int:
+    msg = "refused"
+    raise LedgerError(msg)
+
+
+def test_the_ledger_is_asked_to_say_who_reveals_a_payload_and_of_whom_before_it_is_shown(
+    stack: Stack, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = next(e for e in publications() if e.trap == "email-as-sku")
+    places = line.send([Sent(ORDERS, wire(event)), Sent(ORDERS, b"junk")])
+    with working(stack):
+        line.settle()
+    before = asked_for(stack).keys()
+
+    shown = [cli(stack, "show", str(at), *REVEAL)[1] for at in places]
+    leaves = asked_for(stack)
+    with monkeypatch.context() as broken:
+        broken.setattr(witness, "append_leaf", refusing)
+        refused = cli(stack, "show", str(places[0]), *REVEAL)
+
+    told = [document["access"] for document in shown]
+    assert {access["request"] for access in told} == leaves.keys() - before
+    assert [access["leaf"] for access in told] == [None, None]
+    for access, subject in zip(told, (line.subject(event), NOBODY), strict=True):
+        leaf = leaves[access["request"]]
+        key = month_key(secret(stack.home / "eu/keys", COMMITMENTS), month_of(leaf.time))
+        name = f"access/{leaf.request}"
+        assert (leaf.caller, leaf.act, leaf.purpose) == (OPERATOR, Act.REVEAL, Purpose.LEGAL)
+        assert (leaf.subjects, leaf.subject) == (1, commit(key, name.encode(), subject).hex())
+        assert leaf.ticket == commit(key, f"{name}/ticket".encode(), b"CASE-17").hex()
+    assert refused == (1, "homeport: refused\n")
+
+
+def test_whose_a_payload_of_egress_is_its_raw_record_says_and_of_the_erased_none_is_shown(
+    stack: Stack, line: Line
+) -> None:
+    event = one("OrderPlaced")
+    subject = line.subject(event)
+    name = refused_by_the_org(stack, line, "FIELD_CUSTOM_VALIDATION_EXCEPTION", event)
+
+    _, shown = cli(stack, "show", name, *REVEAL)
+    VaultLine(stack.home).suppress(subject)
+    erased = cli(stack, "show", name, *REVEAL)
+
+    leaf = asked_for(stack)[shown["access"]["request"]]
+    key = month_key(secret(stack.home / "eu/keys", COMMITMENTS), month_of(leaf.time))
+    assert leaf.subject == commit(key, f"access/{leaf.request}".encode(), subject).hex()
+    assert erased == (1, f"homeport: {name}: its subject is erased; nobody is to read it\n")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--reveal"],
+        ["--reveal", "--purpose", "legal"],
+        ["--reveal", "--purpose", "legal", "--ticket", "in plain words"],
+        ["--purpose", "legal", "--ticket", "CASE-17"],
+    ],
+)
+def test_nothing_is_revealed_without_a_purpose_and_a_ticket(
+    stack: Stack, line: Line, options: list[str]
+) -> None:
+    (junk,) = line.send([Sent(ORDERS, b"junk")])
+    with working(stack):
+        line.settle()
+
+    assert cli(stack, "show", str(junk), *options)[0] == 2
+
+
+def test_a_caller_reveals_only_with_a_role_that_exports(
+    stack: Stack, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (junk,) = line.send([Sent(ORDERS, b"junk")])
+    with working(stack):
+        line.settle()
+    callers, found = Callers(stack.home / "eu"), {}
+
+    for role in ("auditor", "privacy"):
+        name = f"desk-{role}-reveals"
+        monkeypatch.setenv(TOKEN_VARIABLE, callers.add(name, role, datetime.now(UTC)))
+        why = ("--purpose", "audit", "--ticket", "CASE-17")
+        found[role] = cli(stack, "show", str(junk), "--reveal", *why)
+
+    assert found["auditor"][0] == 1
+    assert "not at whole payloads" in found["auditor"][1]
+    request = found["privacy"][1]["access"]["request"]
+    assert asked_for(stack)[request].caller == "desk-privacy-reveals"
 
 
 def test_list_counts_by_reason_and_looks_back_no_further_than_asked(

@@ -46,6 +46,7 @@ from streams.tally import Tally
 from streams.vault.rawopener import RawOpener
 
 REQUEST = "0" * 32
+REVEAL = ("--reveal", "--purpose", "legal", "--ticket", "CASE-17")
 
 
 @pytest.fixture(scope="module")
@@ -242,12 +243,12 @@ def test_a_lost_key_is_no_erasure_its_records_wait_sealed_in_quarantine_until_it
     destroy(vault, subject, is_erased=False)
     with working(stack):
         line.settle()
-    lost, shown = cli(stack, "retry", str(at)), cli(stack, "show", str(at), "--reveal")
+    lost, shown = cli(stack, "retry", str(at)), cli(stack, "show", str(at), *REVEAL)
     with psycopg.connect(vault.dsn("admin"), autocommit=True) as connection:
         connection.execute(
             f"INSERT INTO vault.subjects ({columns}) VALUES (%s, %s, %s, %s)", row  # noqa: S608
         )  # fmt: skip
-    revealed = cli(stack, "show", str(at), "--reveal")
+    revealed = cli(stack, "show", str(at), *REVEAL)
     found = cli(stack, "retry", str(at))
 
     reason, payload = quarantined(line, at)

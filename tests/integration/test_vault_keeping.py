@@ -17,10 +17,11 @@ from vault_world import TABLES, VaultWorld, role
 
 from connectors.postgres.vault import backup, restore
 from connectors.postgres.vault.store import VaultStore
-from connectors.postgres.vault.upkeep import Upkeep
+from connectors.postgres.vault.upkeep import AWAITED, Upkeep
 from residency.keys import COMMITMENTS, ledger_keys, secret
 from residency.ledger.erasures import ErasureLeaf, subject_commitment
 from residency.ledger.files import Ledger
+from residency.vault.kinds import load_kinds
 from residency.vault.subjects import NOBODY
 from schemas.errors import SetupError
 from streams.cli.vault import vault
@@ -159,6 +160,72 @@ def test_the_key_that_a_gateway_sealed_with_outlives_a_pruning_that_knows_no_eve
     assert done["subjects"] == 1
     assert world.rows("SELECT subject FROM vault.subjects") == [(fresh,)]
     assert world.rows("SELECT * FROM vault.awaited") == [(fresh, now)]
+
+
+@pytest.mark.parametrize(("days", "is_left"), [(-1, True), (1, False)])
+def test_the_name_of_an_erased_record_stays_until_nothing_of_its_time_is_kept_anywhere(
+    world: VaultWorld, days: int, is_left: bool
+) -> None:
+    """Whatever the record was: so a replay says `erased` as long as it finds what lay beside it."""
+    longest = timedelta(max(kind.retention_days for kind in load_kinds().values()))
+    person = world.person()
+    world.write([person.event(ERASURE)])
+    (late,) = world.write([person.event(PLACED)]).offsets
+    named_at = datetime.now(UTC) - longest - AWAITED - timedelta(days)
+    world.rows("UPDATE vault.erased SET named_at = %s", named_at)
+
+    done = told(world, "prune")
+
+    assert done["names"] == (not is_left)
+    assert world.rows('SELECT "offset" FROM vault.erased') == [(late,)] * is_left
+
+
+def next_key(world: VaultWorld, subject: bytes, step: str) -> None:
+    """Put a key aside for what comes of a subject, for an erasure that is at *step*."""
+    wrapped = world.keystore.load().wrap(subject, bytes(32))
+    request = subject.hex()
+    world.rows(
+        "INSERT INTO vault.erasures (request, subject, token, asked_at, asked_by, step)"
+        " VALUES (%s, %s, '', now(), 'command', %s)",
+        *(request, subject, step),
+    )
+    world.rows(
+        "INSERT INTO vault.next_keys (subject, kek, wrapped, request) VALUES (%s, %s, %s, %s)",
+        *(subject, *wrapped, request),
+    )
+
+
+def test_a_key_that_is_to_be_a_subjects_next_is_wrapped_anew_too_before_its_version_is_retired(
+    world: VaultWorld,
+) -> None:
+    person = world.person()
+    world.write([person.event(PLACED)])
+    next_key(world, person.subject, "abroad")
+    with closing(Upkeep(world.dsn_of("vault"))) as upkeep:
+        found = upkeep.older(2)
+
+    done = told(world, "rotate", "--retire")
+
+    assert (found, done["wrapped"], done["retired"]) == (2, 2, [1])
+    ((kek, wrapped),) = world.rows("SELECT kek, wrapped FROM vault.next_keys")
+    assert world.keystore.load().unwrap(person.subject, kek, wrapped) == bytes(32)
+
+
+def test_a_restore_brings_no_next_key_back_of_an_erasure_that_came_home_meanwhile(
+    world: VaultWorld, tmp_path: Path
+) -> None:
+    open_, home = world.person(), world.person()
+    world.write([open_.event(PLACED), home.event(PLACED)])
+    for one in (open_, home):
+        next_key(world, one.subject, "abroad")
+    file = tmp_path / "vault.backup"
+    told(world, "backup", "--out", file)
+    world.rows("DELETE FROM vault.next_keys")
+    world.rows("UPDATE vault.erasures SET step = 'home' WHERE subject = %s", home.subject)
+
+    told(world, "restore", file, "--without-ledger", "--yes")
+
+    assert world.rows("SELECT subject FROM vault.next_keys") == [(open_.subject,)]
 
 
 def test_a_backup_brings_everything_back_and_is_its_owners_alone(
@@ -339,20 +406,23 @@ RIGHTS = {
     },
     "gateway": {
         ("subjects", "SELECT"), ("subjects", "INSERT"),
-        ("keks", "SELECT"), ("migrations", "SELECT"),
+        ("keks", "SELECT"), ("migrations", "SELECT"), ("next_keys", "SELECT"),
         *(("awaited", right) for right in ("SELECT", "INSERT", "UPDATE")),
     },
-    "border": {("suppressions", "SELECT"), ("subjects", "SELECT")},
+    "border": {(table, "SELECT") for table in ("suppressions", "subjects", "next_keys")},
     "enrich": {("suppressions", "SELECT")},
-    "resend": {("suppressions", "SELECT"), ("subjects", "SELECT")},
-    "replay": {(table, "SELECT") for table in ("subjects", "events", "erased", "erasures")},
+    "resend": {(table, "SELECT") for table in ("suppressions", "subjects", "next_keys")},
+    "replay": {
+        (table, "SELECT") for table in ("subjects", "events", "erased", "erasures", "next_keys")
+    },
     "erase": {
         *(
             (table, right)
             for table in ("subjects", "events", "blind_index")
             for right in ("SELECT", "INSERT", "DELETE")
         ),
-        ("progress", "SELECT"),
+        ("progress", "SELECT"), ("awaited", "SELECT"),
+        *(("next_keys", right) for right in ("SELECT", "INSERT", "DELETE")),
         *(
             (table, right)
             for table in ("erasures", "suppressions", "erased")

@@ -9,6 +9,7 @@ from typing import Final
 from forked import Step, plant
 
 from streams.erase import build
+from streams.erasing import engine
 from streams.settings import load_settings
 
 LOG = logging.getLogger("homeport.erase")
@@ -39,9 +40,14 @@ STEPS: Final[Mapping[str, Step]] = {
 }
 
 
-def work(home: str, dies_at: str = "") -> None:
-    """Be the worker until it dies: at a step of `STEPS`, or killed."""
+def work(home: str, dies_at: str = "", published_s: str = "") -> None:
+    """Be the worker until it dies: at a step of `STEPS`, or killed.
+
+    *published_s* is how long it lets a gateway publish what it has sealed, if not as long as ours.
+    """
     logging.basicConfig(level=logging.DEBUG)
+    if published_s:
+        vars(engine)["PUBLISHED_S"] = float(published_s)
     try:
         if dies_at:
             plant(STEPS[dies_at])

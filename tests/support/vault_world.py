@@ -23,7 +23,10 @@ from streams.vault.erased import Erased
 from streams.vault.storing import Vaulting, means
 from streams.vault.subjectkeys import SubjectKeys
 
-TABLES = "awaited, subjects, events, blind_index, progress, erasures, suppressions, erased, keks"
+TABLES = (
+    "awaited, next_keys, subjects, events, blind_index, progress, erasures, suppressions, erased,"
+    " keks"
+)
 
 
 @dataclass

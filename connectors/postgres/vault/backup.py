@@ -43,7 +43,8 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         *("ticket", "step", "state", "leaf", "ended_at"),
     ),
     "suppressions": ("subject", "token_digest", "since", "request", "lifted_at"),
-    "erased": ("topic_id", "partition", "offset", "request"),
+    "erased": ("topic_id", "partition", "offset", "request", "named_at"),
+    "next_keys": ("subject", "kek", "wrapped", "made_at", "request"),
 }
 _MONTHS: LiteralString = """
 SELECT DISTINCT event, to_char(kept_at AT TIME ZONE 'UTC', 'YYYY-MM') FROM vault.events

@@ -7,6 +7,7 @@ from typing import Any, Final, LiteralString, TypeAlias
 import psycopg
 
 from connectors.postgres.vault.store import Row, Term, Wrapped, Writing
+from connectors.postgres.vault.turning import Fresh, take_over, turn
 from residency.vault.erasure import Erasure, Step
 from residency.vault.suppress import Suppression
 
@@ -23,12 +24,14 @@ class Returned:
         row: As it is kept.
         wrapped: The subject's key, which goes.
         suppression: Of the subject, lifted: it tells which events came since.
+        following: The key that the subject's raw records are sealed under already, if there is.
 
     """
 
     row: Row = field(repr=False)
     wrapped: Wrapped = field(repr=False)
     suppression: Suppression = field(repr=False)
+    following: Wrapped | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Renewed:
     """What is kept of the subjects who have registered again.
 
     Attributes:
-        keys: A new one each, wrapped.
+        keys: Another one each, wrapped.
         rows: What came since, sealed under it.
         terms: What the blind index says of that.
 
@@ -51,12 +54,22 @@ Renew: TypeAlias = Callable[[Sequence[Returned]], Renewed]
 
 
 def destroy(
-    cursor: psycopg.Cursor[Any], erasures: Sequence[Erasure], renew: Renew
+    cursor: psycopg.Cursor[Any], erasures: Sequence[Erasure], renew: Renew, fresh: Fresh
 ) -> list[Erasure]:
-    """Destroy, and return *erasures* a step on, with what was destroyed counted."""
-    subjects = [one.subject for one in erasures]
+    """Destroy, and return *erasures* a step on, with what was destroyed counted.
+
+    Those of whom a gateway has sealed come first with their key turned, and not a step on.
+    """
     # writers hold it shared: a batch that is being sealed is counted, or comes after
     cursor.execute("SELECT pg_advisory_xact_lock(4711, 1)")
+    ready, turned = turn(cursor, erasures, fresh)
+    return turned + (_destroy(cursor, ready, renew) if ready else [])
+
+
+def _destroy(
+    cursor: psycopg.Cursor[Any], erasures: Sequence[Erasure], renew: Renew
+) -> list[Erasure]:
+    subjects = [one.subject for one in erasures]
     renewed = renew(_returned(cursor, subjects))
     stays = {(row.topic_id, row.partition, row.offset) for row in renewed.rows}
     events = {bytes(r[0]): r[1:] for r in cursor.execute(_EVENTS, (subjects,)).fetchall()}
@@ -66,6 +79,7 @@ def destroy(
     cursor.execute("DELETE FROM vault.events WHERE subject = ANY(%s::bytea[])", (subjects,))
     index = dict(cursor.execute(_UNINDEX, (subjects,)).fetchall())
     cursor.execute("DELETE FROM vault.subjects WHERE subject = ANY(%s::bytea[])", (subjects,))
+    take_over(cursor, subjects)
     if renewed.keys:
         writing = Writing(cursor)
         writing.add_keys(renewed.keys, max(row.kept_at for row in renewed.rows))
@@ -90,12 +104,13 @@ def destroy(
 def _returned(cursor: psycopg.Cursor[Any], subjects: Sequence[bytes]) -> list[Returned]:
     """Return all that is kept of those *subjects* whose suppression is lifted."""
     found = []
-    for *columns, kek, wrapped, since, request, lifted in cursor.execute(
+    for *columns, kek, wrapped, since, request, lifted, next_kek, following in cursor.execute(
         _RETURNED, (list(subjects),)
     ).fetchall():
         row = Row(*columns)
         told = Suppression(row.subject, since, request, lifted)
-        found.append(Returned(row, Wrapped(kek, wrapped), told))
+        next_key = None if following is None else Wrapped(next_kek, following)
+        found.append(Returned(row, Wrapped(kek, wrapped), told, next_key))
     return found
 
 
@@ -118,9 +133,10 @@ def _rows_of(erasures: Sequence[Erasure]) -> list[tuple[Any, ...]]:
 
 _RETURNED: LiteralString = """
 SELECT e.event, e.kept_at, e.topic, e.topic_id, e.partition, e."offset", e.subject, e.schema_id,
-  e.sealed, s.kek, s.wrapped, p.since, p.request, p.lifted_at
+  e.sealed, s.kek, s.wrapped, p.since, p.request, p.lifted_at, n.kek, n.wrapped
 FROM vault.events e JOIN vault.subjects s ON s.subject = e.subject
 JOIN vault.suppressions p ON p.subject = e.subject
+LEFT JOIN vault.next_keys n ON n.subject = e.subject
 WHERE e.subject = ANY(%s::bytea[]) AND p.lifted_at IS NOT NULL
 """
 _EVENTS: LiteralString = """

@@ -12,6 +12,7 @@ from connectors.postgres.connection import Connection
 from connectors.postgres.vault.destroying import KEYS, Renew, destroy
 from connectors.postgres.vault.suppressions import token_digest
 from connectors.postgres.vault.tables import opened
+from connectors.postgres.vault.turning import Fresh
 from residency.vault.erasure import Erasure, State, Step
 
 BY_COMMAND: Final = "command"
@@ -117,16 +118,23 @@ class Erasures:
             cursor.executemany(_SAVE, [_saved(one) for one in erasures])
             cursor.execute(_END, (now, [one.request for one in erasures]))
 
-    def destroy(self, erasures: Sequence[Erasure], renew: Renew) -> list[Erasure]:
+    def destroy(self, erasures: Sequence[Erasure], renew: Renew, fresh: Fresh) -> list[Erasure]:
         """Destroy the subjects' keys and all that is kept of them; return the erasures, a step on.
 
         In one transaction with their step: what is counted is what was destroyed, once. The names
         of the records stay, as those of erased subjects. Of who has registered again meanwhile,
         what came since is kept, under a new key.
 
+        Whose key a gateway has sealed with has it turned first: that one comes back with ``turned``
+        in its state, where it is, to be given again once all that was sealed before is read.
+
         Args:
-            erasures: Each subject once.
+            erasures: All that are to come home.
             renew: Seals events anew.
+            fresh: Makes a new key of a subject, wrapped.
+
+        Returns:
+            Those that changed.
 
         """
         with (
@@ -134,7 +142,7 @@ class Erasures:
             connection.transaction(),
             connection.cursor() as cursor,
         ):
-            done = destroy(cursor, erasures, renew)
+            done = destroy(cursor, erasures, renew, fresh)
             cursor.executemany(_SAVE, [_saved(one) for one in done])
         return done
 

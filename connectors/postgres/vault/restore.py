@@ -20,7 +20,8 @@ from residency.vault.restoring import Gone, months, unopenable
 from schemas.errors import SetupError
 
 REPLACED: Final = ("subjects", "events", "blind_index", "progress")
-MERGED: Final = ("keks", "erasures", "suppressions", "erased")  # what is there already stays
+# What is there already stays.
+MERGED: Final = ("keks", "erasures", "suppressions", "erased", "next_keys")
 SERVICES: Final = ("vault", "lookup", "erase")  # roles of services that must be stopped
 
 DigestOf = Callable[[psycopg.Cursor[Any], bytes], bytes]
@@ -133,6 +134,7 @@ class _Restore:
             self._load(table, sql.Identifier("vault", table))
         for table in MERGED:
             self._merge(table)
+        cursor.execute(_UNUSED)
         self._check_keys(means.versions)
         known = self._known()
         said = means.ledger_says(manifest, self._subjects())
@@ -169,7 +171,7 @@ class _Restore:
             SetupError: One lies under a version that was retired: its events are lost for good.
 
         """
-        rows = self._cursor.execute("SELECT DISTINCT kek FROM vault.subjects").fetchall()
+        rows = self._cursor.execute(_VERSIONS).fetchall()
         lost = unopenable((row[0] for row in rows), held)
         if lost:
             msg = (
@@ -210,6 +212,12 @@ _RUNNING: LiteralString = """
 SELECT DISTINCT usename::text FROM pg_stat_activity
 WHERE datname = current_database() AND usename::text = ANY(%b) AND pid <> pg_backend_pid()
 ORDER BY 1
+"""
+_VERSIONS: LiteralString = "SELECT kek FROM vault.subjects UNION SELECT kek FROM vault.next_keys"
+# Of erasures that have come home since: nobody would ever make it the subject's own.
+_UNUSED: LiteralString = """
+DELETE FROM vault.next_keys n
+WHERE NOT EXISTS (SELECT FROM vault.erasures e WHERE e.request = n.request AND e.step = 'abroad')
 """
 _EMPTY: LiteralString = "TRUNCATE vault.subjects, vault.events, vault.blind_index, vault.progress"
 # An erasure that is not at home yet goes on by itself, and needs what the backup has of it.

@@ -113,7 +113,15 @@ class Writing:
 
     def keys(self, subjects: Collection[bytes]) -> dict[bytes, Wrapped]:
         """Return the keys of those subjects that have one."""
-        rows = self._cursor.execute(KEYS, (ByteStrings(subjects),)).fetchall()
+        rows = self._cursor.execute(_KEYS, (ByteStrings(subjects),)).fetchall()
+        return {row[0]: Wrapped(row[1], row[2]) for row in rows}
+
+    def next_keys(self, subjects: Collection[bytes]) -> dict[bytes, Wrapped]:
+        """Return the keys that raw records of some subjects are sealed under, not by `keys`.
+
+        Of those whose own key is about to be destroyed.
+        """
+        rows = self._cursor.execute(_NEXT_KEYS, (ByteStrings(subjects),)).fetchall()
         return {row[0]: Wrapped(row[1], row[2]) for row in rows}
 
     def add_keys(self, keys: Mapping[bytes, Wrapped], at: datetime) -> dict[bytes, Wrapped]:
@@ -252,7 +260,10 @@ _MOVE: LiteralString = """
 INSERT INTO vault.progress (topic_id, topic, partition, next) VALUES (%s, %s, %s, %s)
 ON CONFLICT (topic_id, partition) DO UPDATE SET next = excluded.next
 """
-KEYS: LiteralString = "SELECT subject, kek, wrapped FROM vault.subjects WHERE subject = ANY(%b)"
+_KEYS: LiteralString = "SELECT subject, kek, wrapped FROM vault.subjects WHERE subject = ANY(%b)"
+_NEXT_KEYS: LiteralString = """
+SELECT subject, kek, wrapped FROM vault.next_keys WHERE subject = ANY(%b)
+"""
 _ADD_KEYS: LiteralString = """
 INSERT INTO vault.subjects (subject, kek, wrapped, made_at)
 SELECT n.subject, n.kek, n.wrapped, %b

@@ -29,11 +29,13 @@ class Pruned:
     Attributes:
         events: How many events of each type that lost any.
         subjects: How many subjects lost their key and index, having no event left.
+        names: How many names of erased subjects' records.
 
     """
 
     events: Mapping[str, int]
     subjects: int
+    names: int
 
 
 class Upkeep:
@@ -88,13 +90,14 @@ class Upkeep:
             limit: How many at most.
 
         """
-        with self._transaction() as cursor:
-            rows = cursor.execute(_TAKE, (version, limit)).fetchall()
-            if rows:
-                made = [(subject, *anew(subject, kek, wrapped)) for subject, kek, wrapped in rows]
-                columns = [list(column) for column in zip(*made, strict=True)]
-                cursor.execute(_PUT, columns)
-        return len(rows)
+        for take, put in _REWRAPPED:
+            with self._transaction() as cursor:
+                rows = cursor.execute(take, (version, limit)).fetchall()
+                if rows:
+                    made = [(one[0], *anew(*one)) for one in rows]
+                    cursor.execute(put, [list(column) for column in zip(*made, strict=True)])
+                    return len(rows)
+        return 0
 
     def forget(self, version: int) -> None:
         """Say that a version is retired.
@@ -114,6 +117,10 @@ class Upkeep:
     def prune(self, kinds: Mapping[str, EventKind], now: datetime) -> Pruned:
         """Delete the events that have had their time, and the keys of subjects without events.
 
+        The names of erased subjects' records, too, once no record of their time is kept anywhere:
+        of what type those were nothing says, so the longest period counts, and with it what Kafka
+        may keep. By then whatever lay beside them is gone as well.
+
         Raises:
             RetriableError: Somebody reads what is to go; try again later. Nothing of the type at
                 hand is gone.
@@ -129,7 +136,11 @@ class Upkeep:
             count = rest + (0 if row is None else int(row[0]))
             if count:
                 gone[kind.event] = count
-        return Pruned(gone, self._strays(now - AWAITED))
+        subjects = self._strays(now - AWAITED)
+        longest = timedelta(days=max(kind.retention_days for kind in kinds.values()))
+        with self._transaction() as cursor:
+            names = cursor.execute(_NAMES, (now - longest - AWAITED,)).rowcount
+        return Pruned(gone, subjects, names)
 
     def _strays(self, since: datetime) -> int:
         """Delete key and index of subjects without events; return how many.
@@ -193,19 +204,28 @@ class Upkeep:
             raise RetriableError(msg) from None
 
 
-_OLDER: LiteralString = "SELECT count(*) FROM vault.subjects WHERE kek < %s"
-_UNDER: LiteralString = "SELECT count(*) FROM vault.subjects WHERE kek = %s"
+_ALL_KEYS: LiteralString = """
+SELECT count(*) FROM
+  (SELECT kek FROM vault.subjects UNION ALL SELECT kek FROM vault.next_keys) k WHERE
+"""
+_OLDER: LiteralString = _ALL_KEYS + "kek < %s"
+_UNDER: LiteralString = _ALL_KEYS + "kek = %s"
 _TAKE: LiteralString = """
-SELECT subject, kek, wrapped FROM vault.subjects WHERE kek < %s
+SELECT subject, kek, wrapped FROM vault.{} WHERE kek < %s
 ORDER BY kek, subject LIMIT %s FOR UPDATE
 """
 _PUT: LiteralString = """
-UPDATE vault.subjects s SET kek = n.kek, wrapped = n.wrapped
+UPDATE vault.{} s SET kek = n.kek, wrapped = n.wrapped
 FROM unnest(%b::bytea[], %b::integer[], %b::bytea[]) AS n(subject, kek, wrapped)
 WHERE s.subject = n.subject
 """
+_REWRAPPED: tuple[tuple[LiteralString, LiteralString], ...] = (
+    (_TAKE.format("subjects"), _PUT.format("subjects")),
+    (_TAKE.format("next_keys"), _PUT.format("next_keys")),
+)
 _DROP: LiteralString = "SELECT vault.drop_months(%s, %s)"
 _EXPIRED: LiteralString = "DELETE FROM vault.events WHERE event = %s AND kept_at < %s"
+_NAMES: LiteralString = "DELETE FROM vault.erased WHERE named_at < %s"
 _STRAYS: LiteralString = """
 SELECT subject FROM vault.subjects s
 WHERE NOT EXISTS (SELECT FROM vault.events e WHERE e.subject = s.subject)

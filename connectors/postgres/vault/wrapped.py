@@ -1,10 +1,12 @@
 """Subjects' keys as the database has them, for those who open what the gateway sealed."""
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import LiteralString
 
 from connectors.postgres.connection import Connection
 from connectors.postgres.vault.arrays import ByteStrings
-from connectors.postgres.vault.store import KEYS, Wrapped
+from connectors.postgres.vault.store import Wrapped
 from connectors.postgres.vault.tables import opened
 
 
@@ -19,8 +21,21 @@ class WrappedKeys:
         """Close the connection."""
         self._connection.close()
 
-    def of(self, subjects: Collection[bytes]) -> dict[bytes, Wrapped]:
-        """Return the wrapped keys of those *subjects* that have one; raises as `opened`."""
+    def of(self, subjects: Collection[bytes]) -> Mapping[bytes, Sequence[Wrapped]]:
+        """Return the wrapped keys of those *subjects* that have one; raises as `opened`.
+
+        Two of whose key is about to be destroyed: a record lies under the one or the other.
+        """
+        wanted = ByteStrings(subjects)
         with opened(self._connection) as connection, connection.cursor(binary=True) as cursor:
-            rows = cursor.execute(KEYS, (ByteStrings(subjects),), prepare=True).fetchall()
-        return {bytes(row[0]): Wrapped(row[1], bytes(row[2])) for row in rows}
+            rows = cursor.execute(_KEYS, (wanted, wanted), prepare=True).fetchall()
+        found = defaultdict[bytes, list[Wrapped]](list)
+        for subject, kek, wrapped in rows:
+            found[bytes(subject)].append(Wrapped(kek, bytes(wrapped)))
+        return found
+
+
+_KEYS: LiteralString = """
+SELECT subject, kek, wrapped FROM vault.subjects WHERE subject = ANY(%b)
+UNION ALL SELECT subject, kek, wrapped FROM vault.next_keys WHERE subject = ANY(%b)
+"""

@@ -32,7 +32,10 @@ class Keys:
         self.go = threading.Event()
         self.go.set()
 
-    def of(self, _writing: object, subjects: Collection[bytes], _at: datetime) -> dict[bytes, Any]:
+    def of(
+        self, _writing: object, subjects: Collection[bytes], _at: datetime, *, for_raw: bool
+    ) -> dict[bytes, Any]:
+        assert for_raw
         self.go.wait(10)
         self.asked.append(list(subjects))
         if self.fault:
