@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from residency.keys import secret, token_keys
 from residency.plan.stored import load_stored
 from residency.policy.packs import CENTRAL
 from residency.tokens import Tokeniser
+from residency.vault.erasure import request_of
 from residency.vault.index import BlindIndex
 from residency.vault.kinds import UNKNOWN, EventKind, event_of, load_kinds
 from residency.vault.sealing import nonces
@@ -215,7 +215,7 @@ class Vaulting:
             return None  # the border names it; it asks for nothing that could be read
         token = self._means.tokeniser.identity("customer", fields["customer"]["customer_id"])
         name = record.name
-        request = sha256(f"{record.topic_id}\x1f{name}".encode()).hexdigest()[:32]
+        request = request_of(record.topic_id, name)
         return Asked(request, record.subject, token, token_digest(token), record.kept_at, name)
 
 
