@@ -181,6 +181,21 @@ def test_a_backup_brings_everything_back_and_is_its_owners_alone(
     assert world.rows("SELECT sum(next)::int FROM vault.progress") == [(2,)]
 
 
+def test_of_what_the_backup_knows_nothing_the_vault_reads_from_the_start(
+    world: VaultWorld, tmp_path: Path
+) -> None:
+    """Not from what Kafka was told before the restore: what came meanwhile would be left out."""
+    world.write([world.person().event(PLACED)])
+    file = tmp_path / "vault.backup"
+    told(world, "backup", "--out", file)
+    world.write([world.person().event(PLACED), world.person().event(REGISTERED)])
+
+    told(world, "restore", file, "--without-ledger", "--yes")
+
+    found = dict(world.rows("SELECT topic, next FROM vault.progress"))
+    assert found == dict.fromkeys(world.topic_ids, 0) | {"eu.commerce.orders.v1": 1}
+
+
 def erase(world: VaultWorld, subject: bytes, step: str = "done") -> None:
     """Do at home what an erasure does, as far as a restore can tell."""
     with role(world, "erase") as connection:
