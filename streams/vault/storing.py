@@ -127,18 +127,29 @@ class Vaulting:
         new = [n for n, place in enumerate(where) if batch.offsets[n] >= begun.get(place, 0)]
         records = [self._record(batch, n, now) for n in new if n not in refused]
         lasting = [r for r in records if not _is_over(r, now)]
-        asked = [one for r in lasting if r.kind.erases and (one := self._asked(r)) is not None]
+        asked = {
+            r.name: one for r in lasting if r.kind.erases and (one := self._asked(r)) is not None
+        }
+        # a restored vault reads again what was carried out, and nothing would destroy it once more
+        over = writing.carried_out([one.request for one in asked.values()])
+        gone = {name for name, one in asked.items() if one.request in over}
+        past = [r for r in lasting if r.name in gone]
+        lasting = [r for r in lasting if r.name not in gone]
         self._seal(writing, lasting, now)
         named = [n for n in new if n in refused]
         writing.refuse([Refused(*where[n], batch.offsets[n], refused[n].request) for n in named])
-        for one in asked:
-            writing.ask(one)
+        writing.refuse(
+            [Refused(r.topic_id, r.partition, r.offset, asked[r.name].request) for r in past]
+        )
+        for name, one in asked.items():
+            if name not in gone:
+                writing.ask(one)
         writing.move(topics, {where[n]: batch.offsets[n] + 1 for n in new})
         return Stored(
             len(lasting),
-            len(named),
-            len(records) - len(lasting),
-            tuple(one.asked_by for one in asked),
+            len(named) + len(past),
+            len(records) - len(lasting) - len(past),
+            tuple(name for name in asked if name not in gone),
         )
 
     def _kind(self, value: bytes) -> tuple[EventKind, int]:
