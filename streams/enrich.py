@@ -29,6 +29,7 @@ from residency.plan.stored import load_stored
 from residency.policy.budgets import Budget, load_budget
 from residency.release import release_digest
 from residency.telemetry.setup import Telemetry, telemetry
+from residency.vault.suppress import Suppression, refuses_text
 from schemas.errors import HaltError, QuarantineError, RetriableError, SetupError
 from schemas.events import Coordinates, RawBatch
 from schemas.registry import load_registry
@@ -104,7 +105,8 @@ class Enrich:
         self._is_ready = self._is_waiting = False
         self._decided = 0
         self._told: Sequence[tuple[Asked, Decision]] = ()  # of the batch in hand, as those below
-        self._subjects = self._gone = frozenset[str]()
+        self._subjects = frozenset[str]()
+        self._gone: Mapping[str, Suppression] = {}
 
     def _route(self) -> Route:
         settings = self._settings
@@ -166,10 +168,15 @@ class Enrich:
         with self._signals.span("enrich.queue", start_ns=min(batch.times_ms) * 1_000_000):
             asked = [self._asked(batch, n) for n in range(len(batch))]
         self._subjects = frozenset(one.request.subject for one in asked)
-        self._gone = erased = self._erased.tokens(self._subjects)
-        self._store.forget([a.question.key for a in asked if a.request.subject in erased])
-        labelled = iter(self._labelled([a for a in asked if a.request.subject not in erased]))
-        return [NOTHING if a.request.subject in erased else next(labelled) for a in asked]
+        self._gone = self._erased.tokens(self._subjects)
+        erased = [
+            (one := self._gone.get(a.request.subject)) is not None and refuses_text(one, time_ms)
+            for a, time_ms in zip(asked, batch.times_ms, strict=True)
+        ]
+        told = list(zip(asked, erased, strict=True))
+        self._store.forget([a.question.key for a, is_erased in told if is_erased])
+        labelled = iter(self._labelled([a for a, is_erased in told if not is_erased]))
+        return [NOTHING if is_erased else next(labelled) for is_erased in erased]
 
     def _labelled(self, asked: Sequence[Asked]) -> list[Stamped]:
         """Return the label record of each request, decided once and kept."""

@@ -17,6 +17,7 @@ only as long as records have to be made of them.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any, Final, Self
 
 from residency.ledger.erasures import COUNTED
@@ -182,6 +183,17 @@ class Erasure:
     def stuck(self, problem: str) -> "Erasure":
         """Return it where it is, with what keeps it there."""
         return replace(self, state=replace(self.state, problem=problem))
+
+
+def request_of(topic_id: str, record: str) -> str:
+    """Return the request of the erasure that a raw record asks for: the same each time it is read.
+
+    Args:
+        topic_id: Kafka's, of its topic.
+        record: Its name, ``topic[partition]@offset``.
+
+    """
+    return sha256(f"{topic_id}\x1f{record}".encode()).hexdigest()[:32]
 
 
 def passed(ends: Mapping[str, int], positions: Mapping[str, int]) -> bool:

@@ -9,6 +9,9 @@ from a backup has new ones.
 * A registration that is newer than the suppression lifts it, as of the registration's own time.
 * A lifted suppression refuses what is older than the registration: it is of the erased past, in
   whatever order it comes. So is a request for erasure that was carried out before.
+
+A text that waits for the region's model says no time of its own, and no erasure waits for a
+model. So of texts Kafka's time counts, which is that of the border's decision: see `refuses_text`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -110,6 +113,21 @@ def judge(
             lifts[keys[n]] = one.occurred_at
     refused = {n: held[keys[n]] for n, one in told.items() if not _passes(one, held[keys[n]])}
     return Judgement(refused, lifts)
+
+
+def refuses_text(suppression: Suppression, time_ms: int) -> bool:
+    """Return whether a text is of the erased past that has waited for the model since *time_ms*.
+
+    One that was there before the registration that lifted the suppression is: had the model been
+    quicker, the erasure had destroyed what was made of it.
+
+    Args:
+        suppression: Of the customer whose text it is; lifted ones count.
+        time_ms: Kafka's time of the request, since 1970; below 0 where it has none.
+
+    """
+    lifted = suppression.lifted_at
+    return lifted is None or EPOCH + timedelta(milliseconds=time_ms) < lifted
 
 
 def _lifts(event: Told, suppression: Suppression) -> bool:

@@ -3,22 +3,16 @@
 import secrets
 import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import orjson
 
 from residency.regions import load_regions
 from streams.cli import EXIT_WRONG
+from streams.cli.demo_told import tell
 from streams.cli.options import home_option, inference_option, json_option
-from streams.cli.processes import org_page
 from streams.cli.stack import parse_regions
-
-if TYPE_CHECKING:
-    from streams.demo.observe import Counts
-    from streams.demo.run import Outcome
 
 
 @click.command()
@@ -50,11 +44,13 @@ def demo(  # noqa: PLR0913, one parameter per option
     Starts a Kafka, a PostgreSQL and a model server per region and a Salesforce-compatible org,
     publishes synthetic events through the gateways, waits until all is settled, then shows
     what came of each and the evidence: the org read back, a search for leaks in everything
-    that left, every ledger verified. HOME must be idle; its state stays there to look at.
+    that left, every ledger verified, and the certificates of the erasures that events asked
+    for, held against ledger and org. HOME must be idle; its state stays there to look at.
     The first run installs vLLM (2.7 GB), and each region's model server takes 3 GB of memory:
     choose fewer regions, or go without labels.
 
-    Exit code 1 if a count does not add up, a canary leaked or a ledger does not verify.
+    Exit code 1 if a count does not add up, a canary leaked, a ledger does not verify or an
+    erasure is not what its certificate says.
 
     \b
     Examples:
@@ -82,63 +78,5 @@ def demo(  # noqa: PLR0913, one parameter per option
     if as_json:
         click.echo(orjson.dumps({**outcome.to_json(), "seed": chosen}).decode())
     else:
-        _tell(outcome, chosen, home)
+        tell(outcome, chosen, home)
     sys.exit(EXIT_WRONG if outcome.problems() else 0)
-
-
-def _tell(outcome: "Outcome", seed: int, home: Path) -> None:
-    from rich.console import Console  # noqa: PLC0415, slow to import
-    from rich.table import Table  # noqa: PLC0415
-
-    from connectors.embedded.stack import Stack  # noqa: PLC0415, so is this
-
-    console = Console()
-    told = outcome.to_json()
-    table = Table("records", *outcome.regions, "all", title="What became of every record")
-    columns = [_numbers(counts) for counts in outcome.regions.values()]
-    for name in _NAMES:
-        found = [column[name] for column in columns]
-        table.add_row(name, *(str(n) for n in (*found, sum(found))))
-    console.print(table)
-    lines = {
-        "events": f"{told['published']} published = {told['refused']} refused"
-        f" + {told['duplicates_dropped']} dropped as duplicate + {told['raw']} raw",
-        "records": f"{told['minimal']} minimal = {told['delivered']} delivered"
-        f" + {told['superseded']} superseded + {told['rejected']} rejected"
-        f" + {told['gate_refused']} gate-refused",
-        "org": f"{told['rows']} rows read back, {told['duplicates']} surplus",
-        "labels": f"{told['labelled']} answers to {told['label_requests']} requests,"
-        f" {told['rows_with_labels']} rows have labels"
-        if outcome.with_inference
-        else f"{told['label_requests']} requests wait in their regions: no model servers ran",
-        "leaks": f"{told['leaks_found']} found; {told['canaries']} canaries looked for in"
-        f" {told['searched_bytes'] / 1e6:.1f} MB, the search found all it had planted"
-        if not outcome.blind
-        else "the search is blind in places",
-        "time": f"{told['seconds']} s, {told['setup_seconds']} of them starting; seed {seed}",
-    }
-    lines["look at it"] = org_page(home, Stack(home).status())
-    for region, report in outcome.ledgers.items():
-        state = "verifies" if report.verified else "DOES NOT VERIFY"
-        lines[f"ledger {region}"] = f"{state}: {report.size} leaves, {home}/{region}/ledger"
-    for name, line in lines.items():
-        console.print(f"[bold]{name:<10}[/] {line}", highlight=False, soft_wrap=True)
-    for problem in outcome.problems():
-        console.print(f"[red]wrong[/]      {problem}", highlight=False)
-    console.print("[green]It all adds up.[/]" if not outcome.problems() else "[red]It does not.[/]")
-
-
-_NAMES = (
-    "raw", "with records", "nothing", "quarantined", "minimal",
-    "delivered", "superseded", "rejected", "gate-refused",
-)  # fmt: skip
-
-
-def _numbers(counts: "Counts") -> Mapping[str, int]:
-    border, results = counts.border, counts.results
-    values = (
-        counts.raw, border.sent, border.nothing, border.quarantined, counts.minimal,
-        results.get("accepted", 0), results.get("superseded", 0),
-        results.get("rejected", 0), results.get("gate-refused", 0),
-    )  # fmt: skip
-    return dict(zip(_NAMES, values, strict=True))

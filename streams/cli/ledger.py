@@ -7,7 +7,6 @@ import orjson
 
 from residency.ledger.errors import LedgerError
 from residency.ledger.find import is_about
-from residency.ledger.proof import Proof, check_proof
 from residency.ledger.reader import Reader
 from residency.ledger.verify import Report, verify
 from residency.ledger.walk import MAX_PROBLEMS
@@ -19,7 +18,7 @@ from streams.cli.ledger_choice import choose, read_vkey, require_leaf, selectors
 from streams.cli.ledger_index import reindex
 from streams.cli.ledger_look import decode, search, show, tail
 from streams.cli.options import json_option
-from streams.proofs import write_proof
+from streams.proofs import check_files, write_proof
 
 
 @click.group()
@@ -191,28 +190,24 @@ def check_command(proof: Path, entry: Path, vkey: Path, as_json: bool) -> None:
     Exit codes: 0 the log holds this entry, 1 the proof does not show it.
     """
     log = read_vkey(vkey)
-    size, index, problem = None, None, None
-    try:
-        parsed = Proof.parse(proof.read_bytes())
-        index = parsed.index
-        size = check_proof(parsed, entry.read_bytes(), log).size
-    except LedgerError as exc:
-        problem = str(exc)
+    found = check_files(proof, entry, log)
     if as_json:
         _print_json(
             {
                 "origin": log.name,
-                "leaf": index,
-                "size": size,
-                "verified": problem is None,
-                "problem": problem,
+                "leaf": found.leaf,
+                "size": found.size,
+                "verified": found.problem is None,
+                "problem": found.problem,
             }
         )
-    elif problem is None:
-        click.echo(f"{log.name} holds this entry as leaf {index}, under a tree of size {size}")
+    elif found.problem is None:
+        click.echo(
+            f"{log.name} holds this entry as leaf {found.leaf}, under a tree of size {found.size}"
+        )
     else:
-        click.echo(f"NOT PROVED: {problem}")
-    if problem is not None:
+        click.echo(f"NOT PROVED: {found.problem}")
+    if found.problem is not None:
         raise SystemExit(EXIT_WRONG)
 
 

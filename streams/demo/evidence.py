@@ -16,6 +16,7 @@ from schemas.registry import load_registry
 from streams.demo.leaks import Leak, LeakSearch, encodings
 
 API_VERSION = "62.0"
+CERTIFICATES = "certificates of erasures"
 PLANTED = "planted-canary-3f9c1a7e52d8"  # what the self-test hides in every place
 
 
@@ -64,7 +65,7 @@ def left(home: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, b
     """Yield name and bytes of every place outside the regions' own data.
 
     The org's rows as its API gives them and its files, the org's access log, exported
-    metrics and spans, every process's log, and the ledgers.
+    metrics and spans, every process's log, the ledgers, and the certificates of erasures.
     """
     yield "org rows", orjson.dumps(list(rows))
     patterns = {
@@ -74,10 +75,12 @@ def left(home: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, b
         "exported spans": "*/telemetry/*-spans.jsonl*",
         "exported metrics": "*/telemetry/*-metrics.jsonl*",
         "ledgers": "*/ledger/**/*",
+        CERTIFICATES: "*/erasures/**/*",
     }
     for name, pattern in patterns.items():
-        files = (path for path in sorted(home.glob(pattern)) if path.is_file())
-        yield name, b"\n".join(path.read_bytes() for path in files)
+        files = [path for path in sorted(home.glob(pattern)) if path.is_file()]
+        if files or name != CERTIFICATES:  # a few events may ask for no erasure
+            yield name, b"\n".join(path.read_bytes() for path in files)
 
 
 def search(found_places: Mapping[str, bytes], canaries: Iterable[str]) -> list[Leak]:

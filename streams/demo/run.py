@@ -10,9 +10,10 @@ from typing import Any
 
 from connectors.embedded.stack import Stack
 from connectors.sandbox.running import issue_token
-from residency.ledger.verify import Report
+from residency.vault.erasure import Erasure
 from schemas.errors import HomeportError, SetupError
 from streams import models
+from streams.demo.erased import Erased, Rows, hold
 from streams.demo.evidence import (
     Org,
     blind_spots,
@@ -23,9 +24,10 @@ from streams.demo.evidence import (
     surplus_rows,
 )
 from streams.demo.generate import Publication, Shop
-from streams.demo.leaks import Leak
 from streams.demo.observe import Counts, Observer
+from streams.demo.outcome import Outcome
 from streams.demo.publish import Published, publish
+from streams.demo.requested import Requested
 from streams.launch import launch
 from streams.settings import load_settings
 
@@ -35,104 +37,6 @@ EXPORT_WAIT_S = 6.0  # telemetry is exported every 5 s
 
 Step = Callable[[str, str], None]  # (step, state)
 Stages = Callable[[int, Mapping[str, Counts]], None]  # (answered, counts per region)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Everything the demo found.
-
-    Attributes:
-        with_inference: Whether model servers ran, so that requests for labels were answered.
-        labelled_rows: Rows in the org that have labels.
-        surplus: Rows in the org beyond one per external id.
-        unwell: Processes that crashed or did not answer while the demo ran, and how.
-        blind: Where the leak search's self-test did not find what it had planted.
-
-    """
-
-    published: Published
-    regions: Mapping[str, Counts]
-    surplus: int
-    leaks: Sequence[Leak]
-    blind: Sequence[str]
-    unwell: Sequence[str]
-    ledgers: Mapping[str, Report]
-    rows: int
-    with_inference: bool
-    labelled_rows: int
-    canaries: int
-    searched_bytes: int
-    seconds: float
-    setup_seconds: float
-
-    def total(self, result: str) -> int:
-        """Return how many minimal records had a result, over all regions."""
-        return sum(counts.results.get(result, 0) for counts in self.regions.values())
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the documented object of ``homeport demo --json``."""
-        regions = self.regions.values()
-        return {
-            "published": self.published.published,
-            "refused": self.published.refused,
-            "duplicates_dropped": self.published.duplicates_dropped,
-            "raw": sum(c.raw for c in regions),
-            "with_records": sum(c.border.sent for c in regions),
-            "nothing_to_send": sum(c.border.nothing for c in regions),
-            "quarantined": sum(c.border.quarantined for c in regions),
-            "minimal": sum(c.minimal for c in regions),
-            "delivered": self.total("accepted"),
-            "superseded": self.total("superseded"),
-            "rejected": self.total("rejected"),
-            "gate_refused": self.total("gate-refused"),
-            "duplicates": self.surplus,
-            "leaks_found": len(self.leaks),
-            "ledger": {
-                region: {"size": report.size, "verified": report.verified}
-                for region, report in self.ledgers.items()
-            },
-            "rows": self.rows,
-            "label_requests": sum(c.border.requests for c in regions),
-            "labelled": sum(c.enrich.minimal for c in regions),
-            "rows_with_labels": self.labelled_rows,
-            "canaries": self.canaries,
-            "searched_bytes": self.searched_bytes,
-            "seconds": round(self.seconds, 1),
-            "setup_seconds": round(self.setup_seconds, 1),
-            "problems": self.problems(),
-        }
-
-    def problems(self) -> list[str]:
-        """Return everything that is wrong; empty if the demo proved its point."""
-        p, c = self.published, list(self.regions.values())
-        raw = sum(one.raw for one in c)
-        found = [
-            f"a gateway's answer was not the expected one ({n} x {what})"
-            for what, n in p.surprises.items()
-        ]
-        if p.published != p.refused + p.duplicates_dropped + raw:
-            found.append("published is not refused + duplicates + raw")
-        if raw != sum(one.border.raw for one in c):
-            found.append("raw is not with records + nothing to send + quarantined")
-        if sum(one.minimal for one in c) != sum(one.settled for one in c):
-            found.append("minimal is not delivered + superseded + rejected + gate-refused")
-        if self.with_inference and not all(one.is_labelled for one in c):
-            found.append("a request for labels has no answer")
-        if self.with_inference and not self.labelled_rows:
-            found.append("no row in the org has labels")
-        found += [f"{what}; see `homeport logs`" for what in self.unwell]
-        if self.surplus:
-            found.append(f"{self.surplus} surplus rows in the org")
-        found += [
-            f"leak: {leak.place}, {leak.encoding}, byte {leak.position}" for leak in self.leaks
-        ]
-        found += [f"the leak search is blind: {spot}" for spot in self.blind]
-        found += [
-            f"{region}: ledger does not verify: {'; '.join(report.problems[:3])}"
-            for region, report in self.ledgers.items()
-            if not report.verified
-        ]
-        return found
 
 
 def _are_labelled(counts: Collection[Counts]) -> bool:
@@ -188,6 +92,8 @@ class Demo:
             stack.await_models(self.on_step)
             asyncio.run(self._until(_are_labelled, observers, before))
             self.on_step("labels", "in the org, too")
+        requested = Requested(self.home, published.taken)
+        erasures = requested.wait(lambda steps: self.on_step("erasures", steps))
         rows = list(self._org().rows())
         # Read again: what came after everything had seemed settled would show in the sums.
         counts = {region: o.counts().since(before[region]) for region, o in observers.items()}
@@ -220,7 +126,18 @@ class Demo:
             searched_bytes=sum(len(data) for data in found.values()),
             seconds=time.monotonic() - started,
             setup_seconds=setup_s,
+            erased=self._held(erasures, published, rows),
         )
+
+    def _held(
+        self,
+        erasures: Sequence[tuple[str, str, Erasure | None]],
+        published: Published,
+        rows: Sequence[Mapping[str, Any]],
+    ) -> list[Erased]:
+        """Return what became of the requests for erasure, held against ledgers and org."""
+        looks = {r: Rows(self.home, r, published.taken, rows).look for r, _, _ in erasures}
+        return [hold(self.home / r, request, one, looks[r]) for r, request, one in erasures]
 
     async def _drive(
         self,

@@ -28,6 +28,10 @@ FORMAT: Final = 1
 REMAINS: Final = (
     "the raw topics, in plain text, until their retention has taken the records",
     (
+        "the topic of requests to the region's model, with texts in plain text, until its retention"
+        " has taken them"
+    ),
+    (
         "the quarantine topic, sealed, until its retention has taken the entries that are named in"
         " `homeport quarantine list`"
     ),

@@ -78,9 +78,9 @@ class Erased:
             msg = "an erasure was asked for, or ended, meanwhile; run it again"
             raise RetriableError(msg)
 
-    def tokens(self, tokens: Collection[str]) -> frozenset[str]:
-        """Return those of some customers' *tokens* that are suppressed."""
-        return frozenset(self._suppressions.of_tokens(tokens))
+    def tokens(self, tokens: Collection[str]) -> Mapping[str, Suppression]:
+        """Return the suppressions of the customers whose *tokens* these are, lifted ones too."""
+        return self._suppressions.of_tokens(tokens)
 
 
 class Owners:

@@ -5,9 +5,11 @@ from typing import Any, LiteralString
 
 import psycopg
 
+from connectors.kafka.topology import load_topics
 from connectors.postgres.vault.backup import Manifest
 from connectors.postgres.vault.restore import Means
 from connectors.postgres.vault.suppressions import token_digest
+from residency import topics
 from residency.keys import COMMITMENTS, ledger_verifier, secret, token_keys
 from residency.ledger.erasures import ErasureLeaf
 from residency.ledger.newest import backwards
@@ -41,7 +43,8 @@ def means_of(settings: Settings, keyring: Keyring, *, has_ledger: bool) -> Means
         has_ledger: Whether to hold the backup against the region's ledger.
 
     Raises:
-        SetupError: There is no ledger, or the root of its commitments is missing.
+        SetupError: There is no ledger, the root of its commitments is missing, or the home does
+            not say which topics the region has.
 
     """
     keys, registry = settings.folder / "keys", load_registry()
@@ -65,7 +68,17 @@ def means_of(settings: Settings, keyring: Keyring, *, has_ledger: bool) -> Means
         return b""
 
     versions = [kek.version for kek in keyring.keks]
-    return Means(settings.region, versions, ledger_says, token_digest_of)
+    return Means(settings.region, versions, ledger_says, token_digest_of, _places(settings))
+
+
+def _places(settings: Settings) -> list[tuple[str, str, int]]:
+    """Return topic id, topic and partition of all that the region's vault reads."""
+    known = load_topics(settings.home, settings.region)
+    return [
+        (known[name].id, name, partition)
+        for name in topics.raw_topics(settings.region)
+        for partition in range(known[name].partitions)
+    ]
 
 
 def _leaves(settings: Settings) -> Iterable[tuple[int, ErasureLeaf]]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from residency.keys import secret, token_keys
 from residency.plan.stored import load_stored
 from residency.policy.packs import CENTRAL
 from residency.tokens import Tokeniser
+from residency.vault.erasure import request_of
 from residency.vault.index import BlindIndex
 from residency.vault.kinds import NO_SCHEMA, UNKNOWN, EventKind, event_of, load_kinds
 from residency.vault.sealing import bound, bound_prefix, nonces
@@ -140,20 +140,31 @@ class Vaulting:
         records = self._records(batch, [n for n in new if n not in refused], now)
         oldest = {kind.event: _oldest_ms(kind, now) for kind in self._means.kinds.values()}
         lasting = [r for r in records if r.kept_ms >= oldest[r.stretch.kind.event]]
-        asked = [
-            one for r in lasting if r.stretch.kind.erases and (one := self._asked(r)) is not None
-        ]
+        erasing = [r for r in lasting if r.stretch.kind.erases]
+        asked = {r.name: one for r in erasing if (one := self._asked(r)) is not None}
+        # a restored vault reads again what was carried out, and nothing would destroy it once more
+        over = writing.carried_out([one.request for one in asked.values()])
+        gone = {name for name, one in asked.items() if one.request in over}
+        past = [r for r in erasing if r.name in gone]
+        lasting = [r for r in lasting if r not in past]
         self._seal(writing, lasting, now)
         named = [n for n in new if n in refused]
         writing.refuse([Refused(*where[n], batch.offsets[n], refused[n].request) for n in named])
-        for one in asked:
-            writing.ask(one)
+        writing.refuse(
+            [
+                Refused(r.stretch.topic_id, r.stretch.partition, r.offset, asked[r.name].request)
+                for r in past
+            ]
+        )
+        for name, one in asked.items():
+            if name not in gone:
+                writing.ask(one)
         writing.move(topics, {where[n]: batch.offsets[n] + 1 for n in new})
         return Stored(
             len(lasting),
-            len(named),
-            len(records) - len(lasting),
-            tuple(one.asked_by for one in asked),
+            len(named) + len(past),
+            len(records) - len(lasting) - len(past),
+            tuple(name for name in asked if name not in gone),
         )
 
     def _kind(self, value: bytes) -> tuple[EventKind, int]:
@@ -209,7 +220,7 @@ class Vaulting:
             return None  # the border names it; it asks for nothing that could be read
         token = self._means.tokeniser.identity("customer", fields["customer"]["customer_id"])
         name = record.name
-        request = sha256(f"{record.stretch.topic_id}\x1f{name}".encode()).hexdigest()[:32]
+        request = request_of(record.stretch.topic_id, name)
         asked_at = EPOCH + timedelta(milliseconds=record.kept_ms)
         return Asked(request, record.subject, token, token_digest(token), asked_at, name)
 

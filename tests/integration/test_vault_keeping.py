@@ -248,6 +248,21 @@ def test_a_backup_brings_everything_back_and_is_its_owners_alone(
     assert world.rows("SELECT sum(next)::int FROM vault.progress") == [(2,)]
 
 
+def test_of_what_the_backup_knows_nothing_the_vault_reads_from_the_start(
+    world: VaultWorld, tmp_path: Path
+) -> None:
+    """Not from what Kafka was told before the restore: what came meanwhile would be left out."""
+    world.write([world.person().event(PLACED)])
+    file = tmp_path / "vault.backup"
+    told(world, "backup", "--out", file)
+    world.write([world.person().event(PLACED), world.person().event(REGISTERED)])
+
+    told(world, "restore", file, "--without-ledger", "--yes")
+
+    found = dict(world.rows("SELECT topic, next FROM vault.progress"))
+    assert found == dict.fromkeys(world.topic_ids, 0) | {"eu.commerce.orders.v1": 1}
+
+
 def erase(world: VaultWorld, subject: bytes, step: str = "done") -> None:
     """Do at home what an erasure does, as far as a restore can tell."""
     with role(world, "erase") as connection:
@@ -278,6 +293,28 @@ def test_an_old_backup_does_not_bring_back_whom_the_tables_know_as_erased(
     assert world.rows("SELECT DISTINCT subject FROM vault.blind_index") == [(stays.subject,)]
     assert world.rows('SELECT "offset" FROM vault.erased') == [(old.offsets[0],)]
     assert world.rows("SELECT lifted_at FROM vault.suppressions") == [(None,)]
+
+
+def test_an_event_whose_erasure_is_done_is_not_kept_when_a_restored_vault_reads_it_again(
+    world: VaultWorld, tmp_path: Path
+) -> None:
+    """It passes its own suppression, and nothing would destroy it once more."""
+    gone = world.person()
+    world.write([gone.event(PLACED)])
+    file = tmp_path / "vault.backup"
+    told(world, "backup", "--out", file)
+    asked = world.write([gone.event(ERASURE)])
+    erase(world, gone.subject)
+    told(world, "restore", file, "--without-ledger", "--yes")
+
+    world.store(asked)
+
+    place = (asked.topics[0], asked.offsets[0])
+    named = world.rows('SELECT topic_id, "offset" FROM vault.erased')
+    assert world.kept(gone.subject) == []
+    assert world.rows("SELECT subject FROM vault.subjects") == []
+    assert (world.topic_ids[place[0]], place[1]) in named
+    assert world.rows("SELECT step FROM vault.erasures") == [("done",)]
 
 
 def test_an_erasure_that_is_not_at_home_yet_finds_what_it_needs_in_the_backup(

@@ -11,9 +11,11 @@ from uuid import uuid4
 
 import psycopg
 from confluent_kafka import Consumer, TopicPartition
+from enrich_line import EnrichLine
 from oracle import comparable, org_rows
 from vault_line import MESSAGE, PLACED, REGISTERED, WAIT_S, Person, Raw, VaultLine, wait_until
 
+from connectors.postgres.decisions import DecisionReader
 from connectors.postgres.vault.erasures import Erasures, Wish
 from residency import topics
 from residency.keys import COMMITMENTS, ledger_verifier, secret, token_keys
@@ -31,6 +33,7 @@ from streams.leaf_requests import new_request
 from streams.settings import ReplaySettings, load_settings
 
 ORDER, CUSTOMER, CASE = "Commerce_Order__c", "Commerce_Customer__c", "Commerce_Case__c"
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 FIRST_OID = 16_384  # of a database that is not PostgreSQL's own
 Rows = dict[tuple[str, str], dict[str, str]]
 
@@ -51,6 +54,11 @@ class Customer:
     def secrets(self) -> list[str]:
         """What must not be found of them in plain text."""
         return [self.person.customer_id, self.person.email, self.order_id, self.message_id]
+
+
+def _letter(email: str) -> str:
+    """Return what somebody writes: in English, so that the region's model is asked."""
+    return f"Please tell me where my order is. I wrote to you from {email} and got no answer."
 
 
 class ErasureLine(VaultLine):
@@ -75,7 +83,7 @@ class ErasureLine(VaultLine):
         more: dict[str, dict[str, Any]] = {
             REGISTERED: {},
             PLACED: {"order_id": one.order_id},
-            MESSAGE: {"message_id": one.message_id, "body": f"words of {one.person.email}"},
+            MESSAGE: {"message_id": one.message_id, "body": _letter(one.person.email)},
         }
         raws = [one.person.event(kind, **more.get(kind, {}), **also) for kind in kinds]
         one.raws += raws
@@ -104,15 +112,63 @@ class ErasureLine(VaultLine):
         return [row[0] for row in rows]
 
     def wait_idle(self) -> None:
-        """Wait until border and egress have passed all that there is, and no erasure is open."""
+        """Wait until vault, border, enrichment and egress have passed all that there is.
+
+        Nor is an erasure open then, or a command of ours under way.
+        """
         own = load_settings(self.home, "eu", "erase")
         login = ReplaySettings(own.region, own.home, own.kafka, own.postgres)
         with closing(Positions(login)) as positions:
             raw = positions.raw_ends()
+            wait_until("the vault", lambda: self.has_passed(_last(raw)))
             wait_until("the border", lambda: positions.passed("border", raw))
+            with closing(EnrichLine(self.home)) as requests:
+                wait_until("enrichment", lambda: not requests.open_requests())
             open_ = "SELECT count(*) FROM vault.erasures WHERE ended_at IS NULL"
             wait_until("the erasures", lambda: self.rows(open_) == [(0,)])
             wait_until("egress", lambda: positions.passed("egress", positions.outgoing_ends()))
+
+    def is_back(self, one: Customer) -> bool:
+        """Tell whether they have registered again since their erasure."""
+        query = "SELECT lifted_at FROM vault.suppressions WHERE subject = %s"
+        return self.rows(query, one.person.subject)[0][0] is not None
+
+    def is_under_way(self, one: Customer) -> bool:
+        """Tell whether one of their erasures has not ended, or is still to be asked for."""
+        asked = "SELECT count(*) > 0 AND bool_and(ended_at IS NOT NULL) FROM vault.erasures"
+        return not self.rows(f"{asked} WHERE subject = %s", one.person.subject)[0][0]
+
+    def is_named(self, at: Coordinates) -> bool:
+        """Tell whether a raw record is among those of the erased."""
+        place = 'topic_id = %s AND partition = %s AND "offset" = %s'
+        query = f"SELECT count(*) FROM vault.erased WHERE {place}"  # noqa: S608, ours
+        return self.rows(query, self.topic_ids[at.topic], at.partition, at.offset) == [(1,)]
+
+    def certificates(self) -> list[Mapping[str, Any]]:
+        """Return all certificates of the region."""
+        files = (self.home / "eu/erasures").glob("*/certificate.json")
+        return [json.loads(file.read_bytes()) for file in files]
+
+    def decided(self, one: Customer) -> list[str]:
+        """Return the records about whose texts something is kept, by the customer's token.
+
+        As the leak budget and replays read it, and by the customer's raw records besides.
+        """
+        reader = DecisionReader(self.dsn("replay"))
+        mine = [str(at) for at in one.places]
+        with psycopg.connect(self.dsn("admin")) as connection:
+            rows = connection.execute(
+                "SELECT record FROM enrich.decisions"
+                " WHERE subject = %s OR split_part(record, '#', 1) = ANY(%s)",
+                (one.token, mine),
+            ).fetchall()
+        told = [d.question.key.record for d, _ in reader.of_subject(one.token, LONG_AGO)]
+        return sorted({*told, *(row[0] for row in rows)})
+
+    def spent(self) -> set[str]:
+        """Return the tokens of the customers who have spent something of their leak budget."""
+        reader = DecisionReader(self.dsn("replay"))
+        return {row[0] for row in reader.told(LONG_AGO)}
 
     def abroad(self, *customers: Customer) -> Rows:
         """Return what the org holds of customers."""
@@ -147,6 +203,8 @@ class ErasureLine(VaultLine):
         assert (erasure.token, erasure.state.rows) == ("", ())
         text = str(self.rows("SELECT t::text FROM vault.erasures t WHERE request = %s", request))
         assert "tok_" not in text
+        assert self.decided(one) == []
+        assert one.token not in self.spent()
 
     def check_abroad(self, one: Customer) -> None:
         rows = self.abroad(one)
@@ -214,3 +272,12 @@ class ErasureLine(VaultLine):
                     headers = [value or b"" for _, value in message.headers() or ()]
                     found += [message.key() or b"", message.value() or b"", *headers]
         return found
+
+
+def _last(ends: Mapping[str, int]) -> list[Coordinates]:
+    """Return the last records before *ends*, ``topic[partition]`` to offset."""
+    return [
+        Coordinates(name.partition("[")[0], int(name.partition("[")[2][:-1]), end - 1)
+        for name, end in ends.items()
+        if end
+    ]

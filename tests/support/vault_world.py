@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from vault_line import Person, Raw
 
+from connectors.kafka.topology import TopicInfo
 from connectors.postgres.vault.reader import Kept, VaultReader
 from connectors.postgres.vault.store import VaultStore
 from residency import topics
@@ -49,6 +50,10 @@ class VaultWorld:
             "kafka": {"bootstrap": "127.0.0.1:1", "username": "vault", "password": "none"},
             "postgres": {"dsn": self.dsn_of("vault")},
         }
+        known = {name: TopicInfo(made, 1, 1) for name, made in self.topic_ids.items()}
+        (self.home / "eu" / "topics.json").write_text(
+            json.dumps({name: asdict(info) for name, info in known.items()}), encoding="utf-8"
+        )
         path = folder / "vault.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(document), encoding="utf-8")

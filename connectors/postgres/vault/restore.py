@@ -54,6 +54,7 @@ class Means:
         versions: Of the key-encryption keys that are held.
         ledger_says: Which of some subjects the ledger says were erased since the backup.
         token_digest_of: A subject's token's digest, from an event that is about to go.
+        places: Of raw records: topic id, topic and partition of all that the vault reads.
 
     """
 
@@ -61,6 +62,7 @@ class Means:
     versions: Collection[int]
     ledger_says: Callable[[Manifest, Iterable[bytes]], Mapping[bytes, Gone]]
     token_digest_of: DigestOf
+    places: Collection[tuple[str, str, int]]
 
 
 def restore(dsn: str, path: Path, means: Means, progress: Progress) -> Restored:
@@ -132,6 +134,8 @@ class _Restore:
                 cursor.execute("SELECT vault.make_partition(%s, %s)", (event, first))
         for table in REPLACED:
             self._load(table, sql.Identifier("vault", table))
+        # else the writer read on from where it was before the restore, and left a gap
+        cursor.executemany(_FROM_THE_START, sorted(means.places))
         for table in MERGED:
             self._merge(table)
         cursor.execute(_UNUSED)
@@ -220,6 +224,11 @@ DELETE FROM vault.next_keys n
 WHERE NOT EXISTS (SELECT FROM vault.erasures e WHERE e.request = n.request AND e.step = 'abroad')
 """
 _EMPTY: LiteralString = "TRUNCATE vault.subjects, vault.events, vault.blind_index, vault.progress"
+# Of what the backup knows nothing, nothing had been stored.
+_FROM_THE_START: LiteralString = """
+INSERT INTO vault.progress (topic_id, topic, partition, next) VALUES (%s, %s, %s, 0)
+ON CONFLICT (topic_id, partition) DO NOTHING
+"""
 # An erasure that is not at home yet goes on by itself, and needs what the backup has of it.
 _KNOWN: LiteralString = """
 SELECT s.subject, a.request FROM vault.subjects s

@@ -179,6 +179,13 @@ class Writing:
             _REFUSE, [(r.topic_id, r.partition, r.offset, r.request) for r in refused]
         )
 
+    def carried_out(self, requests: Sequence[str]) -> set[str]:
+        """Return those of some erasures that have destroyed what was kept of their subject."""
+        if not requests:
+            return set()
+        rows = self._cursor.execute(_CARRIED_OUT, (list(requests),))
+        return {str(row[0]) for row in rows.fetchall()}
+
     def ask(self, asked: Asked) -> None:
         """Ask for an erasure and suppress its subject."""
         one = asked
@@ -289,6 +296,10 @@ WHERE NOT EXISTS (SELECT FROM vault.blind_index b
 _REFUSE: LiteralString = """
 INSERT INTO vault.erased (topic_id, partition, "offset", request) VALUES (%s, %s, %s, %s)
 ON CONFLICT (topic_id, partition, "offset") DO NOTHING
+"""
+_CARRIED_OUT: LiteralString = """
+SELECT request FROM vault.erasures
+WHERE request = ANY(%b::text[]) AND step IN ('home', 'logged', 'certified', 'done')
 """
 _ASK: LiteralString = """
 INSERT INTO vault.erasures (request, subject, token, asked_at, asked_by, step)

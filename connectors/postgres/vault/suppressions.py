@@ -47,15 +47,13 @@ class Suppressions:
         return {bytes(row[0]): Suppression(bytes(row[0]), *row[1:]) for row in rows}
 
     def of_tokens(self, tokens: Collection[str]) -> dict[str, Suppression]:
-        """Return the suppressions that hold, by the token of their customer.
+        """Return the suppressions of customers who were ever erased, by their token.
 
-        Not lifted ones: what has only a token tells no time, and an erasure waits for what was
-        under way before it.
+        Lifted ones too, as `of`.
         """
         digests = {token_digest(token): token for token in tokens}
-        rows = self._found(_OF_TOKENS, list(digests)) if digests else ()
-        found = {digests[bytes(row[0])]: Suppression(bytes(row[1]), *row[2:]) for row in rows}
-        return {token: one for token, one in found.items() if one.lifted_at is None}
+        rows = self._found(_OF_TOKENS, ByteStrings(digests)) if digests else ()
+        return {digests[bytes(row[0])]: Suppression(bytes(row[1]), *row[2:]) for row in rows}
 
     def lift(self, subject: bytes, at: datetime) -> None:
         """Lift a subject's suppression as of *at*, if it is older than that, for good.

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from residency.vault.erasure import Step
 from streams.demo import evidence
+from streams.demo.erased import Erased
 from streams.demo.evidence import blind_spots, labelled_rows, left, search, surplus_rows
 from streams.demo.leaks import encodings
 from streams.demo.observe import Counts
+from streams.demo.outcome import Outcome
 from streams.demo.publish import Published
-from streams.demo.run import Outcome
 from streams.tally import Tally
 
 CANARY = "zukalotimerudo"
@@ -57,6 +59,8 @@ def test_a_run_that_adds_up_has_no_problems() -> None:
             "a request for labels has no answer",
         ),
         ({"unwell": ["eu-egress is ready, started again 1 times"]}, "eu-egress is ready"),
+        ({"erased": [Erased("eu", "ab", Step.HOME)]}, "eu: erasure ab: not done"),
+        ({"erased": [Erased("eu", "ab", Step.DONE, wrong=("a row is",))]}, "ab: a row is"),
         ({"blind": ["org rows: hex"]}, "blind: org rows: hex"),
         ({"leaks": search({"log": CANARY.encode()}, [CANARY])}, "leak: log, raw, byte 0"),
     ],
@@ -108,6 +112,7 @@ def test_everything_outside_the_regions_own_data_is_searched(tmp_path: Path) -> 
         "eu/telemetry/border-spans.jsonl",
         "eu/telemetry/border-metrics.jsonl",
         "eu/ledger/tile/entries/000.p/3",
+        "eu/erasures/ab/certificate.json",
     ]
     for name in [*outside, "eu/kafka/data/raw", "eu/postgres/base"]:
         file = tmp_path / name
@@ -120,6 +125,25 @@ def test_everything_outside_the_regions_own_data_is_searched(tmp_path: Path) -> 
     assert "<row>" in found
     assert "<eu/kafka" not in found
     assert "<eu/postgres" not in found
+
+
+def test_a_home_without_erasures_has_no_certificates_to_search(tmp_path: Path) -> None:
+    places = [name for name, _ in left(tmp_path, [])]
+
+    assert evidence.CERTIFICATES not in places
+    assert "ledgers" in places
+
+
+def test_of_each_region_one_erasure_is_shown_that_is_done_and_of_most_kinds_of_rows() -> None:
+    few = Erased("eu", "few", Step.DONE, rows={"x": 1})
+    many = Erased("eu", "many", Step.DONE, rows={"x": 1, "y": 1})
+    waiting = Erased("eu", "waiting", Step.LISTED, rows={"x": 1, "y": 1, "z": 1})
+    alone = Erased("uk", "alone", Step.LISTED)
+
+    regions = {"uk": Counts(), "eu": Counts()}
+    shown = outcome(erased=[waiting, few, many, alone], regions=regions).shown()
+
+    assert [one.request for one in shown] == ["alone", "many"]
 
 
 def test_labels_are_in_the_org_when_each_request_has_its_answer_and_that_its_result() -> None:

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from residency.vault.kinds import load_kinds
-from residency.vault.suppress import Judgement, Suppression, Told, judge, tell
+from residency.vault.suppress import (
+    EPOCH,
+    Judgement,
+    Suppression,
+    Told,
+    judge,
+    refuses_text,
+    tell,
+)
 from schemas.codec import HEADER, MAGIC, decode_physical, encode
 from schemas.plainjson import from_plain
 from schemas.registry import load_registry
@@ -189,6 +197,26 @@ def test_an_event_of_no_possible_time_tells_nothing() -> None:
     fastavro.schemaless_writer(out, schema.physical, fields)
 
     assert tell(start[: HEADER.size] + out.getvalue(), REGISTRY, load_kinds()) is None
+
+
+@pytest.mark.parametrize(
+    ("suppression", "hours", "is_refused"),
+    [
+        (HELD, -1, True),  # nobody has come back
+        (HELD, 9, True),
+        (LIFTED, -1, True),  # it waited for a model all the while
+        (LIFTED, 1, True),
+        (LIFTED, 2, False),
+        (LIFTED, 3, False),
+    ],
+)
+def test_a_text_that_waits_for_the_model_is_of_the_erased_past_unless_it_came_after_a_registration(
+    suppression: Suppression, hours: int, *, is_refused: bool
+) -> None:
+    time_ms = (SINCE + hours * HOUR - EPOCH) // timedelta(milliseconds=1)
+
+    assert refuses_text(suppression, time_ms) is is_refused
+    assert refuses_text(suppression, -1)  # Kafka has no time of it
 
 
 def test_no_repr_shows_a_subject() -> None:
