@@ -10,7 +10,7 @@ from connectors.postgres.vault.abroad import Abroad
 from connectors.postgres.vault.destroying import Renewed, Returned
 from connectors.postgres.vault.erasures import Erasures
 from connectors.postgres.vault.reader import VaultReader
-from connectors.postgres.vault.store import Wrapped
+from connectors.postgres.vault.rows import Wrapped
 from connectors.postgres.vault.suppressions import Suppressions
 from residency.keys import COMMITMENTS, secret, token_keys
 from residency.ledger.erasures import ErasureLeaf, subject_commitment

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 
 from connectors.postgres.vault.destroying import Renewed, Returned
-from connectors.postgres.vault.store import Term, Wrapped
+from connectors.postgres.vault.rows import Term, Wrapped
 from residency.vault.index import BlindIndex
 from residency.vault.keyring import KEY_BYTES, Keyring
 from residency.vault.kinds import UNKNOWN, load_kinds

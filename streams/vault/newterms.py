@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from connectors.postgres.vault.copying import term_rows
-from connectors.postgres.vault.store import Term, Writing
+from connectors.postgres.vault.rows import Term
+from connectors.postgres.vault.store import Writing
 from residency.vault.index import BlindIndex, Kind
 from residency.vault.terms import Found, Terms
 from streams.vault.subjectkeys import Known

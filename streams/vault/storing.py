@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from connectors.postgres.vault.copying import Alike
-from connectors.postgres.vault.store import Asked, Refused, Writing
+from connectors.postgres.vault.rows import Asked, Refused
+from connectors.postgres.vault.store import Writing
 from connectors.postgres.vault.suppressions import token_digest
 from residency.keys import secret, token_keys
 from residency.plan.stored import load_stored

@@ -2,11 +2,12 @@
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from connectors.postgres.vault.store import Wrapped, Writing
+from connectors.postgres.vault.rows import Wrapped
+from connectors.postgres.vault.store import Writing
 from residency.vault.keyring import KEY_BYTES, Keyring, KeyStore
 from residency.vault.sealing import EventSeal
 from residency.vault.terms import Found
@@ -85,7 +86,11 @@ class SubjectKeys:
         for subject in made.keys() - others.keys():
             key = fresh[subject]
             self._known[subject] = Known(made[subject], key, EventSeal(key), is_whole=True)
-        self._learn(writing, {**held, **others})
+        strangers = self._learn({**held, **others})
+        if strangers and not for_raw:  # who seals raw records sees nothing of the index
+            indexed = writing.indexed(strangers)
+            for subject in strangers:
+                self._known[subject].is_whole = subject not in indexed
         found = {subject: self._known[subject] for subject in subjects}
         for subject in subjects:
             self._known.move_to_end(subject)
@@ -104,8 +109,8 @@ class SubjectKeys:
             )
             raise SetupError(msg)
 
-    def _learn(self, writing: Writing, held: Mapping[bytes, Wrapped]) -> None:
-        """Know subjects by the keys that the database has of them."""
+    def _learn(self, held: Mapping[bytes, Wrapped]) -> Sequence[bytes]:
+        """Know subjects by the keys that the database has of them; return those that are new."""
         strangers = []
         for subject, wrapped in held.items():
             known = self._known.get(subject)
@@ -117,7 +122,4 @@ class SubjectKeys:
             else:
                 self._known[subject] = Known(wrapped, data_key, EventSeal(data_key))
                 strangers.append(subject)
-        if strangers:
-            indexed = writing.indexed(strangers)
-            for subject in strangers:
-                self._known[subject].is_whole = subject not in indexed
+        return strangers

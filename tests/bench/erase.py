@@ -27,7 +27,7 @@ from confluent_kafka import Producer
 from connectors.embedded.launch import Launch
 from connectors.postgres.vault.destroying import Renewed
 from connectors.postgres.vault.erasures import Erasures, Wish
-from connectors.postgres.vault.store import Wrapped
+from connectors.postgres.vault.rows import Wrapped
 from residency import topics
 from residency.keys import secret, token_keys
 from residency.policy.packs import CENTRAL

@@ -6,7 +6,8 @@ from typing import Any, Final, LiteralString, TypeAlias
 
 import psycopg
 
-from connectors.postgres.vault.store import Row, Term, Wrapped, Writing
+from connectors.postgres.vault.rows import Row, Term, Wrapped
+from connectors.postgres.vault.store import Writing
 from connectors.postgres.vault.turning import Fresh, take_over, turn
 from residency.vault.erasure import Erasure, Step
 from residency.vault.suppress import Suppression

@@ -11,7 +11,7 @@ from typing import Any, LiteralString, TypeAlias
 
 import psycopg
 
-from connectors.postgres.vault.store import Wrapped
+from connectors.postgres.vault.rows import Wrapped
 from residency.vault.erasure import Erasure
 
 Fresh: TypeAlias = Callable[[bytes], Wrapped]

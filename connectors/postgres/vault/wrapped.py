@@ -6,7 +6,7 @@ from typing import LiteralString
 
 from connectors.postgres.connection import Connection
 from connectors.postgres.vault.arrays import ByteStrings
-from connectors.postgres.vault.store import Wrapped
+from connectors.postgres.vault.rows import Wrapped
 from connectors.postgres.vault.tables import opened
 
 

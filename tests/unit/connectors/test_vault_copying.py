@@ -10,7 +10,7 @@ from psycopg.adapt import PyFormat, Transformer
 
 from connectors.postgres.vault.arrays import ByteStrings
 from connectors.postgres.vault.copying import Alike, term_rows
-from connectors.postgres.vault.store import Row
+from connectors.postgres.vault.rows import Row
 from residency.vault.index import Kind
 
 SUBJECT = b"s" * 16

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connectors.postgres.vault.destroying import Returned
-from connectors.postgres.vault.store import Row, Wrapped
+from connectors.postgres.vault.rows import Row, Wrapped
 from residency.vault.index import BlindIndex, Kind
 from residency.vault.keyring import Kek, Keyring, KeyWrapError
 from residency.vault.sealing import EventSeal, EventSealError
