@@ -74,7 +74,7 @@ class ErasureLeaf:
         forms.check_time(self.time)
         forms.check_text("request", self.request, forms.REQUEST)
         forms.check_text("subject", self.subject, forms.DIGEST)
-        forms.check_time(self.asked)
+        forms.check_time(self.asked, "asked")
         forms.check(self.by in ASKED_BY, "by", "one of the closed list")
         forms.check(self.counts.keys() <= COUNTED, "counts", "by word of the closed list")
         for count in self.counts.values():

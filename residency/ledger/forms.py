@@ -66,10 +66,10 @@ def check_integer(name: str, value: object) -> None:
         check(is_fine=False, name=name, form="an integer from 0 to 2**53 - 1")
 
 
-def check_time(value: object) -> None:
+def check_time(value: object, name: str = "time") -> None:
     """Refuse what is no minute of the calendar, such as ``2026-11-23T16:40Z``."""
-    check_word("time", value, TIME)
-    check(_exists(str(value)), "time", "a date that exists")
+    check_word(name, value, TIME)
+    check(_exists(str(value)), name, "a date that exists")
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -70,9 +70,9 @@ class ReplayLeaf:
             forms.check_word("topics", topic, forms.TOPIC)
         is_sorted = tuple(sorted(set(self.topics))) == self.topics
         forms.check(is_sorted and 0 < len(self.topics) <= MAX_TOPICS, "topics", "sorted, each once")
-        for time in (self.since, self.until):
+        for name, time in (("since", self.since), ("until", self.until)):
             if time is not None:
-                forms.check_time(time)
+                forms.check_time(time, name)
         forms.check_integer("raw", self.raw)
         forms.check(self.counts.keys() <= VERDICTS, "counts", "by verdict")
         for count in self.counts.values():

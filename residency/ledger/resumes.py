@@ -47,7 +47,7 @@ class ResumeLeaf:
         forms.check_text("request", self.request, forms.REQUEST)
         forms.check_text("halt", self.halt, forms.REQUEST)
         forms.check(isinstance(self.cause, Cause), "cause", "one of the closed list")
-        forms.check_time(self.since)
+        forms.check_time(self.since, "since")
         forms.check_text("reason", self.reason, forms.DIGEST)
 
     def to_bytes(self) -> bytes:

@@ -22,16 +22,23 @@ def check_spelling(leaf: Notice) -> None:
 
 
 def check_refused(leaf: Any, change: dict[str, Any]) -> None:
-    """Hold that it cannot be made with *change*."""
-    with pytest.raises(FormatError):
+    """Hold that it cannot be made with *change* of one field, which the error names."""
+    (name,) = change
+    with pytest.raises(FormatError, match=_told(name)):
         dataclasses.replace(leaf, **change)
 
 
 def check_not_read(leaf: Notice, change: dict[str, Any]) -> None:
-    """Hold that bytes which say *change* are none."""
-    data = rfc8785.dumps({**json.loads(leaf.to_bytes()), **change})
-    with pytest.raises(FormatError):
+    """Hold that bytes which say *change* of one field are none, as `check_refused`."""
+    (name,) = change
+    row = json.loads(leaf.to_bytes())
+    data = rfc8785.dumps({**row, **change})
+    with pytest.raises(FormatError, match=_told(name if name in row else "kind")):
         parse_leaf(data)
+
+
+def _told(name: str) -> str:
+    return rf"^a leaf's '{name}' must be \w"
 
 
 def check_schema(leaf: Notice) -> Any:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from notice_rules import check_not_read, check_refused, check_schema, check_spelling
 
-from residency.ledger.accesses import CALLER, AccessLeaf, Act, Purpose, subjects_bytes
+from residency.ledger.accesses import CALLER, OPERATOR, AccessLeaf, Act, Purpose, subjects_bytes
 
 TIME = "2026-11-23T16:40Z"
 LEAF = AccessLeaf(
@@ -62,7 +62,7 @@ def test_it_takes_only_its_forms(change: Any) -> None:
     check_refused(LEAF, change)
 
 
-@pytest.mark.parametrize("caller", ["operator", "desk-a", f"team-{'a' * 16}", "tool-1-b-c-4"])
+@pytest.mark.parametrize("caller", [OPERATOR, "desk-a", f"team-{'a' * 16}", "tool-1-b-c-4"])
 def test_a_caller_s_name_may_have_up_to_four_short_words(caller: str) -> None:
     assert dataclasses.replace(LEAF, caller=caller).caller == caller
 

@@ -39,6 +39,7 @@ def test_it_is_rfc_8785_and_parses_back(leaf: ErasureLeaf) -> None:
         {"subject": "ab" * 31},
         {"subject": "ada@example.com"},
         {"asked": None},
+        {"asked": "2026-02-30T00:00Z"},
         {"by": "ada"},
         {"counts": {"customers": 1}},
         {"counts": {"events": 0}},

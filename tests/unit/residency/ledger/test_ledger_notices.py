@@ -87,6 +87,7 @@ def test_a_replay_is_rfc_8785_and_parses_back(leaf: ReplayLeaf) -> None:
         {"topics": tuple(f"t{n:03}" for n in range(MAX_TOPICS + 1))},
         {"since": "1d"},
         {"until": ""},
+        {"until": "2026-02-30T00:00Z"},
         {"raw": None},
         {"counts": {"ada": 1}},
         {"counts": {"same": 0}},

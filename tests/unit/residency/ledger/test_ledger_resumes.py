@@ -38,6 +38,7 @@ def test_it_is_rfc_8785_and_parses_back(leaf: ResumeLeaf) -> None:
         {"halt": "1e" * 15},
         {"cause": "gate"},
         {"since": None},
+        {"since": "2026-02-30T00:00Z"},
         {"reason": "row edited by Ada"},
         {"reason": "ab" * 31},
     ],

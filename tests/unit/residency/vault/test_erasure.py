@@ -46,8 +46,10 @@ def test_what_is_empty_is_not_written() -> None:
     assert State().to_json() == {}
 
 
-def test_the_steps_go_from_asked_to_done() -> None:
-    assert (STEPS[0], STEPS[-1], len(STEPS)) == (Step.ASKED, Step.DONE, 8)
+def test_the_steps_go_from_asked_to_done_and_keep_the_words_that_tables_hold() -> None:
+    assert list(STEPS) == [
+        "asked", "settled", "listed", "abroad", "home", "logged", "certified", "done",
+    ]  # fmt: skip
 
 
 def test_once_the_outcomes_are_known_no_token_of_a_row_is_remembered() -> None:
@@ -112,10 +114,14 @@ def test_a_reader_has_passed_when_it_is_at_all_ends(
     assert passed({"t[0]": 4, "t[1]": 0}, positions) is has_passed
 
 
-def test_only_rows_that_the_org_accepted_are_counted() -> None:
-    rows = [ROW, GONE, replace(GONE, result="superseded"), replace(ROW, result=None)]
+def test_a_reader_that_has_no_position_has_read_nothing() -> None:
+    assert not passed({"t[0]": 1}, {})
 
-    assert outcome_counts(rows) == {"anonymised": 1, "deleted": 1}
+
+def test_only_rows_that_the_org_accepted_are_counted() -> None:
+    rows = [ROW, GONE, ROW, replace(GONE, result="superseded"), replace(ROW, result=None)]
+
+    assert outcome_counts(rows) == {"anonymised": 2, "deleted": 1}
 
 
 def test_a_step_ends_what_kept_it_and_keeps_the_rest() -> None:

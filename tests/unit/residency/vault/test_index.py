@@ -51,6 +51,17 @@ def test_a_token_is_itself_and_only_of_addresses_the_case_does_not_count() -> No
     assert term(Kind.CUSTOMER, "A") != term(Kind.CUSTOMER, "a")
 
 
+@pytest.mark.parametrize("kind", Kind)
+def test_half_a_surrogate_pair_has_a_digest_of_its_own(kind: Kind) -> None:
+    """Somebody may look for one; no event has one, since its texts are strict UTF-8."""
+    index = BlindIndex(KEY)
+
+    halves = [index.digest(kind, term(kind, text)) for text in ("\ud83d", "\ude00", "\ufffd")]
+
+    assert index.digests(kind, [b"\xed\xa0\xbd"]) == halves[:1]
+    assert len(set(halves)) == 3
+
+
 @given(st.sampled_from(Kind), st.text(max_size=40))
 def test_terms_and_digests_of_utf8_are_those_of_the_text(kind: Kind, text: str) -> None:
     raw = text.encode()

@@ -69,6 +69,7 @@ def test_rows_are_read_with_what_they_leave_out(tmp_path: Path) -> None:
         "retention_days = 1\nregisters = 'no'",
         "retention_days = 1\nelse = 1",
         "retention_days =",
+        "",
     ],
 )
 def test_a_row_of_another_form_is_refused(tmp_path: Path, row: str) -> None:

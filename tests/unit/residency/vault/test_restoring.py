@@ -56,6 +56,18 @@ def test_of_several_leaves_of_a_subject_the_last_one_counts_in_any_order() -> No
         assert (found[ONE].leaf, found[ONE].request) == (9, "99" * 16)
 
 
+def test_a_leaf_that_is_the_ledger_s_first_counts() -> None:
+    found = erased_since([ONE], [(0, leaf(ONE, "2026-11-26T13:00Z"))], ROOT, TAKEN)
+
+    assert found[ONE].leaf == 0
+
+
+def test_no_repr_shows_who_is_gone() -> None:
+    found = erased_since([ONE], [(7, leaf(ONE, "2026-11-26T13:00Z"))], ROOT, TAKEN)
+
+    assert repr(ONE) not in repr(found[ONE])
+
+
 def test_another_root_knows_nobody_and_no_leaf_needs_none() -> None:
     leaves = [(1, leaf(ONE, "2026-11-26T13:00Z"))]
 

@@ -2,6 +2,7 @@
 
 import random
 from copy import deepcopy
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from residency.vault.index import Kind
 from residency.vault.terms import Terms, TokenOf, places_of
 from schemas.codec import encode
 from schemas.plainjson import from_plain
-from schemas.registry import load_registry
+from schemas.registry import EventSchema, Registry, load_registry
+from schemas.resolve import TAGS
 from streams.demo.generate import Shop
 
 REGISTRY = load_registry()
@@ -29,16 +31,22 @@ TEMPLATES: dict[str, dict[str, Any]] = {
     if one.trap is None
 }
 TOKENS = Tokeniser(TokenKeys("eu", bytes(range(32)), bytes(range(1, 33))), CENTRAL)
+ADDRESS = {TAGS: ["user.contact.email"]}
 PLANS = list(load_stored("eu").values())
 
 
-@pytest.fixture(params=["walked", "decoded"])
-def terms(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Terms:
+@pytest.fixture(params=[True, False], ids=["walked", "decoded"])
+def is_walked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Choose each of the two ways to find terms; without Numba the walk is interpreted."""
+    chosen: bool = request.param
+    monkeypatch.setattr(terms_module, "IS_ACCELERATED", chosen)
+    return chosen
+
+
+@pytest.fixture
+def terms(is_walked: bool) -> Terms:
     """Return both ways to find the terms, which must agree."""
-    if request.param == "decoded":
-        monkeypatch.setattr(terms_module, "IS_ACCELERATED", False)
-    elif not terms_module.IS_ACCELERATED:
-        pytest.skip("no Numba here")
+    del is_walked
     return Terms(REGISTRY, PLANS, {CENTRAL: TOKENS})
 
 
@@ -124,6 +132,55 @@ def test_equal_places_of_two_schemas_are_one_so_that_a_text_is_indexed_once(term
 
 def _one(made: tuple[int, bytes]) -> tuple[int, list[bytes]]:
     return made[0], [made[1]]
+
+
+def test_what_is_walked_is_not_decoded_and_what_is_decoded_not_walked(
+    is_walked: bool, terms: Terms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        pytest.fail("the other way was taken")
+
+    monkeypatch.setattr(terms_module, "decode_physical" if is_walked else "walk_all", refuse)
+
+    assert terms.of(*event(ERASURE, contact_email=None)) >= {(Kind.CUSTOMER, "cus-1")}
+
+
+def own_terms(*more: dict[str, Any]) -> tuple[Terms, EventSchema]:
+    """Return the terms of a schema with an e-mail address and *more* fields."""
+    fields = [{"name": "email", "type": "string", **ADDRESS}, *more]
+    avro = {"type": "record", "name": "Event", "namespace": "t", "fields": fields}
+    schema = EventSchema(1, "t.Event", 1, "", avro, "t")
+    return Terms(Registry((schema,)), [], {}), schema
+
+
+@pytest.mark.usefixtures("is_walked")
+def test_an_event_that_the_walk_leaves_alone_is_decoded_and_no_other_one_is() -> None:
+    amount = {"type": "bytes", "logicalType": "decimal", "precision": 30, "scale": 0}
+    terms, schema = own_terms({"name": "amount", "type": amount})
+    plain, odd = (
+        encode(schema, {"email": f"{n}@b.example", "amount": Decimal(n)}) for n in (1, 2**64)
+    )
+
+    found = terms.find(1, [plain, odd, odd[:-1], plain])
+
+    texts = [(0, b"1@b.example"), (1, b"18446744073709551616@b.example"), (3, b"1@b.example")]
+    assert sorted((number, text) for number, (_, text) in found) == texts
+
+
+@pytest.mark.usefixtures("is_walked")
+def test_each_of_several_addresses_is_a_term_beside_one_that_stands_alone() -> None:
+    addresses = {"type": "array", "items": "string"}
+    terms, schema = own_terms({"name": "copies", "type": addresses, **ADDRESS})
+    value = encode(schema, {"email": "a", "copies": ["b", "c"]})
+
+    assert terms.of(1, value) == {(Kind.EMAIL, "a"), (Kind.EMAIL, "b"), (Kind.EMAIL, "c")}
+
+
+@pytest.mark.usefixtures("is_walked")
+def test_a_schema_that_cannot_be_walked_is_decoded() -> None:
+    terms, schema = own_terms({"name": "nothing", "type": {"type": "array", "items": "null"}})
+
+    assert terms.of(1, encode(schema, {"email": "a", "nothing": []})) == {(Kind.EMAIL, "a")}
 
 
 def test_places_come_from_tags_paths_and_plans() -> None:

@@ -23,6 +23,7 @@ from residency.vault.abroad import (
     OTHER_BYTES,
     Contents,
     Remaker,
+    Row,
     Sent,
     leaves_of,
     raw_of,
@@ -264,13 +265,21 @@ class TestRows:
     def test_rows_are_told_apart_by_object_and_external_id(self) -> None:
         rows = rows_of(
             [
-                (self.sent(1), Contents("tok", {"A": 1})),
-                (self.sent(2), Contents("other", {"A": 2})),
+                (self.sent(1), Contents("tok", {"A": "placed"})),
+                (self.sent(2), Contents("other", {"A": "paid"})),
             ]
         )
 
         assert [one.external_id for one in rows] == ["tok", "other"]
-        assert "tok" not in repr(rows)
+        assert not [word for word in ("tok", "placed") if word in repr(rows)]
+
+    def test_a_row_that_nothing_was_done_to_is_there_and_empty(self) -> None:
+        assert Row("Commerce_Order__c", "tok").to_json() == {
+            "object": "Commerce_Order__c",
+            "external_id": "tok",
+            "deleted": False,
+            "fields": {},
+        }
 
 
 def test_a_record_s_json_has_its_leaves_and_what_it_said_or_why_not() -> None:

@@ -103,6 +103,22 @@ def test_the_line_of_a_fault_is_the_row_s(copy: Path) -> None:
     assert [(one.line, one.kind) for one in found(copy)] == [(line, "bad-role")]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "kind"),
+    [
+        ('"user.demographic.language"', '"user.language"', "unknown-category"),
+        ('"user.demographic.language"', '"user.name.first"', "bad-role"),
+        ('"commerce.messages.SupportMessageReceived"', '"commerce.Asked"', "unknown-event"),
+    ],
+)
+def test_a_fault_of_one_name_is_told_where_that_name_stands(
+    copy: Path, old: str, new: str, kind: str
+) -> None:
+    line = swap(copy, old, new)
+
+    assert [(one.line, one.kind) for one in found(copy)] == [(line, kind)]
+
+
 def test_an_id_that_is_used_twice_is_told_where_it_stands(copy: Path) -> None:
     line = swap(copy, 'id = "auditor"', 'id = "agent"')
 

@@ -171,6 +171,10 @@ def test_what_a_role_may_not_ask_is_refused_with_a_word(change: Any, why: Refuse
     assert refusal(replace(ASK, **change))[0] is why
 
 
+def test_the_bounds_stay_what_callers_rely_on() -> None:
+    assert (MAX_FIELDS, MAX_EVENTS, MAX_TERM) == (100, 200, 1_024)
+
+
 def test_the_bounds_themselves_are_allowed() -> None:
     for change in ({"limit": MAX_EVENTS}, {"limit": 1}, {"fields": ("user.contact",) * MAX_FIELDS}):
         assert view_of(replace(ASK, **change), ROLE, REGISTRY).schemas  # type: ignore[arg-type]
@@ -182,7 +186,15 @@ def test_a_refusal_names_a_field_and_never_what_looks_like_a_value() -> None:
     assert "'customer.birth_date'" in refusal(replace(ASK, fields=("customer.birth_date",)))[1]
     assert "ada@example.com" not in refusal(replace(ASK, fields=("ada@example.com",)))[1]
     assert "ada" not in refusal(replace(ASK, event="ada lovelace"))[1]
+    assert "no event of that form" in refusal(replace(ASK, event="ada lovelace"))[1]
     assert "case 17" not in refusal(replace(ASK, ticket="case 17"))[1]
+
+
+@pytest.mark.parametrize(("length", "is_named"), [(1, True), (128, True), (129, False)])
+def test_a_refusal_names_what_has_up_to_128_characters(length: int, *, is_named: bool) -> None:
+    wanted = "x" * length
+
+    assert (f"'{wanted}'" in refusal(replace(ASK, fields=(wanted,)))[1]) is is_named
 
 
 def test_a_ticket_and_an_ask_do_not_show_it() -> None:
