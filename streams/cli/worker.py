@@ -1,5 +1,6 @@
 """``homeport worker``: one service of one region, in front."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,10 @@ import click
 
 from streams.cli.options import home_option, region_option
 from streams.services import SERVICES
+
+# Labels may come later, base records may not: on cores that they share, the start of an enrichment
+# worker, seconds of work after each crash, would make these wait.
+YIELD = 10
 
 
 @click.command()
@@ -35,6 +40,8 @@ def worker(region: str, service: str, slot: int, home: Path) -> None:
 
     settings = replace(load_settings(home, region, service), slot=slot)
     fence(settings)  # before all that takes time: others wait for it
+    if service == "enrich":
+        os.nice(YIELD)
     from streams.app import run  # noqa: PLC0415
     from streams.services import build_loop  # noqa: PLC0415
 

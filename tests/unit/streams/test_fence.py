@@ -1,5 +1,6 @@
 """When a worker ends what its predecessor left open; on a real broker in tests/integration."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,18 +16,23 @@ def made(service: str) -> Settings:
     return Settings("eu", service, Path("home"), KafkaConfig("127.0.0.1:1", "me", "secret"))
 
 
+@pytest.mark.parametrize(
+    ("service", "yields"),
+    [("border", []), ("enrich", ["yielded 10"])],  # base records go first on cores that all share
+)
 def test_a_worker_fences_its_own_slot_before_it_loads_what_takes_time(
-    monkeypatch: pytest.MonkeyPatch,
+    service: str, yields: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     did: list[str] = []
-    monkeypatch.setattr(settings, "load_settings", lambda *_: made("enrich"))
+    monkeypatch.setattr(os, "nice", lambda by: did.append(f"yielded {by}"))
+    monkeypatch.setattr(settings, "load_settings", lambda *_: made(service))
     monkeypatch.setattr(fence, "fence", lambda found: did.append(f"fenced {found.slot}"))
     monkeypatch.setattr(services, "build_loop", lambda _: did.append("loaded"))
     monkeypatch.setattr(app, "run", lambda *_: did.append("ran"))
 
-    CliRunner().invoke(worker, ["--region", "eu", "--service", "enrich", "--slot", "3"])
+    CliRunner().invoke(worker, ["--region", "eu", "--service", service, "--slot", "3"])
 
-    assert did == ["fenced 3", "loaded", "ran"]
+    assert did == ["fenced 3", *yields, "loaded", "ran"]
 
 
 @pytest.mark.parametrize("service", ["egress", "gateway"])
