@@ -46,6 +46,7 @@ def encoded(text: str) -> bytes:
 @example(" +49 171/23-4.5\t")
 @example("0049 171")
 @example("49+171")
+@example("49\x00171")
 @example("+")
 @example("+49 (0)171")
 def test_the_normal_form_of_bytes_is_that_of_their_text(category: str, text: str) -> None:
