@@ -172,7 +172,8 @@ class Intake:
 
     def _hold(self) -> None:
         """Take label records in hand, and note what has to go before them."""
-        new = self._labels.consume(self._policy.usual, 0)
+        room = min(self._policy.usual, self._policy.most - len(self._held))
+        new = self._labels.consume(room, 0) if room > 0 else []
         if not new:
             return
         for message in new:

@@ -136,7 +136,8 @@ class Demo:
         rows: Sequence[Mapping[str, Any]],
     ) -> list[Erased]:
         """Return what became of the requests for erasure, held against ledgers and org."""
-        looks = {r: Rows(self.home, r, published.taken, rows).look for r, _, _ in erasures}
+        regions = {region for region, _, _ in erasures}
+        looks = {r: Rows(self.home, r, published.taken, rows).look for r in regions}
         return [hold(self.home / r, request, one, looks[r]) for r, request, one in erasures]
 
     async def _drive(

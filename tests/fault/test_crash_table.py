@@ -332,9 +332,7 @@ def home(stack: Stack, tmp_path: Path, salesforce: SalesforceConfig) -> Path:
 @pytest.fixture
 def line(stack: Stack) -> Line:
     """Return egress's topics, with its offsets at their ends."""
-    line = Line(load_settings(stack.home, "eu", "egress"))
-    line.skip()
-    return line
+    return Line.at_its_end(stack.home)
 
 
 @pytest.fixture

@@ -31,7 +31,6 @@ from streams.backlog import collect, waiting
 from streams.crossing import Parts
 from streams.egress import Egress
 from streams.leaf_requests import append_leaf, new_request
-from streams.settings import load_settings
 
 MANY = 2_500
 RELEASE = "ab" * 32
@@ -39,9 +38,7 @@ RELEASE = "ab" * 32
 
 @pytest.fixture
 def line(stack: Stack) -> Line:
-    found = Line(load_settings(stack.home, "eu", "egress"))
-    found.skip()
-    return found
+    return Line.at_its_end(stack.home)
 
 
 @contextmanager

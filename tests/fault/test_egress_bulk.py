@@ -21,7 +21,6 @@ from connectors.salesforce.options import SinkOptions
 from residency.telemetry.setup import telemetry
 from streams.backlog import BatchPolicy
 from streams.egress import Egress
-from streams.settings import load_settings
 
 ROWS = 60
 POLICY = BatchPolicy(usual=100, backlog=50, most=200)
@@ -36,8 +35,7 @@ def org(tmp_path: Path) -> Iterator[SalesforceConfig]:
 @pytest.fixture
 def line(stack: Stack, dsn: str) -> Iterator[Line]:
     """Return the region's topic, left behind by a first run of egress with an empty ledger."""
-    found = Line(load_settings(stack.home, "eu", "egress"))
-    found.skip()
+    found = Line.at_its_end(stack.home)
     ledger = found.settings.folder / "ledger"
     shutil.rmtree(ledger, ignore_errors=True)
     yield found

@@ -13,19 +13,17 @@ from egress_world import review
 
 from connectors.embedded.stack import Stack
 from residency import topics
+from streams import intake as intake_module
 from streams.arrivals import name_of
 from streams.crossing import Arrival
 from streams.intake import Intake
-from streams.settings import load_settings
 
 QUIET_S = 1.0  # far longer than a record takes that nothing holds back
 
 
 @pytest.fixture
 def line(stack: Stack) -> Line:
-    found = Line(load_settings(stack.home, "eu", "egress"))
-    found.skip()
-    return found
+    return Line.at_its_end(stack.home)
 
 
 @pytest.fixture
@@ -175,6 +173,24 @@ def test_what_an_earlier_run_had_in_hand_comes_first_and_labels_behind_it_wait(
     assert found == [name(base), name(follows)]
     assert early == []
     assert taken(intake, 2) == [name(later), name(fresh)]
+
+
+def test_while_what_is_named_does_not_come_no_more_is_in_hand_than_a_batch_may_have(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_module, "DOUBT_S", 2.0)
+    label(line, *(review(n, f"M-{n}") for n in range(1, 101)))
+    few = replace(POLICY, usual=20, most=40)
+    intake = Intake(line.settings.kafka, dict.fromkeys(OUTGOING, topics.PARTITIONS), few)
+    intake.open()
+
+    assert intake.again([review(999, "M-1").record.id], lambda: False) == []
+    first = intake.take()
+    later = taken(intake, 60)
+
+    intake.close()
+    assert len(first) == 40
+    assert len(later) == 60
 
 
 def test_told_to_stop_it_gives_out_nothing_of_an_earlier_run(line: Line, intake: Intake) -> None:

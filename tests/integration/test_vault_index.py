@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from postgres_process import running_server
+from psycopg.errors import InsufficientPrivilege
 from vault_line import MESSAGE, PLACED, REGISTERED, Person, Raw
 from vault_world import VaultWorld, role
 
@@ -17,7 +18,7 @@ from residency.vault.index import BlindIndex, Kind, term
 from schemas.events import RawBatch
 from streams.vault import newterms
 from streams.vault.storing import Vaulting, means
-from streams.vault.subjectkeys import SubjectKeys
+from streams.vault.subjectkeys import Known, SubjectKeys
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +85,33 @@ def test_a_writer_that_has_just_started_says_again_nothing_that_is_there(world: 
 def test_a_subject_whose_key_a_gateway_made_is_indexed_by_its_first_event(
     world: VaultWorld,
 ) -> None:
-    ada, keys = world.person(), SubjectKeys(world.keystore)
-    with closing(VaultStore(world.dsn_of("vault"))) as store, store.writing() as writing:
-        keys.of(writing, [ada.subject], datetime.now(UTC))
+    ada = world.person()
+    gateway_takes(world, ada)
 
     world.write([ada.event(PLACED)])
 
     assert found(world, Kind.EMAIL, ada.email) == [ada.subject]
     assert len(rows_of(world, ada)) == len(set(rows_of(world, ada)))
+
+
+def gateway_takes(world: VaultWorld, person: Person) -> dict[bytes, Known]:
+    """Have a key for raw records, as a gateway that remembers nobody, with no more rights."""
+    keys = SubjectKeys(world.keystore)
+    with closing(VaultStore(world.dsn_of("gateway"))) as store, store.writing() as writing:
+        return keys.of(writing, [person.subject], datetime.now(UTC), for_raw=True)
+
+
+def test_a_gateway_has_the_key_of_a_subject_whom_the_vault_knows_and_sees_nothing_of_its_index(
+    world: VaultWorld,
+) -> None:
+    ada = world.person()
+    world.write([ada.event(PLACED)])
+
+    known = gateway_takes(world, ada)
+
+    assert [one.is_whole for one in known.values()] == [False]
+    with role(world, "gateway") as connection, pytest.raises(InsufficientPrivilege):
+        connection.execute("SELECT FROM vault.blind_index")
 
 
 @pytest.mark.parametrize("is_renewed", [False, True], ids=["key gone", "another key"])

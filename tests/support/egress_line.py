@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -34,8 +35,14 @@ class Line:
     settings: Settings
     ends: dict[Place, int] = field(default_factory=dict)
 
-    def skip(self) -> None:
-        """Let egress leave behind what lies on its topics now."""
+    @classmethod
+    def at_its_end(cls, home: Path) -> "Line":
+        """Return the line of a stack's region eu; egress leaves behind what lies there now."""
+        line = cls(load_settings(home, "eu", "egress"))
+        line._skip()
+        return line
+
+    def _skip(self) -> None:
         consumer = self.consumer()
         for place in [(topic, n) for topic in OUTGOING for n in range(topics.PARTITIONS)]:
             ends = consumer.get_watermark_offsets(TopicPartition(*place), WAIT_S)

@@ -163,18 +163,18 @@ class VaultLine:
         )}  # fmt: skip
         return all(progress.get((at.topic, at.partition), 0) > at.offset for at in places)
 
-    def wait_for(self, places: Sequence[Coordinates], within_s: float = WAIT_S) -> None:
-        wait_until("the vault has it", lambda: self.has_passed(places), within_s)
+    def wait_for(self, places: Sequence[Coordinates]) -> None:
+        wait_until("the vault has it", lambda: self.has_passed(places))
 
     def find(self, kind: Kind, value: str) -> list[bytes]:
         with self.reading() as reader:
             return reader.subjects_of(kind, self.index.digest(kind, term(kind, value)))
 
 
-def wait_until(what: str, is_so: Callable[[], bool], within_s: float = WAIT_S) -> None:
-    deadline = time.monotonic() + within_s
+def wait_until(what: str, is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
     while not is_so():
-        assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
+        assert time.monotonic() < deadline, f"{what}: not within {WAIT_S} s"
         time.sleep(0.05)
 
 
