@@ -8,6 +8,7 @@ from one batch to the next, so one that is destroyed seals nothing that comes af
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -81,25 +82,30 @@ class RawSealer:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def seal(self, topic: str, subject: bytes, value: bytes) -> bytes:
-        """Return *value* sealed for *topic* under its subject's key.
+        """Return *value* sealed for *topic* under its subject's key, to be published at once.
 
         Events come back in the order in which they were given.
 
         Raises:
-            ConnectionError: No key can be had now; the event must not be published.
+            ConnectionError: No key can be had now, or it is too old by now: whoever erases no
+                longer waits for what lies under it. The event must not be published.
 
         """
         if self._fault is not None or len(self._waiting) >= MAX_WAITING:
             raise ConnectionError(UNSEALED)
+        began = time.monotonic()
         sealed: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Event(topic, subject, value, sealed))
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._all())
         try:
             async with asyncio.timeout(PATIENCE_S):
-                return await sealed
+                found = await sealed
         except TimeoutError:
             raise ConnectionError(UNSEALED) from None
+        if time.monotonic() - began > PATIENCE_S:  # both came while this process stood still
+            raise ConnectionError(UNSEALED)
+        return found
 
     async def _all(self) -> None:
         """Seal what waits, batch by batch, until nothing does."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -43,6 +44,7 @@ from streams.cli.quarantine import quarantine
 from streams.demo.generate import Publication
 from streams.settings import load_settings
 from streams.tally import Tally
+from streams.vault import rawsealer
 from streams.vault.rawopener import RawOpener
 
 REQUEST = "0" * 32
@@ -297,6 +299,24 @@ def test_while_postgres_does_not_answer_the_gateway_takes_nothing_and_never_plai
     assert status == 202
     assert is_sealed(raw_record(vault, lies_at(record)).value)
     assert after == before  # what was refused left nothing on the topic
+
+
+def test_what_was_sealed_before_the_gateway_stood_still_is_refused_and_not_published(
+    vault: VaultLine, gateway: tuple[Sealing, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = one("OrderPlaced")
+    before = raw_ends(vault)
+    with monkeypatch.context() as patch:
+        clock = iter([0.0, rawsealer.PATIENCE_S + 0.1])  # as it is given to be sealed, and after
+        patch.setattr(rawsealer, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+        refused = gateway[0].post(event)
+    after = raw_ends(vault)
+
+    status, _ = gateway[0].post(event)
+
+    assert refused == (503, "vault")
+    assert after == before
+    assert status == 202
 
 
 def test_the_border_waits_for_keys_while_postgres_does_not_answer(
