@@ -24,6 +24,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # it re-exports without __all__
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 T = TypeVar("T")
+ANY_TEXT: Any = None  # in a filter; its annotations want a text
 
 REQUEST_S = 10.0
 PATIENCE_S = 30.0  # a new broker's coordinators need a moment
@@ -173,8 +175,38 @@ def acls(region: str, service: str) -> list[AclBinding]:
 
 
 def _rights(admin: AdminClient, region: str, services: tuple[str, ...]) -> None:
-    bindings = [binding for service in services for binding in acls(region, service)]
-    _done(admin.create_acls(bindings, request_timeout=REQUEST_S))
+    """Give the services their rights, and take from them what an earlier release gave besides."""
+    wanted = {binding for service in services for binding in acls(region, service)}
+    _done(admin.create_acls(list(wanted), request_timeout=REQUEST_S))
+    for service in services:
+        found = admin.describe_acls(_rights_of(service), request_timeout=REQUEST_S)
+        stale = [_only(one) for one in found.result(REQUEST_S) if one not in wanted]
+        if stale:
+            _done(admin.delete_acls(stale, request_timeout=REQUEST_S))
+
+
+def _rights_of(service: str) -> AclBindingFilter:
+    return AclBindingFilter(
+        ResourceType.ANY,
+        ANY_TEXT,
+        ResourcePatternType.ANY,
+        f"User:{service}",
+        ANY_TEXT,
+        AclOperation.ANY,
+        AclPermissionType.ANY,
+    )
+
+
+def _only(one: Any) -> AclBindingFilter:  # noqa: ANN401, its annotations fit no filter's
+    return AclBindingFilter(
+        one.restype,
+        one.name,
+        one.resource_pattern_type,
+        one.principal,
+        one.host,
+        one.operation,
+        one.permission_type,
+    )
 
 
 def _topics(admin: AdminClient, region: str) -> None:

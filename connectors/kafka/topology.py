@@ -8,6 +8,7 @@ from typing import Any
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient, TopicDescription  # type: ignore[attr-defined]
 
+from residency import topics
 from schemas.errors import HaltError, SetupError
 
 
@@ -30,7 +31,8 @@ def load_topics(home: Path, region: str) -> dict[str, TopicInfo]:
     """Return the region's topics by name.
 
     Raises:
-        SetupError: The file is missing: the stack was never up here.
+        SetupError: The file is missing: the stack was never up here. Or it lacks a topic: it was
+            up last with an earlier release.
 
     """
     path = home / region / "topics.json"
@@ -39,6 +41,10 @@ def load_topics(home: Path, region: str) -> dict[str, TopicInfo]:
     except FileNotFoundError as exc:
         msg = f"{path}: missing; run `homeport up` first"
         raise SetupError(msg) from exc
+    lacking = [name for name in topics.all_topics(region) if name not in rows]
+    if lacking:
+        msg = f"{path}: says nothing of {lacking[0]}; run `homeport up`, which makes it"
+        raise SetupError(msg)
     return {name: TopicInfo(**row) for name, row in rows.items()}
 
 

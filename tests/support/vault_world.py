@@ -50,7 +50,8 @@ class VaultWorld:
             "kafka": {"bootstrap": "127.0.0.1:1", "username": "vault", "password": "none"},
             "postgres": {"dsn": self.dsn_of("vault")},
         }
-        known = {name: TopicInfo(made, 1, 1) for name, made in self.topic_ids.items()}
+        ids = dict.fromkeys(topics.all_topics("eu"), "of no interest") | self.topic_ids
+        known = {name: TopicInfo(made, 1, 1) for name, made in ids.items()}
         (self.home / "eu" / "topics.json").write_text(
             json.dumps({name: asdict(info) for name, info in known.items()}), encoding="utf-8"
         )
