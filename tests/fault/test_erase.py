@@ -189,6 +189,35 @@ def test_a_text_that_waited_for_the_model_while_its_customer_was_erased_and_came
     erased.append(one)
 
 
+def test_what_is_decided_on_who_came_back_before_their_key_goes_is_kept(
+    line: ErasureLine, workers: Crew, erased: list[Customer]
+) -> None:
+    one = line.customer()
+    line.publish(one)
+    wait_until("their labels", lambda: is_labelled(line, one))
+    request, since = line.ask(one), len(one.places)
+    workers.erase(dies_at="outcomes kept")
+    assert workers.erasing.ending() == -SIGKILL
+    line.publish(one, [REGISTERED], occurred_at=now())
+    wait_until("they are back", lambda: line.is_back(one))
+    line.publish(one, [MESSAGE], occurred_at=now())
+    line.wait_for(one.places)
+    fresh = {str(at) for at in one.places[since:] if "messages" in at.topic}
+    wait_until("the new decision", lambda: fresh <= decided_on(line, one))
+
+    workers.erase()
+    line.wait_done(request)
+    line.wait_idle()
+
+    assert decided_on(line, one) == fresh
+    erased.append(one)
+
+
+def decided_on(line: ErasureLine, one: Customer) -> set[str]:
+    """Return the customer's raw records about whose texts something is kept."""
+    return {record.partition("#")[0] for record in line.decided(one)}
+
+
 def now() -> str:
     return datetime.now(UTC).isoformat()
 

@@ -11,6 +11,7 @@ from connectors.postgres.vault.store import Writing
 from connectors.postgres.vault.turning import Fresh, take_over, turn
 from residency.vault.erasure import Erasure, Step
 from residency.vault.suppress import Suppression
+from schemas.events import Coordinates
 
 KEYS: Final = "vault.subjects"
 _INDEX: Final = "vault.blind_index"
@@ -86,7 +87,7 @@ def _destroy(
         writing.add_keys(renewed.keys, max(row.kept_at for row in renewed.rows))
         writing.keep(row.encoded() for row in renewed.rows)
         writing.add(renewed.terms)
-    told = _forget(cursor, [one.token for one in erasures if one.token])
+    told = _forget(cursor, [one.token for one in erasures if one.token], renewed.rows)
     done = []
     for one in erasures:
         # popped: two erasures of one subject destroy it once
@@ -115,12 +116,19 @@ def _returned(cursor: psycopg.Cursor[Any], subjects: Sequence[bytes]) -> list[Re
     return found
 
 
-def _forget(cursor: psycopg.Cursor[Any], tokens: Sequence[str]) -> dict[str, int]:
-    """Delete the decisions on customers' texts, and return how many, by token."""
+def _forget(
+    cursor: psycopg.Cursor[Any], tokens: Sequence[str], stays: Sequence[Row]
+) -> dict[str, int]:
+    """Delete the decisions on customers' texts, and return how many, by token.
+
+    But for those on what came since they are back: a replay of it needs them.
+    """
     row = cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (_DECISIONS,)).fetchone()
     if row is None or not row[0]:
         return {}  # enrichment never ran
-    return dict(cursor.execute(_FORGET, (list(tokens),)).fetchall())
+    ids = [one.topic_id for one in stays]
+    names = [str(Coordinates(one.topic, one.partition, one.offset)) for one in stays]
+    return dict(cursor.execute(_FORGET, (list(tokens), ids, names)).fetchall())
 
 
 def _rows_of(erasures: Sequence[Erasure]) -> list[tuple[Any, ...]]:
@@ -164,6 +172,10 @@ WITH gone AS (DELETE FROM vault.blind_index WHERE subject = ANY(%s::bytea[]) RET
 SELECT subject, count(*) FROM gone GROUP BY subject
 """
 _FORGET: LiteralString = """
-WITH gone AS (DELETE FROM enrich.decisions WHERE subject = ANY(%s) RETURNING subject)
+WITH gone AS (
+  DELETE FROM enrich.decisions WHERE subject = ANY(%s) AND (topic_id, split_part(record, '#', 1))
+    NOT IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+  RETURNING subject
+)
 SELECT subject, count(*) FROM gone GROUP BY subject
 """
