@@ -4,9 +4,10 @@ Of each schema: the customer's id, the order's, every e-mail address and phone n
 and whatever the region's plans make tokens of for the org, so that a row there leads home.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from residency.plan.model import Each, FieldPlan, MapKey, Plan, parse_path
 from residency.plan.strip import find_all
@@ -27,7 +28,8 @@ from schemas.registry import EventSchema, Registry
 
 PATHS = {"customer.customer_id": Kind.CUSTOMER, "order_id": Kind.ORDER}
 _KINDS = {category: kind for kind, category in CATEGORIES.items()}
-
+ANY_KEY = "{}"  # in a schema's path: every value of a map
+_STEP = re.compile(r"[^.\[\]{}]+|\[\]|\{\}")
 
 # A text in an event before a term is made of it: the number of the `Place` it stood at (equal
 # places of several schemas share one), and UTF-8. A plain tuple: there are five for each event.
@@ -185,14 +187,32 @@ class Terms:
         return [
             (place, text.encode("utf-8", "surrogatepass"))
             for place, one in reader.places
-            for text in find_all(event, one.path)
+            for text in _at(event, one.path)
             if isinstance(text, str)
         ]
 
 
+def _at(event: Mapping[str, Any], path: str) -> list[Any]:
+    """Return every value at a path of a plan, or at one of a schema, which may go through a map."""
+    if ANY_KEY not in path:
+        return find_all(event, path)
+    found: list[Any] = [event]
+    for step in _STEP.findall(path):
+        if step == "[]":
+            found = [one for value in found if isinstance(value, list) for one in value]
+        elif step == ANY_KEY:
+            found = [one for value in found if isinstance(value, Mapping) for one in value.values()]
+        else:
+            found = [value.get(step) for value in found if isinstance(value, Mapping)]
+    return found
+
+
 def _reader(schema: EventSchema, places: tuple[tuple[int, Place], ...]) -> _Reader:
     paths = [place.path for _, place in places]
-    repeats = any(isinstance(s, Each | MapKey) for path in paths for s in parse_path(path))
+    repeats = any(
+        ANY_KEY in path or any(isinstance(s, Each | MapKey) for s in parse_path(path))
+        for path in paths
+    )
     if repeats or not IS_ACCELERATED:
         return _Reader(places, None)  # a walk has room for one value per path
     wish = Wish()

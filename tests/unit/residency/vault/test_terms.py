@@ -177,6 +177,25 @@ def test_each_of_several_addresses_is_a_term_beside_one_that_stands_alone() -> N
 
 
 @pytest.mark.usefixtures("is_walked")
+def test_each_address_in_a_map_is_a_term_however_it_lies_there() -> None:
+    plain = {"type": "map", "values": ["null", "string"]}
+    contact = {"type": "record", "name": "Contact", "fields": [{"name": "at", "type": "string"}]}
+    contact["fields"][0] |= ADDRESS
+    deep = {"type": "map", "values": {"type": "array", "items": ["null", contact]}}
+    terms, schema = own_terms(
+        {"name": "copies", "type": plain, **ADDRESS},
+        {"name": "teams", "type": ["null", deep]},
+    )
+    copies = {"first": "b", "second": None, "third": "c"}
+    teams = {"one": [{"at": "d"}, None], "two": [], "three": [{"at": "e"}, {"at": "f"}]}
+    value = encode(schema, {"email": "a", "copies": copies, "teams": teams})
+    none = encode(schema, {"email": "a", "copies": {}, "teams": None})
+
+    assert terms.of(1, value) == {(Kind.EMAIL, text) for text in "abcdef"}
+    assert terms.of(1, none) == {(Kind.EMAIL, "a")}
+
+
+@pytest.mark.usefixtures("is_walked")
 def test_a_schema_that_cannot_be_walked_is_decoded() -> None:
     terms, schema = own_terms({"name": "nothing", "type": {"type": "array", "items": "null"}})
 
