@@ -925,6 +925,7 @@ def test_whose_a_payload_of_egress_is_its_raw_record_says_and_of_the_erased_none
         ["--reveal", "--purpose", "legal"],
         ["--reveal", "--purpose", "legal", "--ticket", "in plain words"],
         ["--purpose", "legal", "--ticket", "CASE-17"],
+        ["--out", "nobody-writes-this.json"],
     ],
 )
 def test_nothing_is_revealed_without_a_purpose_and_a_ticket(
