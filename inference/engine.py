@@ -62,6 +62,9 @@ def environment(config: ServerConfig, environ: Mapping[str, str]) -> dict[str, s
         # "auto" binds the servers of all regions to the same core; two threads wait for each other
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": "1",
+        # The engine computes itself. A worker process behind it, which vLLM wants on CPUs for its
+        # threads alone, would turn a core round and round for a second after each request.
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "TMPDIR": str(config.uds.parent),  # its parts' sockets: private, and a short path
         "HF_HOME": str(config.folder / "hub"),
         "VLLM_CACHE_ROOT": str(config.folder / "cache"),

@@ -40,7 +40,7 @@ from streams.demo.evidence import blind_spots, search
 from streams.enrich import Model
 
 pytestmark = pytest.mark.timeout(3_600)  # a first use installs vLLM; twenty rounds take 15 minutes
-VICTIMS = ("engine", "api", "worker")
+VICTIMS = ("engine", "api")
 TEXTS = 192  # of a round: twelve requests to the server
 ROUNDS = 20
 FRESH = 5  # rounds of one supervisor, which waits twice as long after each failure in a row

@@ -104,7 +104,7 @@ class ModelServer:
         return dict(page)
 
     def parts(self) -> dict[str, psutil.Process]:
-        """Return the server's processes: leash, api, engine, worker."""
+        """Return the server's processes: leash, api, engine."""
         session = self.health().get("session")
         found: dict[str, psutil.Process] = {}
         if session is None:
@@ -113,7 +113,7 @@ class ModelServer:
         for pid in leash.members(session):
             process = psutil.Process(pid)
             line = " ".join(process.cmdline())
-            for name, mark in (("engine", "EngineCore"), ("worker", "Worker"), ("api", "api_serv")):
+            for name, mark in (("engine", "EngineCore"), ("api", "api_serv")):
                 if mark in line:
                     found[name] = process
                     break

@@ -83,7 +83,7 @@ def test_it_listens_on_loopback_at_most_and_talks_to_nobody_outside(
 
     connections = [c for part in parts.values() for c in part.net_connections("inet")]
 
-    assert parts.keys() == {"leash", "api", "engine", "worker"}
+    assert parts.keys() == {"leash", "api", "engine"}
     assert {c.laddr.ip for c in connections} <= {HOST, "::1"}
     assert {c.raddr.ip for c in connections if c.raddr} <= {HOST, "::1"}
 
