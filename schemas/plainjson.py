@@ -4,7 +4,7 @@ No union wrappers; bytes are base64, decimals strings, dates and timestamps RFC 
 and enums strings. A field the schema does not know is refused: silence is refusal.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -42,10 +42,23 @@ def from_plain(schema: EventSchema, data: object) -> dict[str, Any]:
     return value
 
 
-def to_plain(schema: EventSchema, value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the plain JSON of a decoded record; the inverse of `from_plain`."""
-    plain: dict[str, Any] = _Writer(schema.types).write(schema.avro, value)
-    return plain
+def to_plain(
+    schema: EventSchema, value: Mapping[str, Any], only: Collection[str] | None = None
+) -> dict[str, Any]:
+    """Return the plain JSON of a decoded record; the inverse of `from_plain`.
+
+    Args:
+        schema: Of the record.
+        value: As `schemas.codec.decode` gives it.
+        only: The record's own fields that are wanted; None: all.
+
+    """
+    write = _Writer(schema.types).write
+    return {
+        field["name"]: write(field["type"], value[field["name"]])
+        for field in schema.avro["fields"]
+        if only is None or field["name"] in only
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "by
 NAMED = frozenset({"record", "enum", "fixed"})
 TAGS = "confluent:tags"
 PATTERN = "homeport.pattern"
+_STEP = re.compile(r"[^.\[\]{}]+|\[\]|\{\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,11 @@ class Leaf:
     avro: Any
     pattern: str | None
     nullable: bool
+
+
+def steps_of(path: str) -> list[str]:
+    """Return the steps of a leaf's path: names of fields, ``[]`` and ``{}``."""
+    return _STEP.findall(path)
 
 
 def read_avsc(path: Path) -> dict[str, Any]:

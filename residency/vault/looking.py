@@ -20,7 +20,7 @@ from schemas.events import Coordinates, RecordId
 from schemas.fieldcheck import categories
 from schemas.plainjson import to_plain
 from schemas.registry import EventSchema, Registry
-from schemas.resolve import Leaf
+from schemas.resolve import Leaf, steps_of
 
 TICKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#-]{1,63}")
 MAX_FIELDS: Final = 100
@@ -154,9 +154,9 @@ class View:
             decoded: As `schemas.codec.decode` gives it.
 
         """
-        plain = to_plain(schema, decoded)
-        paths = self.schemas.get(schema.id, ())
-        found = {path: _found(plain, _STEP.findall(path)) for path in paths}
+        steps = {path: steps_of(path) for path in self.schemas.get(schema.id, ())}
+        plain = to_plain(schema, decoded, only={first for first, *_ in steps.values()})
+        found = {path: _found(plain, rest) for path, rest in steps.items()}
         return {path: value for path, value in found.items() if value is not None}
 
 
@@ -234,7 +234,6 @@ def _named(text: str) -> str:
     return repr(text) if _NAME.fullmatch(text) else "of that form"
 
 
-_STEP = re.compile(r"[^.\[\]{}]+|\[\]|\{\}")  # of a leaf's path
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]{}]{0,127}")
 
 

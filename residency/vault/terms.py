@@ -4,7 +4,6 @@ Of each schema: the customer's id, the order's, every e-mail address and phone n
 and whatever the region's plans make tokens of for the org, so that a row there leads home.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
@@ -25,11 +24,11 @@ from residency.vault.index import CATEGORIES, Kind, terms_utf8
 from schemas.codec import decode_physical
 from schemas.errors import QuarantineError
 from schemas.registry import EventSchema, Registry
+from schemas.resolve import steps_of
 
 PATHS = {"customer.customer_id": Kind.CUSTOMER, "order_id": Kind.ORDER}
 _KINDS = {category: kind for kind, category in CATEGORIES.items()}
 ANY_KEY = "{}"  # in a schema's path: every value of a map
-_STEP = re.compile(r"[^.\[\]{}]+|\[\]|\{\}")
 
 # A text in an event before a term is made of it: the number of the `Place` it stood at (equal
 # places of several schemas share one), and UTF-8. A plain tuple: there are five for each event.
@@ -197,7 +196,7 @@ def _at(event: Mapping[str, Any], path: str) -> list[Any]:
     if ANY_KEY not in path:
         return find_all(event, path)
     found: list[Any] = [event]
-    for step in _STEP.findall(path):
+    for step in steps_of(path):
         if step == "[]":
             found = [one for value in found if isinstance(value, list) for one in value]
         elif step == ANY_KEY:

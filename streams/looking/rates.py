@@ -43,6 +43,8 @@ class Rates:
             self._database.execute("PRAGMA synchronous = OFF")
             self._database.execute("CREATE TABLE IF NOT EXISTS looks (caller TEXT, at REAL)")
             self._database.execute("CREATE INDEX IF NOT EXISTS by_caller ON looks (caller, at)")
+            # each look-up forgets those of an hour ago, of all callers
+            self._database.execute("CREATE INDEX IF NOT EXISTS by_time ON looks (at)")
         except sqlite3.Error as exc:
             raise _broken(path, exc) from None
 

@@ -93,6 +93,15 @@ def test_every_type_reads_encodes_decodes_and_writes_back(
     assert type(decoded["a"]) is type(value)
 
 
+def test_of_a_record_only_the_fields_that_are_wanted_are_written() -> None:
+    schema = of(*({"name": name, "type": "long"} for name in "abc"))
+    value = {"a": 1, "b": 2, "c": 3}
+
+    assert to_plain(schema, value) == value
+    assert to_plain(schema, value, only={"c", "a", "none"}) == {"a": 1, "c": 3}
+    assert to_plain(schema, value, only=()) == {}
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
