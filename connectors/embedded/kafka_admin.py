@@ -47,7 +47,16 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 T = TypeVar("T")
-ANY_TEXT: Any = None  # in a filter; its annotations want a text
+_ANY_TEXT: Any = None  # its annotations want a text
+EVERY = AclBindingFilter(
+    ResourceType.ANY,
+    _ANY_TEXT,
+    ResourcePatternType.ANY,
+    _ANY_TEXT,
+    _ANY_TEXT,
+    AclOperation.ANY,
+    AclPermissionType.ANY,
+)
 
 REQUEST_S = 10.0
 PATIENCE_S = 30.0  # a new broker's coordinators need a moment
@@ -178,23 +187,11 @@ def _rights(admin: AdminClient, region: str, services: tuple[str, ...]) -> None:
     """Give the services their rights, and take from them what an earlier release gave besides."""
     wanted = {binding for service in services for binding in acls(region, service)}
     _done(admin.create_acls(list(wanted), request_timeout=REQUEST_S))
-    for service in services:
-        found = admin.describe_acls(_rights_of(service), request_timeout=REQUEST_S)
-        stale = [_only(one) for one in found.result(REQUEST_S) if one not in wanted]
-        if stale:
-            _done(admin.delete_acls(stale, request_timeout=REQUEST_S))
-
-
-def _rights_of(service: str) -> AclBindingFilter:
-    return AclBindingFilter(
-        ResourceType.ANY,
-        ANY_TEXT,
-        ResourcePatternType.ANY,
-        f"User:{service}",
-        ANY_TEXT,
-        AclOperation.ANY,
-        AclPermissionType.ANY,
-    )
+    ours = {f"User:{service}" for service in services}  # an operator may have added others
+    found = admin.describe_acls(EVERY, request_timeout=REQUEST_S).result(REQUEST_S)
+    stale = [_only(one) for one in found if one.principal in ours and one not in wanted]
+    if stale:
+        _done(admin.delete_acls(stale, request_timeout=REQUEST_S))
 
 
 def _only(one: Any) -> AclBindingFilter:  # noqa: ANN401, its annotations fit no filter's

@@ -39,7 +39,7 @@ from streams.arrivals import arrival_of
 from streams.demo.evidence import blind_spots, search
 from streams.enrich import Model
 
-pytestmark = pytest.mark.timeout(3_600)  # a first use installs vLLM; twenty rounds take 15 minutes
+pytestmark = pytest.mark.timeout(3_600)  # with vLLM's installation; twenty rounds take 25 minutes
 VICTIMS = ("engine", "api")
 TEXTS = 192  # of a round: twelve requests to the server
 ROUNDS = 20

@@ -13,7 +13,6 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # it re-exports without __all__
     AclBinding,
-    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -21,7 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # it re-export
     ResourceType,
 )
 
-from connectors.embedded.kafka_admin import Login, acls, provision
+from connectors.embedded.kafka_admin import EVERY, Login, acls, provision
 from connectors.embedded.postgres_admin import ROLES
 from connectors.embedded.services import service_file
 from connectors.embedded.stack import Stack
@@ -241,34 +240,29 @@ def test_every_partition_has_a_committed_offset_before_the_first_worker(
 
 
 def test_a_right_that_an_earlier_release_gave_is_taken_back_and_no_other(stack: Stack) -> None:
-    old = AclBinding(
-        ResourceType.TOPIC,
-        topics.minimal("us"),
-        ResourcePatternType.LITERAL,
-        "User:enrich",
-        "*",
-        AclOperation.WRITE,
-        AclPermissionType.ALLOW,
+    old, operators = (
+        AclBinding(
+            ResourceType.TOPIC,
+            topics.minimal("us"),
+            ResourcePatternType.LITERAL,
+            f"User:{name}",
+            "*",
+            AclOperation.WRITE,
+            AclPermissionType.ALLOW,
+        )
+        for name in ("enrich", "of-an-operator")
     )
     known = settings(stack, "us", "admin")["kafka"]
     login = Login(int(known["bootstrap"].rpartition(":")[2]), known["username"], known["password"])
     passwords = {name: settings(stack, "us", name)["kafka"]["password"] for name in PRINCIPALS}
     admin = AdminClient(login.config())
-    admin.create_acls([old])[old].result(WAIT_S)
+    for made in admin.create_acls([old, operators]).values():
+        made.result(WAIT_S)
 
     provision(login, "us", passwords, stack.home / "us" / "topics.json")
 
-    every = AclBindingFilter(
-        ResourceType.ANY,
-        None,
-        ResourcePatternType.ANY,
-        None,
-        None,
-        AclOperation.ANY,
-        AclPermissionType.ANY,
-    )
-    found = set(admin.describe_acls(every).result(WAIT_S))
-    assert found == {right for service in PRINCIPALS for right in acls("us", service)}
+    found = set(admin.describe_acls(EVERY).result(WAIT_S))
+    assert found == {operators, *(right for name in PRINCIPALS for right in acls("us", name))}
 
 
 def test_topics_json_has_kafkas_id_of_every_topic(stack: Stack) -> None:
