@@ -19,6 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from connectors.kafka.config import MAX_MESSAGE_BYTES
 from connectors.kafka.errors import FatalWatch, name_of
 from connectors.kafka.headers import Headers
+from connectors.weblog import web_log
 from residency import topics
 from residency.keys import secret
 from residency.plan.book import MAX_VALUE_BYTES
@@ -34,7 +35,6 @@ from schemas.scalars import PlainJsonError
 from streams.repeats import Repeats
 from streams.settings import Settings
 from streams.vault.rawsealer import DELIVERY_S, sealer_of
-from streams.weblog import web_log
 
 LOG = logging.getLogger("homeport.gateway")
 MAX_BODY_BYTES = 4 * 2**20

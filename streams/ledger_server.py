@@ -11,6 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
+from connectors.weblog import web_log
 from residency.ledger.errors import FormatError, LedgerError
 from residency.ledger.note import Verifier
 from residency.ledger.reader import CHECKPOINT, TILES, VKEY, Reader, open_head
@@ -107,7 +108,12 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, stop, number)
     pages = LedgerPages(reader, log, with_entries=with_entries)
-    runner = web.AppRunner(pages.application(), access_log=None, shutdown_timeout=STOP_WITHIN_S)
+    runner = web.AppRunner(
+        pages.application(),
+        access_log=None,
+        logger=web_log("ledger"),
+        shutdown_timeout=STOP_WITHIN_S,
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, HOST, port).start()

@@ -14,6 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
+from connectors.weblog import web_log
 from residency.telemetry.setup import Telemetry, telemetry
 from schemas.errors import HaltError
 from streams.looking import page
@@ -21,7 +22,6 @@ from streams.looking.callers import Callers
 from streams.looking.desk import Desk
 from streams.looking.web import MAX_BODY_BYTES, Service, post_find
 from streams.settings import Settings
-from streams.weblog import web_log
 
 STOP_TIMEOUT_S = 8
 THREADS = 32  # look-ups at once; the others wait

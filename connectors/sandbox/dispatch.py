@@ -13,7 +13,7 @@ from connectors.sandbox.call import Handler
 from connectors.sandbox.errors import not_found
 from connectors.sandbox.protocol import not_allowed
 
-_URL = re.compile(r"/services/data/v(\d+\.\d)(/.*)", re.ASCII)
+_URL = re.compile(r"/services/data/v([1-9]\d*\.0)(/.*)", re.ASCII)
 
 
 class Kind(Enum):

@@ -24,7 +24,7 @@ from connectors.sandbox.soap import resource as soap
 from connectors.sandbox.soql import resource as soql
 from connectors.sandbox.web import api, open_to_all
 
-DATA = r"/services/data/v{version:\d+\.\d}"
+DATA = r"/services/data/v{version:[1-9]\d*\.0}"
 # clients add the org's id, as identity URLs do; some the name or the id of what they ask about
 _SOAP = "{version}{below:(/[^/]+){0,2}}"
 _DEPLOYMENTS = f"{DATA}/metadata/deployRequest"
@@ -35,6 +35,7 @@ _COLLECTION = "/composite/sobjects"
 
 PARTS = (
     Route("GET", "/limits", top.get_limits, Kind.LIMITS),
+    Route("GET", "/limits/recordCount", top.get_record_count, Kind.LIMITS),
     Route("GET", "/query", soql.get_query, Kind.QUERY),
     Route("GET", "/queryAll", soql.get_query_all, Kind.QUERY),
     Route("GET", "/query/{locator}", soql.get_query_page, Kind.QUERY),

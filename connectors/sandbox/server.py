@@ -25,6 +25,7 @@ from connectors.sandbox.routes import DATA, PARTS, ROUTES
 from connectors.sandbox.rows.bin import purge_expired
 from connectors.sandbox.running import announced
 from connectors.sandbox.web import LOG, LONG_CALLS, ORG, api, middleware, refuse_unmatched
+from connectors.weblog import web_log
 from schemas.errors import SetupError
 
 HOST = "127.0.0.1"
@@ -109,6 +110,7 @@ async def _running(folder: Path, url: str, options: OrgOptions) -> AsyncIterator
     runner = web.AppRunner(
         app,
         access_log=None,
+        logger=web_log("sandbox"),
         shutdown_timeout=STOP_WITHIN_S,
         max_line_size=MAX_LINE,
         max_field_size=MAX_LINE,

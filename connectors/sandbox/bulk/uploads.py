@@ -5,9 +5,8 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from aiohttp import BodyPartReader
-
 from connectors.embedded.files import PRIVATE_FILE
+from connectors.sandbox.bodies import read_parts, read_pieces
 from connectors.sandbox.bulk.jobs import Job, Kind, State
 from connectors.sandbox.bulk.kept import get_job, wrong_state
 from connectors.sandbox.call import Call, parse_json
@@ -97,13 +96,14 @@ async def read_multipart(call: Call) -> tuple[object, Path]:
 
     """
     document: object = None
-    async for part in await call.request.multipart():
-        if not isinstance(part, BodyPartReader):
-            break
+    async for part in read_parts(call.request):
         if part.name == "job":
-            document = parse_json((await part.read()).decode("utf-8", "replace"))
+            order = b"".join([piece async for piece in read_pieces(part, PIECE)])
+            document = parse_json(order.decode("utf-8", "replace"))
         elif part.name == "content":
-            return document, await save_upload(call, _pieces(part), MAX_INLINE, _characters)
+            return document, await save_upload(
+                call, read_pieces(part, PIECE), MAX_INLINE, _characters
+            )
     text = "The request must have the parts job and content, in this order"
     raise refuse(400, "INVALID_INPUT", text)
 
@@ -111,8 +111,3 @@ async def read_multipart(call: Call) -> tuple[object, Path]:
 def _characters(piece: bytes) -> int:
     """Return how many characters begin in a piece of UTF-8."""
     return len(piece.translate(None, _WITHIN))
-
-
-async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
-    while piece := await part.read_chunk(PIECE):
-        yield piece

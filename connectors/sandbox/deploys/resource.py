@@ -4,12 +4,11 @@ Source: Metadata API Developer Guide, "Deploy Metadata with Apex Testing Using R
 Status of Your Deployment Using REST Resources", "Cancel a Deployment in Progress Using REST".
 """
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 from aiohttp import BodyPartReader
-from aiohttp.http_exceptions import HttpProcessingError
 
+from connectors.sandbox.bodies import read_parts, read_pieces
 from connectors.sandbox.call import Answer, Call, parse_json
 from connectors.sandbox.deploys.jobs import (
     ALREADY_OVER,
@@ -107,7 +106,7 @@ async def _parts(call: Call) -> tuple[dict[str, Any], bytes]:
     content: bytes | None = None
     if call.request.content_type != "multipart/form-data":
         raise refuse(415, "UNSUPPORTED_MEDIA_TYPE", "The request must be multipart/form-data")
-    async for part in _read_parts(call):
+    async for part in read_parts(call.request):
         if part.headers.get("Content-Type", "").startswith("application/json"):
             document = parse_json((await _read(part, _MAX_OPTIONS)).decode("utf-8", "replace"))
         elif part.filename is not None:
@@ -118,25 +117,9 @@ async def _parts(call: Call) -> tuple[dict[str, Any], bytes]:
     return document, content
 
 
-async def _read_parts(call: Call) -> AsyncIterator[BodyPartReader]:
-    """Yield the parts of a request.
-
-    Raises:
-        ApiError: 400, it is broken.
-
-    """
-    try:
-        async for part in await call.request.multipart():
-            if not isinstance(part, BodyPartReader):
-                break
-            yield part
-    except (ValueError, AssertionError, HttpProcessingError) as exc:  # aiohttp's, as they come
-        raise refuse(400, "INVALID_INPUT", "The request is no multipart/form-data") from exc
-
-
 async def _read(part: BodyPartReader, limit: int) -> bytes:
     content = bytearray()
-    while piece := await part.read_chunk(_PIECE):
+    async for piece in read_pieces(part, _PIECE):
         content += piece
         if len(content) > limit:
             raise refuse(413, "REQUEST_TOO_LARGE", "The upload is larger than the maximum allowed")

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 from aiohttp import web
 
 from connectors.sandbox.accesslog import APP_KEY, PAGE_APP
+from connectors.sandbox.bodies import read_form
 from connectors.sandbox.logins.codes import Callback, Wish, read_callback, read_wish
 from connectors.sandbox.logins.oauth import OAuthError
 from connectors.sandbox.page.door import closed, is_inside, is_own_form
@@ -67,10 +68,10 @@ def _ask(request: web.Request, callback: Callback, wish: Wish) -> web.Response:
 async def _decide(request: web.Request, callback: Callback, wish: Wish) -> web.Response:
     if not is_own_form(request):
         return closed(request)
-    form = await request.post()
+    form = await read_form(request)
     if form.get("decision") != "allow":
         raise OAuthError(*_DENIED)
-    code = request.app[ORG].logins.authorize(callback, wish, str(form.get("user", "")))
+    code = request.app[ORG].logins.authorize(callback, wish, form.get("user", ""))
     return see_other(callback.answer(code=code))
 
 

@@ -2,7 +2,9 @@
 
 from aiohttp import web
 
+from connectors.sandbox.bodies import read_form
 from connectors.sandbox.call import Answer
+from connectors.sandbox.errors import ApiError
 from connectors.sandbox.logins.codes import SCOPES
 from connectors.sandbox.logins.oauth import OAuthError, TokenRequest
 from connectors.sandbox.web import ORG
@@ -35,9 +37,12 @@ async def revoke(request: web.Request) -> Answer:
 
     Source: Salesforce help, "Revoke OAuth Tokens".
     """
-    form = (await request.post()) if request.method == "POST" else {}
+    try:
+        form = await _form(request) if request.method == "POST" else {}
+    except OAuthError as exc:
+        return _refusal(exc, 400)
     token = form.get("token") or request.query.get("token")
-    if isinstance(token, str) and request.app[ORG].logins.revoke(token):
+    if token and request.app[ORG].logins.revoke(token):
         return Answer(headers={**NO_STORE})
     return _refusal(OAuthError(*_UNSUPPORTED_TOKEN), 400)
 
@@ -70,8 +75,15 @@ async def get_configuration(request: web.Request) -> Answer:
 
 
 async def _asked(request: web.Request) -> TokenRequest:
-    form = {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
+    form = await _form(request)
     return TokenRequest(form, request.headers.get("Authorization", ""), request.host)
+
+
+async def _form(request: web.Request) -> dict[str, str]:
+    try:
+        return await read_form(request)
+    except ApiError as exc:
+        raise OAuthError(*_NO_FORM) from exc
 
 
 def _refusal(exc: OAuthError, status: int) -> Answer:
@@ -79,4 +91,5 @@ def _refusal(exc: OAuthError, status: int) -> Answer:
     return Answer(body, status, {**NO_STORE})
 
 
+_NO_FORM = ("invalid_request", "the form cannot be read")
 _UNSUPPORTED_TOKEN = ("unsupported_token_type", "this token is not supported")

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from connectors.sandbox.accesslog import APP_KEY, PAGE_APP
+from connectors.sandbox.bodies import read_form
 from connectors.sandbox.page.html import page, see_other
 from connectors.sandbox.page.keys import VISIT_LIFE_S
 from connectors.sandbox.web import ORG
@@ -64,8 +65,8 @@ async def get_home_or_enter(request: web.Request, show: Handler) -> web.Response
 async def post_enter(request: web.Request) -> web.Response:
     """Take a key that was typed in, and lead on to the page that was asked for."""
     request[APP_KEY] = PAGE_APP
-    form = await request.post()
-    key, asked = str(form.get("key", "")), str(form.get("asked", HOME))
+    form = await read_form(request)
+    key, asked = form.get("key", ""), form.get("asked", HOME)
     return _enter(request, key.strip(), asked if _ASKED.fullmatch(asked) else HOME)
 
 

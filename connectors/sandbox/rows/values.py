@@ -238,6 +238,8 @@ def _reference(field: Field) -> Coerce:
             return None
         sequence = sequence_of(prefix, value) if isinstance(value, str) else None
         if sequence is None:
+            if isinstance(value, dict | list):
+                raise wrong_json(value, "reference")
             text = f"{label}: id value of incorrect type: {value or 'null'}"
             is_other = isinstance(value, str) and is_id(value) and not value.startswith(prefix)
             code = "FIELD_INTEGRITY_EXCEPTION" if is_other else "MALFORMED_ID"

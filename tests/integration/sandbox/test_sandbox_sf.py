@@ -196,11 +196,13 @@ def test_it_lists_what_is_in_the_org(sf: CommandLine) -> None:
     listed = sf("org", "list", "metadata", "--metadata-type", "CustomObject")
     types = sf("org", "list", "metadata-types")
     limits = {one["name"]: one["max"] for one in sf("org", "list", "limits")}
+    (counted,) = sf("org", "list", "sobject", "record-counts", "--sobject", "User,Account")
     raw = sf.run("api", "request", "rest", "/services/data/v62.0/limits")
 
     assert {"Account", ORDER, "User"} <= set(objects)
     assert described["name"] == ORDER
     assert ORDER in {one["fullName"] for one in listed}
+    assert (counted["name"], type(counted["count"])) == ("Account", int)
     assert "CustomObject" in {one["xmlName"] for one in types["metadataObjects"]}
     assert limits["DailyApiRequests"] == json.loads(raw.stdout)["DailyApiRequests"]["Max"]
 

@@ -153,3 +153,19 @@ def test_a_ledger_whose_checkpoint_is_no_longer_signed_is_not_served(tmp_path: P
         after = get(url, "tile/0/000.p/1").status_code
 
     assert (before, after) == (200, 503)
+
+
+def test_what_is_no_http_is_not_quoted_on_stderr(folder: Path) -> None:
+    with start(folder, "--port", "0") as process:
+        assert process.stdout is not None
+        port = int(json.loads(process.stdout.readline())["url"].rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
+            line.sendall(b"GET /checkpoint HTTP/1.1\r\nHost: x\r\nSECRET\r\n\r\n")
+            answer = line.recv(65_536)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+
+    assert answer.split(b" ")[1] == b"400"
+    assert "a request failed: " in said
+    assert "SECRET" not in said
+    assert "Traceback" not in said

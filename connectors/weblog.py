@@ -1,4 +1,4 @@
-"""What aiohttp logs to in a region's services: its own log would hold what came in."""
+"""What aiohttp logs to in our servers: its own log would hold what came in."""
 
 import logging
 
