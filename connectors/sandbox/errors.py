@@ -4,7 +4,7 @@ Unlike our own errors these may echo a value, as the real ones do: they go back 
 who sent it and nowhere else. Nothing here is ever logged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -19,6 +19,7 @@ class Problem:
         message: Text for people; may hold a value.
         fields: API names of the fields at fault; None leaves the member out.
         is_parse_error: The real API may refuse a whole request for it, see `OrgOptions`.
+        more: Further members in the body of a refused request.
 
     """
 
@@ -26,6 +27,7 @@ class Problem:
     message: str
     fields: tuple[str, ...] | None = ()
     is_parse_error: bool = False
+    more: Mapping[str, Any] | None = None
 
     def as_record_error(self) -> dict[str, Any]:
         """Return the form used inside a collection's answer."""
@@ -40,7 +42,7 @@ class Problem:
         body: dict[str, Any] = {"message": self.message, "errorCode": self.code}
         if self.fields is not None:
             body["fields"] = list(self.fields)
-        return body
+        return body | dict(self.more or {})
 
 
 NO_ACCESS = Problem("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")

@@ -17,6 +17,7 @@ from connectors.sandbox.errors import ApiError, refuse, unexpected
 from connectors.sandbox.faults.book import Faults, Fired, Target
 from connectors.sandbox.faults.hindrances import hit_by
 from connectors.sandbox.faults.plan import Kind, Surface, Trait
+from connectors.sandbox.faults.refusals import LIMITS, of_request
 
 FAULT_KEY = "homeport.fault"  # where a request keeps the fault that hit it, for the log
 NO_ANSWER = 0  # status in the log of a request that got none
@@ -28,10 +29,6 @@ _EDGE = {
     Kind.ERROR_500: (500, "Internal Server Error"),
     Kind.ERROR_502: (502, "Bad Gateway"),
     Kind.ERROR_503: (503, "Service Unavailable"),
-}
-_LIMITS = {
-    "daily": "TotalRequests Limit exceeded.",
-    "concurrent": "ConcurrentRequests (Concurrent API Requests) Limit exceeded.",
 }
 _UPLOADS = frozenset({"text/csv", "multipart/form-data"})  # taken in pieces by their handler
 _RESULTS = ("successfulresults", "failedresults", "unprocessedrecords")
@@ -117,7 +114,9 @@ def _refusal(fired: Fired) -> ApiError | None:
     if fired.kind in {Kind.UNAUTHORISED, Kind.EXPIRED_SESSION}:
         return refuse(401, "INVALID_SESSION_ID", "Session expired or invalid")
     if fired.kind is Kind.REQUEST_LIMIT:
-        return refuse(403, "REQUEST_LIMIT_EXCEEDED", _LIMITS[fired.fault.limit])
+        return refuse(403, "REQUEST_LIMIT_EXCEEDED", LIMITS[fired.fault.limit])
+    if fired.kind is Kind.REFUSED:
+        return of_request(fired.fault.code)
     if fired.kind is Kind.ERROR_500_JSON:
         return ApiError(500, [unexpected()])
     return None

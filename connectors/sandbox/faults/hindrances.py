@@ -17,12 +17,13 @@ from typing import TypeVar
 from connectors.sandbox.access import View
 from connectors.sandbox.errors import Problem, duplicate_value, unexpected
 from connectors.sandbox.faults.plan import Fault, Kind
+from connectors.sandbox.faults.refusals import of_row
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.rows.values import Row
 
 T = TypeVar("T")
 RowKey = tuple[str, int]  # object, sequence number
-ROW_KINDS = frozenset({Kind.LOCK, Kind.PARTIAL, Kind.DUPLICATE_RACE})
+ROW_KINDS = frozenset({Kind.LOCK, Kind.PARTIAL, Kind.DUPLICATE_RACE, Kind.ROWS_REFUSED})
 
 
 class RowHeldError(Exception):
@@ -144,7 +145,7 @@ class Hindrances:
         if self.fault is None:
             return problems
         for at in self._chosen(len(rows)):
-            problems[at] = _problem(self.fault.kind, view, rows[at])
+            problems[at] = _problem(self.fault, view, rows[at])
         return problems
 
     def spread(self, rows: int) -> "list[Hindrances]":
@@ -220,11 +221,13 @@ def _sequence(plan: Row) -> int | None:
     return int(plan["Id"] or 0) if "Id" in plan else None
 
 
-def _problem(kind: Kind, view: View, row: int | None) -> Problem:
-    if kind is Kind.LOCK:
+def _problem(fault: Fault, view: View, row: int | None) -> Problem:
+    if fault.kind is Kind.LOCK:
         return _locked(view, row)
-    if kind is Kind.PARTIAL:
+    if fault.kind is Kind.PARTIAL:
         return unexpected()
+    if fault.kind is Kind.ROWS_REFUSED:
+        return of_row(fault.code, view, row)
     other = record_id(view.prefix, row or 0)  # of a row whose transaction is not over, if it is new
     return duplicate_value("External_Id__c", other)
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from connectors.sandbox.faults.refusals import LIMITS, REQUESTS, ROWS
+
 E = TypeVar("E", bound=StrEnum)
 MAX_FAULTS = 100  # per plan
 MAX_WAIT_S = 3600.0
@@ -31,6 +33,7 @@ class Kind(StrEnum):
     UNAUTHORISED = "unauthorised"
     EXPIRED_SESSION = "expired-session"
     REQUEST_LIMIT = "request-limit"
+    REFUSED = "refused"
     TOO_MANY_REQUESTS = "too-many-requests"
     ERROR_500 = "error-500"
     ERROR_502 = "error-502"
@@ -44,6 +47,7 @@ class Kind(StrEnum):
     LOCK = "lock"
     PARTIAL = "partial"
     DUPLICATE_RACE = "duplicate-race"
+    ROWS_REFUSED = "rows-refused"
     TRUNCATED_RESULTS = "truncated-results"
     NO_CHARSET = "no-charset"
     JOB_STUCK = "job-stuck"
@@ -92,7 +96,8 @@ class Fault:
     Attributes:
         seconds: How long the kinds that wait do.
         share: Of the rows, for the kinds that choose some.
-        limit: Which limit ``request-limit`` names: ``daily`` or ``concurrent``.
+        limit: Which limit ``request-limit`` names, of `LIMITS`.
+        code: With which code ``refused`` and ``rows-refused`` do so; empty for other kinds.
         said: The fault as it was posted.
 
     """
@@ -103,6 +108,7 @@ class Fault:
     seconds: float
     share: float
     limit: str
+    code: str
     said: Mapping[str, Any]
 
 
@@ -126,6 +132,7 @@ NEEDS: Mapping[Kind, Trait] = {
     Kind.LOCK: Trait.ROWS,
     Kind.PARTIAL: Trait.ROWS,
     Kind.DUPLICATE_RACE: Trait.UPSERTS,
+    Kind.ROWS_REFUSED: Trait.UPSERTS,
     Kind.TRUNCATED_RESULTS: Trait.RESULTS,
     Kind.NO_CHARSET: Trait.CHARSET,
     Kind.JOB_STUCK: Trait.JOB,
@@ -141,14 +148,17 @@ _SURFACES: Mapping[Trait, frozenset[Surface]] = {
     Trait.RESULTS: _JOBS,
     Trait.JOB: _JOBS,
 }
-_SESSION = frozenset({Kind.UNAUTHORISED, Kind.EXPIRED_SESSION, Kind.REQUEST_LIMIT})
+_SESSION = frozenset({
+    Kind.UNAUTHORISED, Kind.EXPIRED_SESSION, Kind.REQUEST_LIMIT, Kind.REFUSED,
+})  # fmt: skip
 _WAITING = frozenset({Kind.SLOW, Kind.TIMEOUT_AFTER, Kind.LATE_COMMIT, Kind.JOB_STUCK})
-_CHOOSING = frozenset(
-    {Kind.LOCK, Kind.PARTIAL, Kind.DUPLICATE_RACE, Kind.TRUNCATED_RESULTS, Kind.JOB_FAILED}
-)
-_LIMITS = ("daily", "concurrent")
+_CHOOSING = frozenset({
+    Kind.LOCK, Kind.PARTIAL, Kind.DUPLICATE_RACE, Kind.ROWS_REFUSED, Kind.TRUNCATED_RESULTS,
+    Kind.JOB_FAILED,
+})  # fmt: skip
+_CODES = {Kind.REFUSED: tuple(REQUESTS), Kind.ROWS_REFUSED: tuple(ROWS)}
 _WHEN = ("once", "at", "every", "probability")
-_MEMBERS = ("kind", "on", *_WHEN, "times", "seconds", "rows", "limit")
+_MEMBERS = ("kind", "on", *_WHEN, "times", "seconds", "rows", "limit", "code")
 
 
 def read_plan(document: object) -> Plan:
@@ -214,17 +224,15 @@ def _fault(document: object, where: str) -> Fault:
     _only_for(row, where, "seconds", kind, _WAITING)
     _only_for(row, where, "rows", kind, _CHOOSING)
     _only_for(row, where, "limit", kind, frozenset({Kind.REQUEST_LIMIT}))
-    limit = row.get("limit", _LIMITS[0])
-    if limit not in _LIMITS:
-        msg = f"{where}.limit: must be one of: {', '.join(_LIMITS)}"
-        raise PlanError(msg)
+    _only_for(row, where, "code", kind, frozenset(_CODES))
     return Fault(
         kind,
         on,
         _when(row, where),
         seconds=number(row, f"{where}.seconds", DEFAULT_SECONDS, most=MAX_WAIT_S),
         share=number(row, f"{where}.rows", DEFAULT_SHARE, most=1),
-        limit=limit,
+        limit=_word(row, f"{where}.limit", tuple(LIMITS)),
+        code=_word(row, f"{where}.code", _CODES.get(kind, ("",))),
         said=dict(row),
     )
 
@@ -262,6 +270,14 @@ def _choice(row: Mapping[str, Any], where: str, name: str, kinds: type[E]) -> E:
         names = ", ".join(kinds)
         msg = f"{where}.{name}: must be one of: {names}"
         raise PlanError(msg) from exc
+
+
+def _word(row: Mapping[str, Any], path: str, words: tuple[str, ...]) -> str:
+    word = row.get(path.rpartition(".")[2], words[0])
+    if word not in words:
+        msg = f"{path}: must be one of: {', '.join(words)}"
+        raise PlanError(msg)
+    return str(word)
 
 
 def _count(row: Mapping[str, Any], where: str, name: str) -> int:

@@ -1,6 +1,6 @@
 """Section 1.2, the body of an error, its status, and each code's text, pair by pair.
 
-Codes that no request can provoke here (duplicate rules, approval locks, storage) have no test.
+Codes that no request can provoke here are in test_documented_refusals.
 """
 
 import re

@@ -64,6 +64,7 @@ def test_1_2_a_long_uri_below_the_limit_is_taken(admin: Any) -> None:
 LIMITS = {
     "daily": "TotalRequests Limit exceeded.",
     "concurrent": "ConcurrentRequests (Concurrent API Requests) Limit exceeded.",
+    "long-transaction": "ConcurrentPerOrgLongTxn Limit exceeded.",
 }
 
 

@@ -44,7 +44,27 @@ REFUSED = {
     ),
     "a limit nobody has": (
         {"faults": [{"kind": "request-limit", "on": "any", "once": True, "limit": "x"}]},
-        r"faults\[0\]\.limit: must be one of: daily, concurrent",
+        r"faults\[0\]\.limit: must be one of: daily, concurrent, long-transaction",
+    ),
+    "a code nobody knows": (
+        {"faults": [{"kind": "rows-refused", "on": "any", "once": True, "code": "X"}]},
+        r"faults\[0\]\.code: must be one of: DUPLICATES_DETECTED, CANNOT_INSERT",
+    ),
+    "a request's code for rows": (
+        {
+            "faults": [
+                {"kind": "rows-refused", "on": "any", "once": True, "code": "SERVER_UNAVAILABLE"}
+            ]
+        },
+        r"faults\[0\]\.code: must be one of: DUPLICATES_DETECTED",
+    ),
+    "a code of what refuses nothing": (
+        {"faults": [SLOW | {"code": "SERVER_UNAVAILABLE"}]},
+        r"faults\[0\]\.code: means nothing for slow, only for: refused, rows-refused",
+    ),
+    "refused rows of a delete": (
+        {"faults": [{"kind": "rows-refused", "on": "delete", "once": True}]},
+        r"faults\[0\]\.on: rows-refused cannot happen there",
     ),
     "a late login": (
         {"faults": [{"kind": "late-commit", "on": "login", "once": True}]},
