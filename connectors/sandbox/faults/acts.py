@@ -17,7 +17,7 @@ from connectors.sandbox.errors import ApiError, refuse, unexpected
 from connectors.sandbox.faults.book import Faults, Fired, Target
 from connectors.sandbox.faults.hindrances import hit_by
 from connectors.sandbox.faults.plan import Kind, Surface, Trait
-from connectors.sandbox.faults.refusals import LIMITS, of_request
+from connectors.sandbox.faults.refusals import LIMITS, LOGINS, of_request
 
 FAULT_KEY = "homeport.fault"  # where a request keeps the fault that hit it, for the log
 NO_ANSWER = 0  # status in the log of a request that got none
@@ -67,6 +67,8 @@ async def act(faults: Faults, request: web.Request, work: Work) -> web.StreamRes
         return web.Response(
             status=status, text=_HTML.format(f"{status} {text}"), content_type="text/html"
         )
+    if fired.kind is Kind.LOGIN_REFUSED:
+        return await work.respond(_refused_login(fired.fault.code))
     if fired.kind is Kind.EXPIRED_SESSION:
         work.end_session()
     refusal = _refusal(fired)
@@ -82,7 +84,7 @@ async def act(faults: Faults, request: web.Request, work: Work) -> web.StreamRes
 def target_of(method: str, path: str) -> Target:
     """Return what a request is to faults, from its method and path."""
     if path.startswith("/services/oauth2/"):
-        return Target(Surface.LOGIN, frozenset({Trait.HTTP, Trait.CHARSET}))
+        return Target(Surface.LOGIN, frozenset({Trait.HTTP, Trait.CHARSET, Trait.LOGIN}))
     below = path.rstrip("/").lower().split("/")[4:]  # after /services/data/vNN.N
     first = below[0] if below else ""
     if first == "jobs":
@@ -107,6 +109,12 @@ def _bulk(method: str, last: str) -> Target:
         return Target(Surface.BULK, frozenset({Trait.HTTP, Trait.CHARSET, Trait.RESULTS}))
     writes = frozenset() if method == "GET" else frozenset({Trait.WRITE})
     return Target(Surface.BULK, frozenset({Trait.HTTP}) | writes)
+
+
+def _refused_login(code: str) -> Answer:
+    error, description = LOGINS[code]
+    body = {"error": error, "error_description": description}
+    return Answer(body, 400, {"Cache-Control": "no-store", "Pragma": "no-cache"})
 
 
 def _refusal(fired: Fired) -> ApiError | None:

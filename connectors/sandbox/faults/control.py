@@ -17,14 +17,8 @@ from connectors.embedded.files import write_private
 from connectors.sandbox.access import User
 from connectors.sandbox.errors import ApiError
 from connectors.sandbox.faults.book import Faults
-from connectors.sandbox.faults.plan import (
-    DEFAULT_SECONDS,
-    MAX_WAIT_S,
-    PlanError,
-    members,
-    number,
-    read_plan,
-)
+from connectors.sandbox.faults.document import PlanError, members, number
+from connectors.sandbox.faults.plan import DEFAULT_SECONDS, MAX_WAIT_S, read_plan
 from connectors.sandbox.ids import record_id
 from connectors.sandbox.logins.apps import CLI_APP
 from connectors.sandbox.org import Org

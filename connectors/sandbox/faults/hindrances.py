@@ -185,7 +185,7 @@ class Hindrances:
         return random.sample(range(rows), min(rows, max(1, round(rows * self.fault.share))))
 
 
-UNHINDERED = Hindrances()
+UNHINDERED: Hindrances = Hindrances()
 _CURRENT: ContextVar[Hindrances] = ContextVar("hindrances", default=UNHINDERED)
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
-from connectors.sandbox.faults.refusals import LIMITS, REQUESTS, ROWS
+from connectors.sandbox.faults.document import PlanError, choice, count, members, number, word
+from connectors.sandbox.faults.refusals import LIMITS, LOGINS, REQUESTS, ROWS
 
-E = TypeVar("E", bound=StrEnum)
 MAX_FAULTS = 100  # per plan
 MAX_WAIT_S = 3600.0
 DEFAULT_SECONDS = 5.0
@@ -18,6 +18,7 @@ LOCK_WAIT_S = 10.0  # how long the real org waits for a row that another transac
 class Trait(StrEnum):
     """What a call must be for a fault to make sense on it."""
 
+    LOGIN = "login"  # a request for a token
     HTTP = "http"  # a request, and not a job's own work
     WRITE = "write"  # a request that may change something
     ROWS = "rows"  # work on rows: a request's or a job's
@@ -48,6 +49,7 @@ class Kind(StrEnum):
     PARTIAL = "partial"
     DUPLICATE_RACE = "duplicate-race"
     ROWS_REFUSED = "rows-refused"
+    LOGIN_REFUSED = "login-refused"
     TRUNCATED_RESULTS = "truncated-results"
     NO_CHARSET = "no-charset"
     JOB_STUCK = "job-stuck"
@@ -65,10 +67,6 @@ class Surface(StrEnum):
     LOGIN = "login"
     DESCRIBE = "describe"
     ANY = "any"  # all but logins, single rows included
-
-
-class PlanError(ValueError):
-    """A plan, or another order on the control path, that cannot be followed; its text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ class Fault:
         seconds: How long the kinds that wait do.
         share: Of the rows, for the kinds that choose some.
         limit: Which limit ``request-limit`` names, of `LIMITS`.
-        code: With which code ``refused`` and ``rows-refused`` do so; empty for other kinds.
+        code: What the kinds that refuse answer, of `refusals`; empty for the others.
         said: The fault as it was posted.
 
     """
@@ -133,6 +131,7 @@ NEEDS: Mapping[Kind, Trait] = {
     Kind.PARTIAL: Trait.ROWS,
     Kind.DUPLICATE_RACE: Trait.UPSERTS,
     Kind.ROWS_REFUSED: Trait.UPSERTS,
+    Kind.LOGIN_REFUSED: Trait.LOGIN,
     Kind.TRUNCATED_RESULTS: Trait.RESULTS,
     Kind.NO_CHARSET: Trait.CHARSET,
     Kind.JOB_STUCK: Trait.JOB,
@@ -145,6 +144,7 @@ _SURFACES: Mapping[Trait, frozenset[Surface]] = {
     Trait.WRITE: _WRITES | {Surface.DELETE},
     Trait.ROWS: _WRITES | {Surface.DELETE},
     Trait.UPSERTS: _WRITES,
+    Trait.LOGIN: frozenset({Surface.LOGIN}),
     Trait.RESULTS: _JOBS,
     Trait.JOB: _JOBS,
 }
@@ -156,7 +156,11 @@ _CHOOSING = frozenset({
     Kind.LOCK, Kind.PARTIAL, Kind.DUPLICATE_RACE, Kind.ROWS_REFUSED, Kind.TRUNCATED_RESULTS,
     Kind.JOB_FAILED,
 })  # fmt: skip
-_CODES = {Kind.REFUSED: tuple(REQUESTS), Kind.ROWS_REFUSED: tuple(ROWS)}
+_CODES = {
+    Kind.REFUSED: tuple(REQUESTS),
+    Kind.ROWS_REFUSED: tuple(ROWS),
+    Kind.LOGIN_REFUSED: tuple(LOGINS),
+}
 _WHEN = ("once", "at", "every", "probability")
 _MEMBERS = ("kind", "on", *_WHEN, "times", "seconds", "rows", "limit", "code")
 
@@ -181,41 +185,10 @@ def read_plan(document: object) -> Plan:
     return Plan(seed, wait_s, tuple(_fault(row, f"faults[{n}]") for n, row in enumerate(rows)))
 
 
-def members(document: object, where: str, known: tuple[str, ...]) -> dict[str, Any]:
-    """Return *document*, a JSON object with members of those names only.
-
-    Raises:
-        PlanError: It is not.
-
-    """
-    if not isinstance(document, dict):
-        msg = f"{where}: must be a JSON object"
-        raise PlanError(msg)
-    unknown = sorted(document.keys() - set(known))
-    if unknown:
-        msg = f"{where}: has members that mean nothing: {unknown}; may have: {', '.join(known)}"
-        raise PlanError(msg)
-    return document
-
-
-def number(row: Mapping[str, Any], path: str, default: float, *, most: float) -> float:
-    """Return the member that *path* ends in, seconds or a share, *default* if it is absent.
-
-    Raises:
-        PlanError: It is no number of that range.
-
-    """
-    value = row.get(path.rpartition(".")[2], default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        msg = f"{path}: must be a number from 0 to {most:g}"
-        raise PlanError(msg)
-    return float(value)
-
-
 def _fault(document: object, where: str) -> Fault:
     row = members(document, where, _MEMBERS)
-    kind = _choice(row, where, "kind", Kind)
-    on = _choice(row, where, "on", Surface)
+    kind = choice(row, where, "kind", Kind)
+    on = choice(row, where, "on", Surface)
     allowed = _surfaces(kind)
     if on not in allowed:
         names = ", ".join(sorted(allowed))
@@ -231,8 +204,8 @@ def _fault(document: object, where: str) -> Fault:
         _when(row, where),
         seconds=number(row, f"{where}.seconds", DEFAULT_SECONDS, most=MAX_WAIT_S),
         share=number(row, f"{where}.rows", DEFAULT_SHARE, most=1),
-        limit=_word(row, f"{where}.limit", tuple(LIMITS)),
-        code=_word(row, f"{where}.code", _CODES.get(kind, ("",))),
+        limit=word(row, f"{where}.limit", tuple(LIMITS)),
+        code=word(row, f"{where}.code", _CODES.get(kind, ("",))),
         said=dict(row),
     )
 
@@ -248,7 +221,7 @@ def _when(row: Mapping[str, Any], where: str) -> When:
     if len(named) != 1:
         msg = f"{where}: must say when by exactly one of: {', '.join(_WHEN)}"
         raise PlanError(msg)
-    times = _count(row, where, "times") if "times" in row else None
+    times = count(row, where, "times") if "times" in row else None
     if named[0] == "once" and row["once"] is not True:
         msg = f"{where}.once: must be true; leave it out to say when by another member"
         raise PlanError(msg)
@@ -256,36 +229,11 @@ def _when(row: Mapping[str, Any], where: str) -> When:
         if times is not None:
             msg = f"{where}.times: {named[0]} is one time already"
             raise PlanError(msg)
-        return When(at=1 if named[0] == "once" else _count(row, where, "at"), times=1)
+        return When(at=1 if named[0] == "once" else count(row, where, "at"), times=1)
     if named[0] == "every":
-        return When(every=_count(row, where, "every"), times=times)
+        return When(every=count(row, where, "every"), times=times)
     share = number(row, f"{where}.probability", 0, most=1)
     return When(probability=share, times=times)
-
-
-def _choice(row: Mapping[str, Any], where: str, name: str, kinds: type[E]) -> E:
-    try:
-        return kinds(row[name])
-    except (KeyError, ValueError) as exc:
-        names = ", ".join(kinds)
-        msg = f"{where}.{name}: must be one of: {names}"
-        raise PlanError(msg) from exc
-
-
-def _word(row: Mapping[str, Any], path: str, words: tuple[str, ...]) -> str:
-    word = row.get(path.rpartition(".")[2], words[0])
-    if word not in words:
-        msg = f"{path}: must be one of: {', '.join(words)}"
-        raise PlanError(msg)
-    return str(word)
-
-
-def _count(row: Mapping[str, Any], where: str, name: str) -> int:
-    value = row[name]
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        msg = f"{where}.{name}: must be a whole number from 1"
-        raise PlanError(msg)
-    return value
 
 
 def _only_for(

@@ -33,6 +33,11 @@ ROWS: Mapping[str, str] = {
     "FIELD_FILTER_VALIDATION_EXCEPTION": "Value does not exist or does not match filter criteria.",
     "STORAGE_LIMIT_EXCEEDED": "storage limit exceeded",
 }
+LOGINS: Mapping[str, tuple[str, str]] = {  # error and description
+    "inactive user": ("invalid_grant", "inactive user"),
+    "ip restricted": ("invalid_grant", "ip restricted"),
+    "inactive_org": ("inactive_org", "inactive organization"),
+}
 LIMITS: Mapping[str, str] = {
     "daily": "TotalRequests Limit exceeded.",
     "concurrent": "ConcurrentRequests (Concurrent API Requests) Limit exceeded.",

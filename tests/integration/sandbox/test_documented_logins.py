@@ -3,12 +3,17 @@
 import base64
 import re
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
 import pytest
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.warnings import InsecureKeyLengthWarning
 
 from connectors.embedded.pki import App, ensure_app, write_apps
 from connectors.sandbox.logins.apps import new_secret
@@ -72,8 +77,13 @@ def test_1_1_exp_may_be_a_string(org: Any, app: App) -> None:
     assert bearer(org, signed).status_code == 200
 
 
-def test_1_1_exp_may_lie_up_to_five_minutes_ahead(org: Any, app: App) -> None:
-    assert bearer(org, assertion(org, app, exp=int(time.time()) + 290)).status_code == 200
+@pytest.mark.parametrize(("ahead_s", "status"), [(290, 200), (320, 400)])
+def test_1_1_exp_may_lie_up_to_five_minutes_ahead(
+    org: Any, app: App, ahead_s: int, status: int
+) -> None:
+    answer = bearer(org, assertion(org, app, exp=int(time.time()) + ahead_s))
+
+    assert answer.status_code == status
 
 
 AUDIENCE = r"audience is invalid|Audience validation failed"
@@ -172,6 +182,33 @@ def test_a_refused_form_has_the_documented_pair(org: Any, app: App, case: str) -
     assert answer.status_code in {400, 401}  # 401 for a bad client in some flows
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.json() == {"error": error, "error_description": description}
+
+
+def test_1_1_a_key_of_less_than_2048_bits_signs_nothing(org: Any, app: App) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 -- refused
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "short")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
+    short = replace(app, name="Short", consumer_key="3MVG9short", certificate=pem)
+    write_apps(org.home, [short])
+    assert bearer(org, assertion(org, app)).status_code == 200
+
+    with pytest.warns(InsecureKeyLengthWarning):  # of the library that signs here
+        signed = assertion(org, short, key=key)
+
+    answer = bearer(org, signed)
+
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "error": "invalid_grant",
+        "error_description": "invalid assertion",
+    }
 
 
 @pytest.mark.parametrize("place", ["1.1 Basic header", "1.1 body"])

@@ -1,4 +1,4 @@
-"""Section 1.2, the codes that no request brings about here: duplicate rules, triggers, outages."""
+"""Sections 1.1 and 1.2, what no request brings about here: duplicate rules, triggers, outages."""
 
 import re
 from typing import Any
@@ -102,3 +102,25 @@ def test_a_refused_request_has_its_status_and_no_fields(
     assert refusal(answer)[:2] == (status, code)
     assert answer.json()[0].keys() == {"message", "errorCode"}
     assert re.fullmatch(text, answer.json()[0]["message"])
+
+
+LOGINS = {
+    "1.1 inactive user": ("inactive user", "invalid_grant", "inactive user"),
+    "1.1 ip restricted": ("ip restricted", "invalid_grant", "ip restricted"),
+    "1.1 inactive_org": ("inactive_org", "inactive_org", ".+"),
+}
+
+
+@pytest.mark.parametrize("case", LOGINS)
+def test_a_refused_login_has_the_documented_pair(plan: Control, faulty: Any, case: str) -> None:
+    code, error, description = LOGINS[case]
+    plan.set([{"kind": "login-refused", "on": "login", "once": True, "code": code}])
+
+    answer = faulty.post_token({"grant_type": "client_credentials"})
+
+    body = answer.json()
+    assert answer.status_code == 400
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert body.keys() == {"error", "error_description"}
+    assert body["error"] == error
+    assert re.fullmatch(description, body["error_description"])

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from connectors.sandbox.faults.acts import target_of
 from connectors.sandbox.faults.book import A_JOB, Faults, Target
-from connectors.sandbox.faults.plan import Kind, Plan, PlanError, Surface, Trait, read_plan
+from connectors.sandbox.faults.document import PlanError
+from connectors.sandbox.faults.plan import Kind, Plan, Surface, Trait, read_plan
 
 SLOW = {"kind": "slow", "on": "query", "once": True}
 REFUSED = {
@@ -60,7 +61,11 @@ REFUSED = {
     ),
     "a code of what refuses nothing": (
         {"faults": [SLOW | {"code": "SERVER_UNAVAILABLE"}]},
-        r"faults\[0\]\.code: means nothing for slow, only for: refused, rows-refused",
+        r"faults\[0\]\.code: means nothing for slow, only for: .*refused, rows-refused",
+    ),
+    "a login refused elsewhere": (
+        {"faults": [{"kind": "login-refused", "on": "any", "once": True}]},
+        r"faults\[0\]\.on: login-refused cannot happen there; it can on: login",
     ),
     "refused rows of a delete": (
         {"faults": [{"kind": "rows-refused", "on": "delete", "once": True}]},
@@ -99,7 +104,8 @@ def test_an_empty_plan_waits_for_locks_as_the_real_org_does() -> None:
 
 @pytest.mark.parametrize("kind", Kind)
 def test_every_kind_can_be_anywhere_that_it_makes_sense(kind: Kind) -> None:
-    plan = read_plan({"faults": [{"kind": kind, "on": "any", "probability": 0.5, "times": 3}]})
+    on = "login" if kind is Kind.LOGIN_REFUSED else "any"
+    plan = read_plan({"faults": [{"kind": kind, "on": on, "probability": 0.5, "times": 3}]})
 
     assert [fault.kind for fault in plan.faults] == [kind]
 
@@ -109,7 +115,7 @@ HTTP, WRITE, ROWS, UPSERTS = Trait.HTTP, Trait.WRITE, Trait.ROWS, Trait.UPSERTS
 CHARSET, RESULTS = Trait.CHARSET, Trait.RESULTS
 READS, DELETES = {HTTP, CHARSET}, {HTTP, CHARSET, WRITE, ROWS}
 CALLS: dict[str, tuple[str, str, Surface, set[Trait]]] = {
-    "login": ("POST", "/services/oauth2/token", Surface.LOGIN, READS),
+    "login": ("POST", "/services/oauth2/token", Surface.LOGIN, READS | {Trait.LOGIN}),
     "collection": (
         "PATCH",
         f"{BASE}/composite/sobjects/A__c/Key__c/",
