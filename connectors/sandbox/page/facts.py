@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 import orjson
 
@@ -221,6 +222,8 @@ def _text(field: Field, render: Render, value: object) -> str:
     """Return a stored value as people read it."""
     if value is None:
         return ""
+    if field.precision:
+        return f"{Decimal(str(value)).scaleb(-field.scale):.{field.scale}f}"
     shown = render(value)  # type: ignore[arg-type]
     if field.type == "datetime":
         return _moment(str(shown)) or ""

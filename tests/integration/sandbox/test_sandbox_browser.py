@@ -21,13 +21,24 @@ PAGES = {
     "calls": "/calls",
     "records": f"/objects/{ORDER}",
     "users": "/objects/User",
+    "nothing": "/objects/Commerce_Case__c",
 }
-SCREENS = {"desk": (1280, 900), "phone": (390, 844)}
+SCHEMES = ("light", "dark")
+SCREENS = {"desk": (1280, 900), "tablet": (768, 1024), "phone": (390, 844)}
 # How far the page itself can be scrolled sideways, and which texts are wider than what holds them.
 STICKS_OUT = """JSON.stringify([
   document.documentElement.scrollWidth - document.documentElement.clientWidth,
   [...document.querySelectorAll('main *')].filter(e => !e.closest('.table') &&
     e.getBoundingClientRect().right > innerWidth + 1).map(e => e.tagName)])"""
+# What of a page is not seen without scrolling: calls, the tab of the page, a type on one line.
+HIDDEN = """JSON.stringify([
+  [...document.querySelectorAll('.calls, .fields')].filter(e =>
+    e.scrollWidth > e.clientWidth).length,
+  [...document.querySelectorAll('nav .on')].filter(e =>
+    e.getBoundingClientRect().right > innerWidth).length,
+  [...document.querySelectorAll('.fields td:nth-child(2)')].filter(e => {
+    const text = document.createRange(); text.selectNodeContents(e);
+    return text.getClientRects().length > 1 }).length])"""
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +49,14 @@ def seen(module_org: Any) -> Any:
     return module_org
 
 
+@pytest.fixture(scope="module")
+def called(seen: Any) -> Any:
+    """Make calls with long paths, so that their table has to break them."""
+    path = f"composite/sobjects/{ORDER}/{KEY}/{'not-there/' * 8}"
+    assert seen.login().call("GET", path).status_code == 404
+    return seen
+
+
 def keep(name: str, png: bytes) -> None:
     """Leave a screenshot to look at where ``HOMEPORT_SCREENSHOTS`` says."""
     folder = os.environ.get("HOMEPORT_SCREENSHOTS")
@@ -46,29 +65,33 @@ def keep(name: str, png: bytes) -> None:
 
 
 @pytest.mark.parametrize("screen", SCREENS)
-def test_every_page_fits_the_screen_and_nothing_of_it_is_refused(
-    seen: Any, tmp_path: Path, screen: str
+def test_every_page_fits_the_screen_shows_what_one_comes_for_and_is_refused_nothing(
+    called: Any, tmp_path: Path, screen: str
 ) -> None:
     width, height = SCREENS[screen]
+    pages = {f"{name}-{scheme}": path for name, path in PAGES.items() for scheme in SCHEMES}
 
-    async def look() -> tuple[dict[str, Any], list[str], list[tuple[int, ...]]]:
-        found, sizes = {}, []
+    async def look() -> tuple[dict[str, Any], dict[str, Any], list[str], list[tuple[int, ...]]]:
+        wide, hidden, sizes = {}, {}, []
         async with browser(tmp_path / "profile") as page:
             await page.size(width, height)
-            await page.open(link(seen)["url"])
-            for name, path in PAGES.items():
-                await page.open(seen.url + path)
-                found[name] = await page.ask(STICKS_OUT)
+            await page.open(link(called)["url"])
+            for name, path in pages.items():
+                scheme = {"name": "prefers-color-scheme", "value": name.rpartition("-")[2]}
+                await page.call("Emulation.setEmulatedMedia", features=[scheme])
+                await page.open(called.url + path)
+                wide[name], hidden[name] = await page.ask(STICKS_OUT), await page.ask(HIDDEN)
                 png = await page.screenshot()
                 sizes.append(struct.unpack(">II", png[16:24]))
                 keep(f"{name}-{screen}", png)
-            return found, page.refused, sizes
+            return wide, hidden, page.refused, sizes
 
-    found, refused, sizes = asyncio.run(look())
+    wide, hidden, refused, sizes = asyncio.run(look())
 
-    assert found == dict.fromkeys(PAGES, "[0,[]]")
+    assert wide == dict.fromkeys(pages, "[0,[]]")
+    assert hidden == dict.fromkeys(pages, "[0,0,0]")
     assert refused == []
-    assert sizes == [(width, height)] * len(PAGES)
+    assert sizes == [(width, height)] * len(pages)
 
 
 def test_the_link_leaves_no_key_in_the_address_bar_and_scripts_see_no_cookie(

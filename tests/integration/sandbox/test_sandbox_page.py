@@ -17,7 +17,8 @@ PAGES = ("/", "/calls", f"/objects/{ORDER}")
 def plain(module_org: Any) -> Any:
     """Fill the module's org: 60 orders, of which the first two are deleted."""
     client = module_org.login()
-    made = client.upsert([{KEY: f"row-{n:02d}", "Total__c": n + 0.5} for n in range(60)]).json()
+    rows = [{KEY: f"row-{n:02d}", "Total__c": n + 0.5, "Item_Count__c": 7} for n in range(60)]
+    made = client.upsert(rows).json()
     ids = ",".join(row["id"] for row in made[:2])
     assert client.call("DELETE", "composite/sobjects", params={"ids": ids}).status_code == 200
     return module_org
@@ -145,7 +146,8 @@ def test_the_recycle_bin_is_apart(owner: Person) -> None:
 def test_values_read_as_people_write_them_and_empty_columns_are_left_out(owner: Person) -> None:
     shown = owner.get(f"/objects/{ORDER}").text
 
-    assert "59.5" in texts(shown)
+    assert "59.50" in texts(shown)
+    assert "7" in texts(shown)
     assert any(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", cell) for cell in texts(shown))
     heads = texts(shown, "th")
     assert "Total" in heads
@@ -173,6 +175,13 @@ def test_standard_objects_have_a_page_each(owner: Person, name: str) -> None:
 
     assert shown.status_code == 200
     assert ("admin" in texts(shown.text)) == (name == "User")
+
+
+def test_an_object_without_rows_says_so_and_counts_none(owner: Person) -> None:
+    shown = owner.get("/objects/Commerce_Case__c").text
+
+    assert "No records yet." in shown
+    assert "newest first" not in shown
 
 
 def test_an_object_shows_its_fields_and_their_rules(owner: Person) -> None:
