@@ -1,6 +1,7 @@
 """One call of the REST API: what a handler is given and what it answers."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,8 +15,10 @@ from connectors.sandbox.errors import not_found, parse_error
 from connectors.sandbox.org import Org, Session
 from connectors.sandbox.protocol import check_media_type
 from connectors.sandbox.store import Store
+from connectors.sandbox.texts import encodable_document
 
 T = TypeVar("T")
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # an escape of half a character
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,8 @@ def parse_json(body: str) -> Any:  # noqa: ANN401 -- whatever JSON holds
         text = "The HTTP entity body is required, but this request has no entity body."
         raise parse_error(text)
     try:
-        return json.loads(body, parse_float=Decimal, parse_constant=_no_constant)
+        found = json.loads(body, parse_float=Decimal, parse_constant=_no_constant)
+        return encodable_document(found) if _HALF.search(body) else found
     except json.JSONDecodeError as exc:
         text = f"{exc.msg} at [line:{exc.lineno}, column:{exc.colno}]"
         raise parse_error(text) from exc

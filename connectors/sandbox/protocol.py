@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from connectors.sandbox.errors import ApiError, not_found, refuse
+from connectors.sandbox.texts import encodable
 
 FIRST_VERSION, LAST_VERSION = 31, 67
 LAST_DEPRECATED = 40
@@ -60,7 +61,7 @@ def check_media_type(header: str) -> None:
         ApiError: 415.
 
     """
-    kind = header.partition(";")[0].strip().lower()
+    kind = encodable(header.partition(";")[0].strip().lower())
     if kind not in {"", "application/json"}:
         text = f"MediaType of '{kind}' is not supported by this resource"
         raise refuse(415, "UNSUPPORTED_MEDIA_TYPE", text)

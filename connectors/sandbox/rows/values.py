@@ -24,6 +24,7 @@ from connectors.sandbox.rows.forms import (
     render_datetime,
     scaled,
 )
+from connectors.sandbox.texts import encodable
 
 Stored = str | int | None
 Row = dict[str, Stored]
@@ -100,7 +101,7 @@ def _text(field: Field) -> Coerce:
         if len(value) > limit:
             text = f"{label}: data value too large: {value} (max length={limit})"
             raise InvalidValueError(Problem("STRING_TOO_LONG", text, (name,)))
-        return _encodable(value)
+        return encodable(value)
 
     return coerce
 
@@ -247,8 +248,3 @@ def _reference(field: Field) -> Coerce:
         return sequence
 
     return coerce
-
-
-def _encodable(text: str) -> str:
-    """Return *text* with lone surrogates as ``?``: JSON may escape them, UTF-8 has none."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

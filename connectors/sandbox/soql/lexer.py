@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from connectors.sandbox.errors import ApiError, refuse
 from connectors.sandbox.soql.tree import Quoted
+from connectors.sandbox.texts import encodable
 
 MAX_QUERY = 100_000  # characters; Salesforce's limit
 
@@ -85,7 +86,7 @@ def quoted(token: Token, text: str) -> Quoted:
         return f"\\{plain}" if plain in "%_\\" else plain
 
     raw = token.text[1:-1]
-    return Quoted(_ESCAPED.sub(char, raw), _ESCAPED.sub(in_pattern, raw))
+    return Quoted(encodable(_ESCAPED.sub(char, raw)), encodable(_ESCAPED.sub(in_pattern, raw)))
 
 
 def pointed(text: str, at: int, message: str) -> str:

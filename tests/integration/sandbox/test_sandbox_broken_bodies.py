@@ -163,6 +163,71 @@ def test_what_is_no_http_is_400_and_not_quoted_on_stderr(org: Any, case: str) ->
     assert b"Traceback" not in said
 
 
+# --- halves of characters, which JSON and SOQL can escape and UTF-8 has none of
+
+HALF = '"\\ud83d"'
+JSON = {"Content-Type": "application/json"}
+HALVES: dict[str, tuple[str, str, str]] = {
+    "a number": ("POST", f"sobjects/{ORDER}", f'{{"{KEY}":"half-1","Total__c":{HALF}}}'),
+    "a picklist": ("POST", f"sobjects/{ORDER}", f'{{"{KEY}":"half-1","Status__c":{HALF}}}'),
+    "a field": ("POST", f"sobjects/{ORDER}", f'{{"{KEY}":"half-1",{HALF}:1}}'),
+    "an object": ("POST", "jobs/ingest", f'{{"object":{HALF},"operation":"insert"}}'),
+    "a state": ("PATCH", "jobs/ingest/750000000000001AAA", f'{{"state":{HALF}}}'),
+    "a query": ("POST", "jobs/query", f'{{"operation":"query","query":{HALF}}}'),
+    "a part": (
+        "POST",
+        "composite/batch",
+        f'{{"batchRequests":[{{"method":{HALF},"url":"v62.0/limits"}}]}}',
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HALVES)
+def test_half_a_character_is_told_back_as_a_question_mark(admin: Any, case: str) -> None:
+    method, path, body = HALVES[case]
+
+    answer = admin.call(method, path, data=body.encode(), headers=JSON)
+
+    assert answer.status_code == 400
+    assert "?" in answer.text
+    assert "UNKNOWN_EXCEPTION" not in answer.text
+
+
+def test_half_a_character_in_one_record_leaves_the_others_their_answers(admin: Any) -> None:
+    records = [
+        f'{{"attributes":{{"type":"{ORDER}"}},"{KEY}":"half-{n}","Total__c":{total}}}'
+        for n, total in enumerate(["1", HALF])
+    ]
+
+    answer = admin.call(
+        "PATCH",
+        f"composite/sobjects/{ORDER}/{KEY}",
+        data=f'{{"records":[{",".join(records)}]}}'.encode(),
+        headers=JSON,
+    )
+
+    assert [item["success"] for item in answer.json()] == [True, False]
+
+
+def test_a_query_may_escape_a_character_in_two_halves(admin: Any) -> None:
+    admin.upsert([{KEY: "half-\U0001f600"}])
+    soql = f"SELECT {KEY} FROM {ORDER} WHERE {KEY}"  # noqa: S608 -- SOQL of our own
+
+    whole = admin.query(rf"{soql} = 'half-\ud83d\ude00'")
+    like = admin.query(rf"{soql} LIKE '%\uD83D\uDE00'")
+    lone = admin.query(rf"{soql} = 'half-\ud83d'")
+
+    assert [one["totalSize"] for one in (whole, like, lone)] == [1, 1, 0]
+
+
+def test_a_media_type_that_is_no_text_is_415(admin: Any) -> None:
+    answer = admin.call(
+        "POST", f"sobjects/{ORDER}", data=b"{}", headers={b"Content-Type": b"text/\xff"}
+    )
+
+    assert code(answer) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
 # --- counts, which the official command line asks for
 
 
