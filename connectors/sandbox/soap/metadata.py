@@ -4,7 +4,6 @@ Source: Metadata API Developer Guide, "File-Based Calls" and "Utility Calls".
 """
 
 import base64
-import binascii
 from collections.abc import Awaitable, Callable, Mapping
 
 from connectors.sandbox.deploys.jobs import (
@@ -149,7 +148,7 @@ def _zip(words: str) -> bytes:
     """
     try:
         return base64.b64decode("".join(words.split()), validate=True)
-    except binascii.Error as exc:
+    except ValueError as exc:  # also what is not ASCII
         code, said = "INVALID_FIELD", "ZipFile: invalid base64"
         raise Fault(code, said) from exc
 

@@ -224,10 +224,13 @@ def test_a_zip_that_would_unpack_to_too_much_is_not_unpacked(module_admin: Any) 
 
 def test_what_is_no_zip_fails_and_what_is_no_base64_is_a_fault(module_admin: Any) -> None:
     status = deploy(module_admin, io.BytesIO(b"no zip"))
-    fault = fault_of(call(module_admin, "m", "deploy", "<ZipFile>!</ZipFile>", METADATA))
+    faults = [
+        fault_of(call(module_admin, "m", "deploy", f"<ZipFile>{word}</ZipFile>", METADATA))
+        for word in ("!", "&#233;")
+    ]
 
     assert problems(status)[0][2] == "Deployment zip file is not valid"
-    assert fault[0] == "sf:INVALID_FIELD"
+    assert [fault[0] for fault in faults] == ["sf:INVALID_FIELD"] * 2
 
 
 def test_too_many_files_are_refused(module_admin: Any) -> None:
