@@ -9,6 +9,7 @@ from documented import (
     KEY,
     ORDER,
     create,
+    custom_object,
     deploy,
     deployment,
     entity,
@@ -185,6 +186,21 @@ def test_1_3_a_key_that_is_not_unique_needs_view_all_data(admin: Any, eu: Any) -
 
 def test_1_10_a_required_field_takes_no_rights_of_its_own(admin: Any) -> None:
     rights = permission_set(("</PermissionSet>", f"{right(KEY, 'true')}</PermissionSet>"))
+
+    status = deployment(admin, rights, {"PermissionSet": ["Region_Sink"]})
+
+    assert status["state"] == "Failed"
+
+
+def test_1_10_a_master_detail_takes_no_rights_of_its_own(admin: Any) -> None:
+    master = (
+        "<fields><fullName>Master__c</fullName><label>Master</label><type>MasterDetail</type>"
+        "<referenceTo>Account</referenceTo><relationshipName>Details</relationshipName></fields>"
+    )
+    detail = custom_object("Doc Owned", master).replace("ReadWrite", "ControlledByParent")
+    deploy(admin, {"objects/Doc_Owned__c.object": detail}, {"CustomObject": ["Doc_Owned__c"]})
+    own = right("Master__c", "true").replace(f"{ORDER}.", "Doc_Owned__c.")
+    rights = permission_set(("</PermissionSet>", f"{own}</PermissionSet>"))
 
     status = deployment(admin, rights, {"PermissionSet": ["Region_Sink"]})
 
