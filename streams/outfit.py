@@ -18,6 +18,7 @@ from connectors.salesforce.sink import Clock, SalesforceSink
 from inference.accepted import accepted_models
 from residency.contracts.needs import region_needs
 from residency.contracts.read import load_contract
+from residency.gate.approvals import load_hard_deletes
 from residency.gate.check import Gate
 from residency.keys import ledger_keys, secret
 from residency.ledger.files import Ledger
@@ -86,6 +87,7 @@ def outfit(
             options=options,
             clock=clock,
             is_tight=lambda: access.budget.is_tight,
+            hard_deletes=load_hard_deletes(APPROVED_FILE, settings.region),
             settled=ledger.size == 0,  # there was no earlier run
         )
         yield Parts(

@@ -45,8 +45,6 @@ class SinkOptions:
 
     Attributes:
         external_id_field: On every object an external id, unique and case-sensitive.
-        hard_delete: Objects whose deleted rows also leave the recycle bin. Needs the user
-            permission "Bulk API Hard Delete".
         fate_s: How long a request that was not answered may still be carried out, in seconds;
             so long its rows are not deleted.
         max_bytes: Of one HTTP request's rows, encoded; a larger row goes alone.
@@ -59,7 +57,6 @@ class SinkOptions:
     """
 
     external_id_field: str = "External_Id__c"
-    hard_delete: frozenset[str] = frozenset()
     fate_s: NonNegativeFloat = FATE_S
     max_bytes: PositiveInt = MAX_BYTES
     bulk_from: PositiveInt = BULK_FROM

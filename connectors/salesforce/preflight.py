@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Protocol
 
+from connectors.salesforce.codes import NEXT_STEP
 from connectors.salesforce.errors import RequestRefusedError
 from residency.contracts.needs import FieldNeed, Needs, ObjectNeed
 
@@ -17,14 +18,19 @@ TYPES: Mapping[str, frozenset[str]] = {
     "boolean": frozenset({"boolean"}),
     "timestamp": frozenset({"datetime"}),
 }
+_PURGES = "PermissionsBulkApiHardDelete"
 _DEPLOY = "deploy it (homeport salesforce deploy), or let the permission set read it"
 
 
 class Describer(Protocol):
-    """The one call of `OrgClient` that the preflight needs."""
+    """What the preflight needs of `OrgClient`."""
 
     def describe(self, sobject: str) -> dict[str, Any]:
         """See `OrgClient.describe`."""
+        ...
+
+    def query_all(self, soql: str, *, with_deleted: bool = False) -> Iterator[dict[str, Any]]:
+        """See `OrgClient.query_all`."""
         ...
 
 
@@ -68,7 +74,23 @@ def preflight(client: Describer, needs: Needs) -> list[Problem]:
             problems.append(Problem(need.name, "not there", _DEPLOY))
         else:
             problems += _object(need, described)
+    purged = ", ".join(need.name for need in needs.values() if need.hard)
+    if purged and not _may_purge(client):
+        what = "a contract deletes rows for good, and our user may not"
+        problems.append(Problem(purged, what, NEXT_STEP["FEATURENOTENABLED"]))
     return problems
+
+
+def _may_purge(client: Describer) -> bool:
+    """Return whether our user has the permission without which no hardDelete job is opened.
+
+    Source: Object Reference, "UserPermissionAccess": one's own, without a right to see Setup.
+    """
+    soql = f"SELECT {_PURGES} FROM UserPermissionAccess"  # noqa: S608 -- SOQL, and no value in it
+    try:
+        return any(row.get(_PURGES) is True for row in client.query_all(soql))
+    except RequestRefusedError:  # the org's edition has no such permission to give
+        return False
 
 
 def _object(need: ObjectNeed, described: Mapping[str, Any]) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ nothing later of that id starts before it is settled. docs/salesforce-sink.md ha
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from random import SystemRandom
 
@@ -46,7 +46,7 @@ class Clock:
 class SalesforceSink:
     """Writes records of any objects as rows of the org. For one thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- each optional, and by name
         self,
         *clients: Finder,
         bulk: Bulk | None = None,
@@ -54,6 +54,7 @@ class SalesforceSink:
         clock: Clock = Clock(),
         is_tight: Callable[[], bool] = lambda: False,
         settled: bool = False,
+        hard_deletes: Collection[tuple[str, str]] = (),
     ) -> None:
         """Take the ways into one org.
 
@@ -65,14 +66,17 @@ class SalesforceSink:
             is_tight: Says whether the org's daily allocation of calls is running low.
             settled: No request of an earlier run can still be under way. Where that is not
                 known, no row is deleted in the first *fate_s* seconds: the records are parked.
+            hard_deletes: (digest, object) of the plans whose deletions of an object's rows are
+                for good; all others are soft.
 
         Raises:
-            SetupError: Rows are to leave the recycle bin, and there is no Bulk API to do it by.
+            SetupError: Rows are to be deleted for good, and there is no Bulk API to do it by.
 
         """
-        if options.hard_delete and bulk is None:
-            msg = "hard_delete needs the Bulk API: REST cannot empty the recycle bin"
+        if hard_deletes and bulk is None:
+            msg = "hard deletes need the Bulk API: REST cannot empty the recycle bin"
             raise SetupError(msg)
+        self._hard_deletes = frozenset(hard_deletes)
         self._options = options
         self._clock = clock
         self._chance = SystemRandom().random
@@ -129,14 +133,15 @@ class SalesforceSink:
         writes = [step for step in steps if not step.deletes]
         written = self._writer.upsert(writes, max_rows)
         results = {step.key: result for step, result in zip(writes, written, strict=True)}
-        deletes: dict[str, list[Step]] = {}
+        deletes: dict[tuple[str, bool], list[Step]] = {}
         for step in steps:
             if step.deletes and self._doubts.holds(step.key):
                 results[step.key] = _IN_DOUBT
             elif step.deletes:
-                deletes.setdefault(step.key[0], []).append(step)
-        for sobject, mine in deletes.items():
-            hard = sobject in self._options.hard_delete
+                plan, sobject = step.records[0].record.plan, step.key[0]
+                hard = (plan, sobject) in self._hard_deletes
+                deletes.setdefault((sobject, hard), []).append(step)
+        for (sobject, hard), mine in deletes.items():
             deleted = self._deleter.delete(sobject, [step.key[1] for step in mine], hard=hard)
             results |= {step.key: result for step, result in zip(mine, deleted, strict=True)}
         for step in steps:

@@ -7,10 +7,15 @@ from connectors.sfdx.xmlfile import Node
 from residency.contracts.needs import ObjectNeed
 
 SINK, ERASURE, RECONCILE = "Region_Sink", "Region_Erasure", "Region_Reconcile"
+PURGES = "BulkApiHardDelete"  # the user permission
 
 
 def sink_node(needs: Sequence[ObjectNeed]) -> Mapping[str, Node]:
-    """Return the integration user's set: create and edit rows, see and set our fields."""
+    """Return the integration user's set: create and edit rows, see and set our fields.
+
+    To delete for good it may only where a contract says so.
+    """
+    purges = any(need.hard for need in needs)
     fields = [
         f"{need.name}.{name}"
         for need in needs
@@ -20,9 +25,9 @@ def sink_node(needs: Sequence[ObjectNeed]) -> Mapping[str, Node]:
     return {
         "label": "Region Sink",
         "description": "Least privilege for one region's integration user (no View All, no Modify "
-        "All, no hard delete).",
+        f"All{'' if purges else ', no hard delete'}).",
         "hasActivationRequired": False,
-        "userPermissions": [_user("ApiEnabled")],
+        "userPermissions": [_user("ApiEnabled"), *([_user(PURGES)] if purges else [])],
         "objectPermissions": [
             _object(need.name, creates=True, deletes=need.may_delete) for need in needs
         ],
@@ -36,7 +41,7 @@ def erasure_node(needs: Sequence[ObjectNeed]) -> Mapping[str, Node]:
         "label": "Region Erasure",
         "description": "Hard deletes over the Bulk API, for the erasure user alone.",
         "hasActivationRequired": False,
-        "userPermissions": [_user("ApiEnabled"), _user("BulkApiHardDelete")],
+        "userPermissions": [_user("ApiEnabled"), _user(PURGES)],
         "objectPermissions": [_object(need.name, creates=False, deletes=True) for need in needs],
     }
 

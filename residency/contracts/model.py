@@ -104,6 +104,7 @@ class Output:
     Attributes:
         fields: Each by its name; of labels, each has a task.
         deletes: The event deletes the row; there are no fields then.
+        hard: Likewise, for good: not by way of the org's recycle bin.
         places: Field name -> where it is mapped, such as ``orders.toml:12``; the empty name
             is the output itself.
         processors: Names of the functions that its fields go through, in this order.
@@ -119,6 +120,7 @@ class Output:
     places: Mapping[str, str] = field(default_factory=dict, compare=False)
     processors: tuple[str, ...] = ()
     subject: FieldSource | None = None
+    hard: bool = False
 
     @property
     def kind(self) -> VersionKind:
@@ -145,6 +147,7 @@ class Erasure:
         keep: Of a row that stays: fields that keep their value.
         fields: Likewise: fields that are set to a constant. All others are emptied.
         places: As of `Output`.
+        hard: The row goes for good: not by way of the org's recycle bin.
 
     """
 
@@ -153,6 +156,7 @@ class Erasure:
     keep: tuple[str, ...] = ()
     fields: Mapping[str, FieldSource] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict, compare=False)
+    hard: bool = False
 
     @property
     def deletes(self) -> bool:

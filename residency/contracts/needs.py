@@ -60,6 +60,7 @@ class ObjectNeed:
         fields: By name; the external id and both versions are among them.
         deletes: A contract deletes rows of it.
         may_delete: Its minimal records can say that a row is to be deleted.
+        hard: A contract deletes rows of it for good.
 
     """
 
@@ -67,6 +68,7 @@ class ObjectNeed:
     fields: Mapping[str, FieldNeed]
     deletes: bool = False
     may_delete: bool = False
+    hard: bool = False
 
 
 Needs = Mapping[str, ObjectNeed]
@@ -83,6 +85,8 @@ def region_needs(region: str, contract: Contract, registry: Registry) -> Needs:
     grammar = load_grammar(region, wire)
     deleted = {o.object for outputs in contract.outputs.values() for o in outputs if o.deletes}
     deleted |= {erasure.object for erasure in contract.erasures.values() if erasure.deletes}
+    hard = {o.object for outputs in contract.outputs.values() for o in outputs if o.hard}
+    hard |= {erasure.object for erasure in contract.erasures.values() if erasure.hard}
     needs = {}
     for name in dict.fromkeys(schema.object for schema in wire.values()):
         schemas = [schema for schema in wire.values() if schema.object == name]
@@ -100,7 +104,7 @@ def region_needs(region: str, contract: Contract, registry: Registry) -> Needs:
             if one != DELETED
         }
         fields |= {one: _version(one) for one in VERSIONS if one not in fields}
-        needs[name] = ObjectNeed(name, fields, name in deleted, DELETED in types)
+        needs[name] = ObjectNeed(name, fields, name in deleted, DELETED in types, name in hard)
     return needs
 
 
@@ -127,7 +131,8 @@ def _either(one: ObjectNeed, other: ObjectNeed) -> ObjectNeed:
         name: _wider(one.fields.get(name) or other.fields[name], other.fields.get(name))
         for name in names
     }
-    return ObjectNeed(one.name, fields, one.deletes or other.deletes, one.may_delete)
+    deletes, hard = one.deletes or other.deletes, one.hard or other.hard
+    return ObjectNeed(one.name, fields, deletes, one.may_delete, hard)
 
 
 def _wider(one: FieldNeed, other: FieldNeed | None) -> FieldNeed:

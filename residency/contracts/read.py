@@ -47,6 +47,7 @@ class _Block:
     external_id: FieldSource
     fields: Mapping[str, FieldSource] = field(default_factory=dict)
     deletes: bool = False
+    hard: bool = False
     processors: tuple[str, ...] = ()
 
 
@@ -69,6 +70,7 @@ class _Nothing:
 class _Erasure:
     object: str
     action: Literal["delete", "anonymise"]
+    hard: bool = False
     keep: tuple[str, ...] = ()
     fields: Mapping[str, FieldSource] = field(default_factory=dict)
 
@@ -121,6 +123,7 @@ class _Reading:
             self._fault(
                 self._places[event], f"{event}: listed under {under} and [[nothing]]; choose one"
             )
+        self._hard()
         if self._problems:
             raise BadContractError(self._problems)
         outputs = {
@@ -128,6 +131,22 @@ class _Reading:
             for event in dict.fromkeys([*rows, *labels])
         }
         return Contract(outputs, self._nothing, self._places, self._erasures)
+
+    def _hard(self) -> None:
+        """Have event and erasure delete a row in one way: both are of one plan and object.
+
+        An erasure passes over a row that is deleted already. One that lies in the recycle bin
+        would stay there, whatever the erasure promises.
+        """
+        for event, rows in self._outputs.items():
+            for output in rows.values():
+                erasure = self._erasures.get(output.object)
+                if not output.deletes or erasure is None or not erasure.deletes:
+                    continue
+                if output.hard != erasure.hard:
+                    text = f"{event} and {output.object}'s [[erasure]] ({erasure.place()})"
+                    text = f"{text} delete its rows in two ways; say hard = true in both, or none"
+                    self._fault(output.places[""], text)
 
     def add(self, file: str, text: str) -> None:
         """Read one more file."""
@@ -161,6 +180,8 @@ class _Reading:
         for name, source in block.fields.items():
             if source.task is not None:
                 self._fault(places[name], f"{name}: a task labels text; put it under [[labels]]")
+        if block.hard and not block.deletes:
+            self._fault(places[""], f"{block.object}: hard goes with deletes = true")
         output = Output(
             block.object,
             block.external_id,
@@ -168,6 +189,7 @@ class _Reading:
             block.deletes,
             places,
             block.processors,
+            hard=block.hard,
         )
         self._note(self._outputs, output, _events(file, text, path, block.events))
 
@@ -194,9 +216,12 @@ class _Reading:
             told = f"{erased.object}: under [[erasure]] twice; the first is at {before.place()}"
             self._fault(places[""], told)
             return
-        self._erasures[erased.object] = Erasure(
-            erased.object, erased.action, erased.keep, erased.fields, places
+        made = Erasure(
+            erased.object, erased.action, erased.keep, erased.fields, places, hard=erased.hard
         )
+        if made.hard and not made.deletes:
+            self._fault(places[""], f'{erased.object}: hard goes with action = "delete"')
+        self._erasures[erased.object] = made
 
     def _note(
         self, found: dict[str, dict[str, Output]], output: Output, events: Mapping[str, str]

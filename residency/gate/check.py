@@ -5,28 +5,25 @@ still looks like personal data is the data's fault and goes to quarantine.
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
+from residency.gate.approvals import load_approved
 from residency.gate.rules import Grammar, Rule, load_grammar
 from residency.gate.scan import scan
 from residency.gate.wire import CLEARED, DELETED, Violation, WireSchema, load_schemas, read
-from schemas.errors import BreachError, Cause, QuarantineError, Reason, SetupError
+from schemas.errors import BreachError, Cause, QuarantineError, Reason
 from schemas.events import GENERATION_STEP, LABEL_VERSION, MinimalRecord, RecordId
 
 EXTERNAL_ID: Final = "External_Id__c"
 BASE_VERSION: Final = "Base_Version__c"
 MAX_KEYS: Final = 9_999  # key versions; a token's prefix has room for four digits
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_PLAN_KEYS: Final = frozenset({"region", "digest", "subject", "schema_id"})
 _FOREIGN: Final = "record id: "
 _PLAN: Final = "plan: "
 _MODEL: Final = "model: "
 _CAUSES: Final = {_PLAN: Cause.PLAN, _MODEL: Cause.MODEL}  # any other rule: the gate's own
-_NOT_AFTER: Final = "not_after"  # a day; absent if the plan rests on nothing that ends
 
 
 class GateHalt(BreachError):  # noqa: N818 - the verdict's name in the design
@@ -248,38 +245,3 @@ def _check_origin(record: MinimalRecord, schema: WireSchema) -> None:
     if not 1 <= record.keys <= MAX_KEYS:
         rule = f"keys: not a version from 1 to {MAX_KEYS}"
         raise Violation(rule)
-
-
-def load_approved(file: Path, region: str) -> dict[str, date | None]:
-    """Return the digests that *file* approves for *region* and each one's last day, if any.
-
-    The file has ``[[plan]]`` rows of ``region``, ``digest``, ``subject``, ``schema_id`` and,
-    where something it rests on ends, ``not_after``.
-
-    Raises:
-        SetupError: It is missing, is not TOML, or has a row of another shape.
-
-    """
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        msg = f"{file.name}: cannot be read as TOML; without it no plan is approved"
-        raise SetupError(msg) from error
-    rows = document.pop("plan", [])
-    if document or not isinstance(rows, list):
-        msg = f"{file.name}: has more than [[plan]] rows"
-        raise SetupError(msg)
-    for number, row in enumerate(rows, 1):
-        day = row.get(_NOT_AFTER)
-        is_day = day is None or (isinstance(day, date) and not isinstance(day, datetime))
-        if (
-            row.keys() - {_NOT_AFTER} != _PLAN_KEYS
-            or not _DIGEST.fullmatch(str(row["digest"]))
-            or not is_day
-        ):
-            msg = (
-                f"{file.name}: plan {number}: give region, digest (64 hex), subject, schema_id"
-                " and, if it ends, the day not_after"
-            )
-            raise SetupError(msg)
-    return {row["digest"]: row.get(_NOT_AFTER) for row in rows if row["region"] == region}

@@ -42,6 +42,7 @@ def render(plans: Iterable[Plan]) -> str:
         f'subject = "{plan.subject}"\n'
         f"schema_id = {plan.schema_id}\n"
         f'digest = "{plan.digest}"\n'
+        + (f"hard_deletes = {json.dumps(plan.hard_deletes)}\n" if plan.hard_deletes else "")
         + (f"not_after = {plan.not_after}\n" if plan.not_after else "")
         for plan in plans
     ]

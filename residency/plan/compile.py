@@ -154,6 +154,7 @@ class _Compiler:
             output.deletes,
             refs,
             erasure=plan_erasure(self._contract.erasures.get(output.object), targets),
+            hard=output.hard or None,
         )
 
     def _labelled(self, output: Output) -> OutputPlan | None:

@@ -95,7 +95,8 @@ def _plan(old: PlanJson, new: PlanJson) -> Iterator[Change]:
     for what, was, now in _pairs(_fields(old), _fields(new)):
         yield change(_of_rows(was, now), f"field {what}", _made(was), _made(now))
     for what, was, now in _pairs(_rows(old), _rows(new)):
-        yield change(_of_rows(was, now), f"row {what}", _word(was or None), _word(now or None))
+        direction = _of_hard(was, now) or _of_rows(was, now)
+        yield change(direction, f"row {what}", _word(was or None), _word(now or None))
     for what, was, now in _pairs(_erasures(old), _erasures(new)):
         told = [_word(row or None) for row in (was, now)]
         yield change(_of_erasures(was, now), f"erasure {what}", *told)
@@ -153,10 +154,21 @@ def _of_erasures(old: Row, new: Row) -> Direction:
         return Direction.LOOSENED if old else Direction.TIGHTENED
     if old["deletes"] != new["deletes"]:
         return Direction.LOOSENED if old["deletes"] else Direction.TIGHTENED
+    direction = _of_hard(old, new)
+    if direction is not None:
+        return direction
     was, now = set(old["cleared"]), set(new["cleared"])
     if was - now:
         return Direction.LOOSENED
     return Direction.TIGHTENED if now - was else Direction.CHANGED
+
+
+def _of_hard(old: Row, new: Row) -> Direction | None:
+    """Return the direction of how a row is deleted: by way of the recycle bin it stays longer."""
+    both_delete = bool(old.get("deletes") and new.get("deletes"))
+    if not both_delete or bool(old.get("hard")) == bool(new.get("hard")):
+        return None
+    return Direction.LOOSENED if old.get("hard") else Direction.TIGHTENED
 
 
 def _of_rows(old: Row, new: Row) -> Direction:

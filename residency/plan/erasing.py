@@ -32,7 +32,7 @@ def plan_erasure(erasure: Erasure | None, targets: Mapping[str, Any]) -> Erasure
     if erasure is None:
         return None
     if erasure.deletes:
-        return ErasurePlan(deletes=True)
+        return ErasurePlan(deletes=True, hard=erasure.hard or None)
     fields = [
         FieldPlan(name, kind_of(targets[name]["type"]), "constant", value=source.constant)
         for name, source in erasure.fields.items()

@@ -164,6 +164,7 @@ class ErasurePlan:
 
     Attributes:
         deletes: It goes; there is nothing else then.
+        hard: As of `OutputPlan`.
         cleared: Fields that are emptied, sorted.
         fields: Fields that are set, each to a constant, sorted by name; a checkbox to off.
 
@@ -172,6 +173,7 @@ class ErasurePlan:
     deletes: bool = False
     cleared: tuple[str, ...] = ()
     fields: tuple[FieldPlan, ...] = ()
+    hard: Literal[True] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,8 @@ class OutputPlan:
         labels: What the model makes of the request; none: the border makes the minimal record.
         label_schema_id: Of the minimal record with the labels.
         erasure: What becomes of the row when its person is erased; None of a request.
+        hard: A row that is deleted goes for good, not by way of the org's recycle bin. None, and
+            no part of the plan's JSON, where it goes softly: plans of before keep their digests.
 
     """
 
@@ -199,6 +203,7 @@ class OutputPlan:
     labels: tuple[LabelPlan, ...] = ()
     label_schema_id: int | None = None
     erasure: ErasurePlan | None = None
+    hard: Literal[True] | None = None
 
 
 @dataclass(frozen=True)
@@ -229,6 +234,16 @@ class Plan:
     def requests(self) -> int:
         """How many of the outputs are requests; they come last."""
         return sum(1 for output in self.outputs if output.labels)
+
+    @cached_property
+    def hard_deletes(self) -> tuple[str, ...]:
+        """Objects whose rows, where this plan deletes them, go for good; sorted.
+
+        Whether the event deletes them or an erasure does: contracts let the two say one thing.
+        """
+        found = {one.object for one in self.outputs if one.hard}
+        found |= {one.object for one in self.outputs if one.erasure and one.erasure.hard}
+        return tuple(sorted(found))
 
     @cached_property
     def digest(self) -> str:

@@ -88,11 +88,13 @@ def _output(row: Mapping[str, Any]) -> OutputPlan:
         tuple(LabelPlan(**{**one, "values": tuple(one["values"])}) for one in row["labels"]),
         row.get("label_schema_id"),
         _erasure(row["erasure"]) if "erasure" in row else None,
+        row.get("hard"),
     )
 
 
 def _erasure(row: Mapping[str, Any]) -> ErasurePlan:
-    return ErasurePlan(row["deletes"], tuple(row["cleared"]), tuple(map(_field, row["fields"])))
+    fields = tuple(map(_field, row["fields"]))
+    return ErasurePlan(row["deletes"], tuple(row["cleared"]), fields, row.get("hard"))
 
 
 def _field(row: Mapping[str, Any]) -> FieldPlan:

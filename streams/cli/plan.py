@@ -95,7 +95,8 @@ def _print_plan(one: Plan, *, is_approved: bool) -> None:
 
 
 def _print_output(output: OutputPlan) -> None:
-    what = "deletes" if output.deletes else "->"
+    for_good = " for good" if output.hard else ""
+    what = f"deletes{for_good}" if output.deletes else "->"
     later = ", labels that follow" if output.labels else ""
     click.echo(f"  {what} {output.object}{later}, basis {', '.join(output.basis) or 'none'}")
     bits, texts = _field_bits(output), {made.name: made.path for made in output.fields}

@@ -17,6 +17,7 @@ from connectors.sfdx.reader import OBJECTS, read_org
 from inference.tasks import load_tasks
 from residency.contracts.check import contract_problems
 from residency.contracts.read import CONTRACTS_FOLDER, BadContractError, load_contract
+from residency.gate.approvals import load_hard_deletes
 from residency.plan.approved import (
     APPROVED_FILE,
     APPROVED_FOLDER,
@@ -123,10 +124,19 @@ def _unapproved(plans: Sequence[Plan]) -> list[str]:
         elif one.digest not in stored:
             text = f"is approved, but {APPROVED_FOLDER.name}/{file_of(one)} holds another"
             text = f"{text}; run `homeport plan approve`"
+        elif set(one.hard_deletes) != _hard(one):
+            text = f"is approved, but {APPROVED_FILE.name} lists other hard_deletes of it"
+            text = f"{text}; run `homeport plan approve`"
         else:
             continue
         problems.append(f"{one.subject} v{version} in {one.region}: plan {one.digest[:12]} {text}")
     return problems
+
+
+def _hard(one: Plan) -> set[str]:
+    """Return the objects of which egress deletes rows for good under a plan."""
+    pairs = load_hard_deletes(APPROVED_FILE, one.region)
+    return {name for digest, name in pairs if digest == one.digest}
 
 
 @plan.command()

@@ -182,6 +182,26 @@ def test_rows_are_deleted_for_good(home: Path, org: SalesforceConfig) -> None:
     )
 
 
+def test_the_sink_deletes_for_good_what_its_plan_says_and_the_rest_softly(
+    home: Path, org: SalesforceConfig
+) -> None:
+    client = as_admin(home, org)
+    sink = SalesforceSink(
+        client, bulk=open_writer(client), settled=True, hard_deletes={("hard", ORDER)}
+    )
+    plans = {"bp-1": "hard", "bp-2": "soft", "bp-3": "hard"}
+    sink.write([logged(n, ORDER, key) for n, key in enumerate(plans)])
+
+    outcomes = sink.write(
+        [logged(9, ORDER, key, deletes=True, plan=plan) for key, plan in plans.items()]
+    )
+
+    assert [one.result for one in outcomes] == [Result.ACCEPTED] * 3
+    find = f"SELECT {KEY}, IsDeleted FROM {ORDER} WHERE {KEY} LIKE 'bp-%'"  # noqa: S608
+    left = [(one[KEY], one["IsDeleted"]) for one in client.query_all(find, with_deleted=True)]
+    assert left == [("bp-2", True)]
+
+
 def test_no_rows_are_no_job(client: OrgClient) -> None:
     store = KeptJobs()
     writer = open_writer(client, store)

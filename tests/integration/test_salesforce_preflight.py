@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,17 @@ def test_preflight_finds_what_the_org_lacks(org: SalesforceConfig) -> None:
     problems = preflight(client_of(org), needs)
 
     assert [problem.where for problem in problems] == [f"{ORDER}.No_Such__c", "No__c"]
+
+
+def test_preflight_finds_that_our_user_may_not_delete_for_good(org: SalesforceConfig) -> None:
+    need = replace(needs_of("eu")[ORDER], hard=True)
+
+    (problem,) = preflight(client_of(org), {ORDER: need})
+
+    assert (problem.where, problem.step) == (
+        ORDER,
+        "give the user the permission Bulk API Hard Delete",
+    )
 
 
 def settings_of(config: SalesforceConfig, path: Path) -> str:

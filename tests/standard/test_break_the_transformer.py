@@ -17,7 +17,7 @@ import pytest
 from connectors.kafka import headers
 from connectors.kafka.inbound import own_headers
 from residency.gate import Gate, GateHalt
-from residency.gate.check import load_approved
+from residency.gate.approvals import load_approved
 from residency.gate.scan import scan
 from residency.gate.wire import load_schemas, read
 from residency.plan.approved import APPROVED_FILE

@@ -54,7 +54,9 @@ REFUSALS: dict[str, tuple[int, object]] = {
     "busy": (503, [{"errorCode": "SERVER_UNAVAILABLE", "message": "Server too busy"}]),
     "413": (413, "<html>too large</html>"),
 }
-QUERY = re.compile(r"SELECT Id, External_Id__c FROM (\w+) WHERE External_Id__c IN \((.*)\)")
+QUERY = re.compile(
+    r"SELECT Id, External_Id__c(?:, IsDeleted)? FROM (\w+) WHERE External_Id__c IN \((.*)\)"
+)
 POISON = "poison"  # a value that the org cannot parse: it refuses the whole request
 
 Key = tuple[str, str]
@@ -260,10 +262,10 @@ class Line:
 
 
 def logged(
-    offset: int, sobject: str, key: str, *, deletes: bool = False, **fields: Any
+    offset: int, sobject: str, key: str, *, deletes: bool = False, plan: str = "", **fields: Any
 ) -> LoggedRecord:
     """Return the record of a raw offset; its version is the offset, unless it is among *fields*."""
     at = RecordId(Coordinates("eu.commerce.orders.v1", 0, offset))
-    record = MinimalRecord(at, sobject, key, offset, 1, "", 1, b"", deletes)
+    record = MinimalRecord(at, sobject, key, offset, 1, plan, 1, b"", deletes)
     version = {} if VERSIONS.keys() & fields else {"Base_Version__c": offset}
     return LoggedRecord(record, offset, {KEY: key, **version, **fields})

@@ -115,11 +115,11 @@ def client_of(
 
 
 def logged(
-    offset: int, sobject: str, key: str, *, deletes: bool = False, **fields: Any
+    offset: int, sobject: str, key: str, *, deletes: bool = False, plan: str = "", **fields: Any
 ) -> LoggedRecord:
     """Return the record of a raw offset; its version is the offset, unless it has one of labels."""
     at = RecordId(Coordinates("eu.commerce.orders.v1", 0, offset))
-    record = MinimalRecord(at, sobject, key, offset, 1, "", 1, b"", deletes)
+    record = MinimalRecord(at, sobject, key, offset, 1, plan, 1, b"", deletes)
     version = {} if "Label_Version__c" in fields else {"Base_Version__c": offset}
     return LoggedRecord(record, offset, {KEY: key, **version, **fields})
 

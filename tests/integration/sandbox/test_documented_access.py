@@ -173,6 +173,30 @@ def test_1_11_a_hard_delete_needs_a_right_of_its_own(admin: Any, eu: Any) -> Non
     assert total(admin, ORDER, f"{KEY} = 'doc-hard'") == 0
 
 
+def test_a_user_sees_their_own_permissions(admin: Any, eu: Any) -> None:
+    query = "SELECT PermissionsBulkApiHardDelete, permissionsapienabled FROM UserPermissionAccess"
+
+    answers = [who.call("GET", "query", params={"q": query}).json() for who in (admin, eu)]
+
+    for answer, purges in zip(answers, (True, False), strict=True):
+        (row,) = answer["records"]
+        assert row.pop("attributes") == {"type": "UserPermissionAccess"}
+        assert row == {"PermissionsBulkApiHardDelete": purges, "PermissionsApiEnabled": True}
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("SELECT PermissionsNoSuch FROM UserPermissionAccess", "INVALID_FIELD"),
+        ("SELECT FIELDS(ALL) FROM UserPermissionAccess LIMIT 1", "MALFORMED_QUERY"),
+        ("SELECT COUNT() FROM UserPermissionAccess", "MALFORMED_QUERY"),
+        ("SELECT COUNT(PermissionsApiEnabled) FROM UserPermissionAccess", "INVALID_FIELD"),
+    ],
+)
+def test_of_their_permissions_nothing_else_is_told(eu: Any, query: str, code: str) -> None:
+    assert refusal(eu.call("GET", "query", params={"q": query}))[:2] == (400, code)
+
+
 def test_1_3_a_key_that_is_not_unique_needs_view_all_data(admin: Any, eu: Any) -> None:
     path = f"sobjects/{ORDER}/{TAG}/doc-tag"
 

@@ -19,7 +19,6 @@ from fake_org import (
 from connectors.salesforce.codes import Handling, OrgError
 from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.deletes import Deleter
-from connectors.salesforce.options import SinkOptions
 from connectors.salesforce.outcome import Result
 from connectors.salesforce.refusals import Answer, Call
 from connectors.salesforce.rows import RowResult
@@ -328,9 +327,46 @@ def test_a_row_that_somebody_else_deleted_meanwhile_is_looked_up_again(code: str
     assert (result.success, result.handling) == (False, Handling.RACE)
 
 
+class Jobs:
+    """A Bulk API that takes deletions alone."""
+
+    def __init__(self) -> None:
+        self.purged: list[tuple[str, list[str]]] = []
+
+    def resume(self) -> None:
+        pass
+
+    def upsert(self, *_: Any) -> list[RowResult]:
+        raise NotImplementedError
+
+    def hard_delete(self, sobject: str, ids: Sequence[str]) -> list[RowResult]:
+        self.purged.append((sobject, list(ids)))
+        return [DONE] * len(ids)
+
+
 def test_hard_deletion_without_the_bulk_api_is_refused_at_once(config: SalesforceConfig) -> None:
     with pytest.raises(SetupError, match="recycle bin"):
         SalesforceSink(
             fake_client(config, FakeOrg(), AT_ONCE),
-            options=SinkOptions(hard_delete=frozenset({ORDER})),
+            hard_deletes={("plan", ORDER)},
         )
+
+
+def test_a_row_is_deleted_for_good_where_its_plan_says_so_of_its_object(
+    config: SalesforceConfig,
+) -> None:
+    org, jobs = FakeOrg(), Jobs()
+    sink = SalesforceSink(
+        fake_client(config, org), bulk=jobs, settled=True, hard_deletes={("hard", ORDER)}
+    )
+    kinds = [(ORDER, "a", "hard"), (ORDER, "b", "soft"), (CUSTOMER, "c", "hard")]
+    sink.write([logged(n, sobject, key) for n, (sobject, key, _) in enumerate(kinds)])
+    a = org.ids[ORDER, "a"]
+
+    outcomes = sink.write(
+        [logged(9 + n, o, key, deletes=True, plan=plan) for n, (o, key, plan) in enumerate(kinds)]
+    )
+
+    assert {one.result for one in outcomes} == {Result.ACCEPTED}
+    assert jobs.purged == [(ORDER, [a])]
+    assert org.rows.keys() == {(ORDER, "a")}  # the job is of a Bulk API that is no part of it

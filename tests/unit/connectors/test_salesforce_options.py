@@ -20,12 +20,12 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_a_service_file_can_say_how_rows_are_written(values: dict[str, Any]) -> None:
-    sink = {"hard_delete": ["Commerce_Customer__c"], "bulk_from": 500, "retry": {"sizes": [10, 1]}}
+    sink = {"fate_s": 90, "bulk_from": 500, "retry": {"sizes": [10, 1]}}
     sink["bulk"] = {"max_rows": 9}
 
     config = LOAD({**values, "sink": sink})
 
-    assert config.sink.hard_delete == {"Commerce_Customer__c"}
+    assert config.sink.fate_s == 90
     assert config.sink.bulk_from == 500
     assert config.sink.retry.sizes == (10, 1)
     assert config.sink.bulk.max_rows == 9

@@ -1,6 +1,7 @@
 """Everything an org lacks is named at once, before the first record."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,11 +54,42 @@ class Org:
         }
         self.rights = {"createable": True, "updateable": True, "deletable": True}
         self.status: int | None = None
+        self.may_purge: bool | None = True  # None: the org knows no such permission
+        self.queries: list[str] = []
+
+    def query_all(self, soql: str, *, with_deleted: bool = False) -> Iterator[Row]:
+        assert not with_deleted
+        self.queries.append(soql)
+        if self.may_purge is None:
+            raise RequestRefusedError(ORDER, status=400, error=REFUSED)
+        yield {"PermissionsBulkApiHardDelete": self.may_purge}
 
     def describe(self, _: str) -> Row:
         if self.status is not None:
             raise RequestRefusedError(ORDER, status=self.status, error=REFUSED)
         return {"fields": list(self.fields.values()), **self.rights}
+
+
+@pytest.mark.parametrize(("may_purge", "is_wrong"), [(True, False), (False, True), (None, True)])
+def test_who_deletes_for_good_needs_the_permission(may_purge: bool | None, is_wrong: bool) -> None:
+    org = Org()
+    org.may_purge = may_purge
+
+    found = preflight(org, {ORDER: replace(NEED, hard=True)})
+
+    told = (
+        f"{ORDER}: a contract deletes rows for good, and our user may not; give the user the"
+        " permission Bulk API Hard Delete"
+    )
+    assert [str(problem) for problem in found] == [told] * is_wrong
+    assert org.queries == ["SELECT PermissionsBulkApiHardDelete FROM UserPermissionAccess"]
+
+
+def test_who_deletes_softly_is_not_asked_for_more() -> None:
+    org = Org()
+
+    assert preflight(org, {ORDER: NEED}) == []
+    assert org.queries == []
 
 
 def problems(org: Org) -> list[str]:

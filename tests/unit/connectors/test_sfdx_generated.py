@@ -3,11 +3,13 @@
 import io
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files as package_files
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from connectors.sfdx.access import sink_node
 from connectors.sfdx.classes import load_classes
 from connectors.sfdx.components import Choices, components, deployable, org_needs
 from connectors.sfdx.fields import length as length_of
@@ -102,6 +104,18 @@ def test_hard_deletes_are_for_the_erasure_user_alone() -> None:
 
     assert with_it == [f"{FOLDER}/permissionsets/Region_Erasure.permissionset-meta.xml"]
     assert b"<allowCreate>true" not in SOURCE[with_it[0]]
+
+
+def test_a_sink_may_delete_for_good_exactly_where_a_contract_says_so() -> None:
+    needs = list(org_needs().values())
+
+    hard = sink_node([replace(needs[0], hard=True), *needs[1:]])
+
+    assert {"enabled": True, "name": "BulkApiHardDelete"} in hard["userPermissions"]
+    assert "hard delete" not in str(hard["description"])
+    assert {**hard, **{k: sink_node(needs)[k] for k in ("userPermissions", "description")}} == (
+        sink_node(needs)
+    )
 
 
 def test_a_certificate_goes_into_its_own_regions_app_alone() -> None:

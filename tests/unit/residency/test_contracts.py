@@ -332,3 +332,54 @@ def test_the_shipped_contracts_say_what_becomes_of_every_row() -> None:
     assert contract.erasures.keys() == {
         o.object for each in contract.outputs.values() for o in each
     }
+
+
+DELETES = """[[output]]
+events = ["commerce.orders.OrderPlaced"]
+object = "Commerce_Order__c"
+external_id = { path = "order_id", identity = "order" }
+"""
+ERASED = '[[erasure]]\nobject = "Commerce_Order__c"\naction = "delete"\n'
+HARD = "hard = true\n"
+
+
+@pytest.mark.parametrize("is_hard", [True, False])
+def test_a_contract_says_whether_rows_are_deleted_for_good(is_hard: bool, tmp_path: Path) -> None:
+    hard = HARD if is_hard else ""
+    text = f"{DELETES}deletes = true\n{hard}{ERASED}{hard}"
+
+    contract = load_contract(written(tmp_path, c=text))
+
+    (output,) = contract.outputs[PLACED]
+    erasure = contract.erasures["Commerce_Order__c"]
+    assert (output.hard, erasure.hard) == (is_hard, is_hard)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"{DELETES}{HARD}", "Commerce_Order__c: hard goes with deletes = true"),
+        (f"{ANONYMISE}{HARD}", 'Commerce_Customer__c: hard goes with action = "delete"'),
+        (
+            f"{DELETES}deletes = true\n{ERASED}{HARD}",
+            f"{PLACED} and Commerce_Order__c's [[erasure]] (c.toml:6) delete its rows in two ways",
+        ),
+        (
+            f"{DELETES}deletes = true\n{HARD}{ERASED}",
+            f"{PLACED} and Commerce_Order__c's [[erasure]] (c.toml:7) delete its rows in two ways",
+        ),
+    ],
+)
+def test_what_is_deleted_in_no_way_or_in_two_is_named(text: str, told: str, tmp_path: Path) -> None:
+    (problem,) = read_problems(written(tmp_path, c=text))
+
+    assert problem.startswith(f"c.toml:1: {told}")
+
+
+def test_an_event_may_delete_for_good_what_an_erasure_only_empties(tmp_path: Path) -> None:
+    anonymise = ANONYMISE.replace("Customer", "Order")
+
+    contract = load_contract(written(tmp_path, c=f"{DELETES}deletes = true\n{HARD}{anonymise}"))
+
+    assert contract.outputs[PLACED][0].hard
+    assert not contract.erasures["Commerce_Order__c"].hard

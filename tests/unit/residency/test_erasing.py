@@ -1,16 +1,18 @@
 """An erasure leaves of a row what its contract names, passes the gate, and decides nothing else."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
+from residency.contracts.model import Erasure
 from residency.contracts.read import load_contract
 from residency.gate.check import Gate
 from residency.gate.rules import load_grammar
 from residency.gate.wire import load_schemas
 from residency.plan.approved import APPROVED_FILE
 from residency.plan.erasing import erasing_value, plan_erasure
-from residency.plan.model import OutputPlan, Plan
+from residency.plan.model import ErasurePlan, OutputPlan, Plan
 from residency.regions import load_regions
 from schemas.codec import decode_physical
 from schemas.errors import HaltError
@@ -106,6 +108,16 @@ def test_a_row_that_goes_says_so_and_nothing_else() -> None:
 
 def test_rows_of_which_the_plan_says_nothing_are_not_touched() -> None:
     assert plan_erasure(None, {}) is None
+
+
+@pytest.mark.parametrize("hard", [True, False])
+def test_a_row_that_goes_at_an_erasure_goes_as_its_contract_says(hard: bool) -> None:
+    made = plan_erasure(Erasure("Row__c", "delete", hard=hard), {})
+
+    assert made == ErasurePlan(deletes=True, hard=hard or None)
+    output = replace(BASE[0].values[1], object="Row__c", erasure=made)
+    plan = replace(BASE[0].values[0], outputs=(output,))
+    assert plan.hard_deletes == (("Row__c",) if hard else ())
     plan = PLANS["eu"][0]
     output = OutputPlan("Commerce_Order__c", 2001, plan.outputs[0].external_id, (), ())
 

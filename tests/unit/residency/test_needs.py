@@ -2,6 +2,7 @@
 
 import pytest
 
+from residency.contracts.model import Contract, Erasure, FieldSource, Output
 from residency.contracts.needs import (
     VERSIONS,
     FieldNeed,
@@ -39,6 +40,24 @@ def test_a_field_of_one_region_is_in_the_org() -> None:
     merged = merged_needs([need("A__c"), need("B__c")])
 
     assert list(merged[ORDER].fields) == ["A__c", "B__c"]
+
+
+@pytest.mark.parametrize("way", ["event", "erasure", "neither"])
+def test_an_object_is_deleted_for_good_where_some_contract_says_so(way: str) -> None:
+    key = FieldSource(path="order_id", identity="order")
+    output = Output(ORDER, key, {}, deletes=True, hard=way == "event")
+    erasures = {ORDER: Erasure(ORDER, "delete", hard=way == "erasure")}
+    contract = Contract({"e": (output,)}, erasures=erasures)
+
+    found = region_needs("eu", contract, load_registry())
+
+    assert {name for name, one in found.items() if one.hard} == (
+        set() if way == "neither" else {ORDER}
+    )
+    shipped = region_needs("uk", load_contract(), load_registry())
+    assert [merged_needs(pair)[ORDER].hard for pair in ([found, shipped], [shipped, found])] == [
+        way != "neither"
+    ] * 2
 
 
 def test_no_region_is_no_org() -> None:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.tasks import load_tasks
+from residency.gate.approvals import load_approved, load_hard_deletes
 from residency.plan.approved import (
     APPROVED_FOLDER,
     approved_digests,
@@ -136,6 +137,11 @@ EDITS: list[tuple[Callable[[dict[str, Any]], Any], str, Direction]] = [
         OTHER,
     ),
     (lambda p: p["outputs"][0].update(deletes=True), "row Commerce_Order__c", OTHER),
+    (
+        lambda p: p["outputs"][0].update(deletes=True, hard=True),
+        "row Commerce_Order__c",
+        OTHER,
+    ),
     (lambda p: p["outputs"][0].update(basis=["b"]), "row Commerce_Order__c", OTHER),
     (lambda p: p.update(not_after="2099-01-01"), "plan not_after", LOOSER),
     (lambda p: p.update(not_after="2020-01-01"), "plan not_after", TIGHTER),
@@ -403,3 +409,32 @@ def test_labels_are_a_row_of_their_own() -> None:
     rows = [change for change in found if change.what.startswith("row")]
     assert [(row.what, row.before) for row in rows] == [("row Commerce_Case__c labels", None)]
     assert "label_schema_id: 2004" in (rows[0].after or "")
+
+
+@pytest.mark.parametrize("part", ["row", "erasure"])
+def test_a_deletion_that_is_for_good_no_more_is_looser(part: str) -> None:
+    soft, hard = copy.deepcopy(PLAN), copy.deepcopy(PLAN)
+    gone = {"deletes": True, "cleared": [], "fields": []}
+    for plan, more in ((soft, {}), (hard, {"hard": True})):
+        if part == "row":
+            plan["outputs"][0] |= {"deletes": True, **more}
+        else:
+            plan["outputs"][0]["erasure"] = {**gone, **more}
+
+    (tighter,), (looser,) = changes([soft], [hard]), changes([hard], [soft])
+
+    assert {one.what for one in (tighter, looser)} == {f"{part} Commerce_Order__c"}
+    assert (tighter.direction, looser.direction) == (Direction.TIGHTENED, Direction.LOOSENED)
+    assert "hard: yes" in (looser.before or "")
+    assert "hard" not in (looser.after or "")
+
+
+def test_the_list_says_which_plans_delete_for_good_as_egress_reads_it(tmp_path: Path) -> None:
+    output = replace(ORDER.outputs[0], fields=(), deletes=True, hard=True)
+    hard = replace(ORDER, outputs=(output,))
+    file = tmp_path / "approved.toml"
+
+    file.write_text(render([ORDER, hard]), encoding="utf-8")
+
+    assert load_hard_deletes(file, "eu") == {(hard.digest, "Commerce_Order__c")}
+    assert load_approved(file, "eu").keys() == {ORDER.digest, hard.digest}

@@ -116,8 +116,11 @@ POLICY = Policy(
 )
 
 
-def compiled(fields: Mapping[str, FieldSource], *, deletes: bool = False) -> Plan:
-    output = Output("Row__c", FieldSource(path="id", identity="order"), fields, deletes)
+def compiled(
+    fields: Mapping[str, FieldSource], *, deletes: bool = False, hard: bool = False
+) -> Plan:
+    key = FieldSource(path="id", identity="order")
+    output = Output("Row__c", key, fields, deletes, hard=hard)
     return compile_plan(EVENT, Contract({EVENT.subject: (output,)}), POLICY, REGISTRY)
 
 
@@ -348,6 +351,14 @@ def test_a_deletion_says_that_and_whose_row_and_nothing_else() -> None:
         "Base_Version__c": 10**12 + 7,
         "deleted": True,
     }
+
+
+def test_a_plan_says_of_a_deletion_that_it_is_for_good_and_only_then_anything() -> None:
+    soft, hard = compiled({}, deletes=True), compiled({}, deletes=True, hard=True)
+
+    assert (soft.hard_deletes, hard.hard_deletes) == ((), ("Row__c",))
+    assert b'"hard"' not in soft.to_json()  # plans of before keep their digests
+    assert hard.digest != soft.digest
 
 
 def test_what_deletes_a_row_sets_no_field_of_it() -> None:

@@ -10,7 +10,14 @@ import pytest
 from inference.tasks import load_tasks
 from residency.plan.approved import approved_digests, file_of, laid_out
 from residency.plan.book import compile_all
-from residency.plan.model import FieldPlan, LeafDecision, OutputPlan, Plan, ProcessorRef
+from residency.plan.model import (
+    ErasurePlan,
+    FieldPlan,
+    LeafDecision,
+    OutputPlan,
+    Plan,
+    ProcessorRef,
+)
 from residency.plan.stored import load_stored, plan_of
 from residency.policy.rules import Action
 from schemas.errors import SetupError
@@ -40,6 +47,16 @@ PLAN = Plan(
             processors=(ProcessorRef("trim", "e" * 64),),
         ),
         OutputPlan("Commerce_Case__c", 2003, KEY, (), ("c",), deletes=True),
+        OutputPlan(
+            "Commerce_Customer__c",
+            2005,
+            KEY,
+            (),
+            ("c",),
+            deletes=True,
+            erasure=ErasurePlan(deletes=True, hard=True),
+            hard=True,
+        ),
     ),
     not_after=date(2027, 6, 27),
 )

@@ -3,11 +3,17 @@
 import json
 import subprocess
 import sys
+from datetime import date
 from math import log2
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from connectors.sfdx.reader import OBJECTS
+from residency.contracts.read import CONTRACTS_FOLDER
+from streams.cli import plan_review
+from streams.plans import compiled
 
 TOP = Path(__file__).parents[3]
 PLACED = "commerce.orders.OrderPlaced"
@@ -170,3 +176,19 @@ def test_a_plan_shows_its_labels_beside_the_fields_of_their_row() -> None:
     }
     assert "-> Commerce_Case__c, labels that follow" in shown
     assert "label intent" in shown
+
+
+def test_a_list_with_other_hard_deletions_than_its_plans_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = (TOP / "residency" / "approved_plans.toml").read_text("utf-8")
+    one = compiled("eu", date(2026, 11, 26))[0]
+    file = tmp_path / "approved_plans.toml"
+    digest = f'digest = "{one.digest}"\n'
+    file.write_text(shipped.replace(digest, f'{digest}hard_deletes = ["Commerce_Case__c"]\n'))
+    monkeypatch.setattr(plan_review, "APPROVED_FILE", file)
+
+    (problem,) = plan_review._problems(CONTRACTS_FOLDER, OBJECTS)  # noqa: SLF001
+
+    assert f"plan {one.digest[:12]} is approved, but approved_plans.toml lists other" in problem
+    assert "run `homeport plan approve`" in problem

@@ -13,7 +13,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from inference.tasks import load_tasks
-from residency.gate.check import Gate, load_approved
+from residency.gate.approvals import load_approved, load_hard_deletes
+from residency.gate.check import Gate
 from residency.gate.rules import Rule, load_grammar
 from residency.gate.scan import scan
 from residency.gate.wire import Violation, load_schemas
@@ -279,6 +280,20 @@ def test_only_plans_approved_for_the_region_count(tmp_path: Path) -> None:
     assert load_approved(file, "us") == {}
 
 
+def test_egress_reads_what_plans_delete_for_good(tmp_path: Path) -> None:
+    file = tmp_path / "approved.toml"
+    hard = 'hard_deletes = ["Commerce_Case__c", "Commerce_Order__c"]\n'
+    rows = PLAN.format("eu", "ab" * 32) + hard + PLAN.format("eu", "cd" * 32)
+    rows += PLAN.format("uk", "ef" * 32) + 'hard_deletes = ["Commerce_Case__c"]\n'
+    file.write_text(rows, encoding="utf-8")
+
+    assert load_hard_deletes(file, "eu") == {
+        ("ab" * 32, "Commerce_Case__c"),
+        ("ab" * 32, "Commerce_Order__c"),
+    }
+    assert load_hard_deletes(file, "us") == frozenset()
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -289,6 +304,10 @@ def test_only_plans_approved_for_the_region_count(tmp_path: Path) -> None:
         PLAN.format("eu", "ab" * 33),
         PLAN.format("eu", "ab" * 32) + 'not_afterwards = "never"\n',
         PLAN.format("eu", "ab" * 32) + 'not_after = "2030-01-31"\n',
+        PLAN.format("eu", "ab" * 32) + 'hard_deletes = "Case"\n',
+        PLAN.format("eu", "ab" * 32) + "hard_deletes = 7\n",
+        PLAN.format("eu", "ab" * 32) + 'hard_deletes = ["no name"]\n',
+        PLAN.format("eu", "ab" * 32) + "hard_deletes = [7]\n",
         '[[plan]]\nregion = "eu"\n',
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from residency.contracts.model import Contract, FieldSource, Output
-from residency.gate.check import load_approved
+from residency.gate.approvals import load_approved
 from residency.plan.approved import render
 from residency.plan.book import load_policy
 from residency.plan.compile import PlanError, Policy, compile_plan
