@@ -28,6 +28,7 @@ from residency.telemetry.setup import Recorder
 from schemas.errors import HaltError
 from schemas.registry import load_registry
 from streams.crossing import Parts
+from streams.lastrun import LastRun
 from streams.patience import free, retrying, sleep
 from streams.quarantining import Quarantine
 from streams.resuming import require_permit
@@ -81,14 +82,16 @@ def outfit(
         ) as ledger,
     ):
         require_permit(switch, ledger)
+        last = LastRun(switch.folder)
+        left_nothing = last.take(ledger.size) or ledger.size == 0
         sink = SalesforceSink(
             client,
             bulk=BulkWriter(client, jobs, options.bulk, clock),
             options=options,
             clock=clock,
             is_tight=lambda: access.budget.is_tight,
+            settled=left_nothing,
             hard_deletes=load_hard_deletes(APPROVED_FILE, settings.region),
-            settled=ledger.size == 0,  # there was no earlier run
         )
         yield Parts(
             gate=Gate.load(settings.region, APPROVED_FILE, accepted_models()),
@@ -100,6 +103,9 @@ def outfit(
             quarantine=Quarantine(producer, seal, settings.region).put,
             stays=switch.stays(),
         )
+        # told to stop: whatever else ends a run comes as an exception, and leaves no mark
+        if sink.is_settled:
+            last.leave(ledger.size)
 
 
 def _preflight(region: str, client: OrgClient, halt: threading.Event) -> None:

@@ -18,6 +18,7 @@ from connectors.salesforce.access import Access
 from connectors.salesforce.budget import Budget
 from connectors.salesforce.config import SalesforceConfig
 from connectors.salesforce.errors import (
+    BodyRefusedError,
     OrgRestedError,
     OrgUnavailableError,
     SessionRefusedError,
@@ -172,6 +173,9 @@ class OrgClient:
                 return self._transport.attempt(packed, read, ends)
             except OrgUnavailableError as exc:
                 unknown = exc.fate_unknown = unknown or exc.fate_unknown
+                raise
+            except BodyRefusedError as exc:  # by this try; of one before it something may come
+                exc.fate_unknown = unknown
                 raise
 
         made: T = self._retrying()(once)

@@ -106,7 +106,7 @@ class Upserter:
     def _send(self, call: Call, requests: Sequence[Request]) -> Any:  # noqa: ANN401 - decoded JSON
         try:
             answer = self._client.send(call)
-        except OrgUnavailableError as exc:
+        except (BodyRefusedError, OrgUnavailableError) as exc:
             if exc.fate_unknown:
                 for request in requests:
                     self._doubt(request)

@@ -40,6 +40,13 @@ class Doubts:
         """Return how many rows are remembered, those of before the start aside."""
         return len(self._until)
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether no old request could still reach any row."""
+        now = self._now()
+        with self._lock:
+            return now >= self._all_until and all(end <= now for end in self._until.values())
+
     def holds(self, key: Key) -> bool:
         """Return whether an old request could still reach the row."""
         return self._now() < max(self._all_until, self._until.get(key, self._all_until))

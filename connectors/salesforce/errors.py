@@ -67,7 +67,15 @@ class RequestRefusedError(HaltError):
 
 
 class BodyRefusedError(RequestRefusedError):
-    """The org refuses a whole request because of its rows; a smaller one may pass."""
+    """The org refuses a whole request because of its rows; a smaller one may pass.
+
+    Attributes:
+        fate_unknown: An earlier try of the same request was not answered, and may still be
+            carried out.
+
+    """
+
+    fate_unknown = False
 
 
 class UnsendableValueError(HaltError):

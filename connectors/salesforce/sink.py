@@ -84,6 +84,11 @@ class SalesforceSink:
         self._writer = Writer(clients, bulk, options, self._doubts, is_tight)
         self._deleter = Deleter(clients[0], options.external_id_field, bulk)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether no request of this run, or of one before, can still be under way."""
+        return self._doubts.is_clear
+
     def doubt(self, keys: Iterable[Key]) -> None:
         """Take it that requests for these rows (object, external id) may still be under way."""
         self._doubts.note(keys)

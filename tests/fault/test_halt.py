@@ -260,6 +260,47 @@ def test_a_halt_between_two_requests_lets_none_of_the_rest_out(
     assert outcomes(line.home).keys() <= FINE
 
 
+def test_only_a_run_that_was_told_to_stop_leaves_nothing_in_doubt(
+    line: HaltedLine, monkeypatch: Patch
+) -> None:
+    sinks: list[Any] = []
+
+    class Watched(outfit.SalesforceSink):
+        """Remembers what it was told of the run before."""
+
+        def __init__(self, *clients: Any, settled: bool, **more: Any) -> None:
+            super().__init__(*clients, settled=settled, **more)
+            self.was_settled = settled
+            sinks.append(self)
+
+    monkeypatch.setattr(outfit, "SalesforceSink", Watched)
+
+    config = line.settings.salesforce
+    assert config is not None
+    with line.egress(salesforce=replace(config, sink=replace(config.sink, fate_s=0.5))):
+        line.publish(3)
+        line.settled()
+        until("the doubts of the start to end", lambda: sinks[-1].is_settled)
+    for doubtful in ([], [("Commerce_Order__c", "a")]):
+        with line.egress():
+            line.publish(3)
+            line.settled()
+            sinks[-1].doubt(doubtful)
+    with line.egress(salesforce=replace(config, sink=replace(config.sink, fate_s=0.5))):
+        line.settled()
+        until("the doubts of the start to end", lambda: sinks[-1].is_settled)
+    with line.egress():
+        line.settled()
+        line.switch.halt(BreachError("found by hand", Cause.RECONCILE), "reconcile")
+        line.halted("reconcile")
+        until("the stop", line.is_unlocked)
+        line.resume()
+        line.settled()
+
+    # after: any run, one that left nothing, likewise, one in doubt, one that left nothing, a halt
+    assert [sink.was_settled for sink in sinks[1:]] == [True, True, False, True, False]
+
+
 def test_a_forged_record_is_not_sent_and_a_person_may_say_that_it_stays(line: HaltedLine) -> None:
     def forged(given: dict[str, bytes]) -> dict[str, bytes]:
         return given | {headers.RECORD: b"eu.commerce.orders.v1[0]@999999#0"}

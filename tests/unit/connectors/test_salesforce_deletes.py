@@ -10,6 +10,7 @@ from fake_org import (
     KEY,
     ONE_TRY,
     ORDER,
+    POISON,
     FakeOrg,
     fake_client,
     fake_config,
@@ -165,6 +166,20 @@ def test_a_write_that_is_given_up_leaves_its_rows_in_doubt(config: SalesforceCon
     (outcome,) = sink.write([logged(300, ORDER, "o200", deletes=True)])
 
     assert (outcome.result, outcome.code) == (Result.PARKED, "FATE_UNKNOWN")
+
+
+def test_a_request_that_is_refused_whole_may_still_come_where_a_try_of_it_got_no_answer(
+    config: SalesforceConfig,
+) -> None:
+    org = FakeOrg(faults={0: "reset before"})
+    sink = open_sink(config, org)
+
+    written = sink.write([logged(1, ORDER, "a"), logged(2, ORDER, "b", Text__c=POISON)])
+    (outcome,) = sink.write([logged(3, ORDER, "a", deletes=True)])
+
+    assert [one.result for one in written] == [Result.ACCEPTED, Result.REJECTED]
+    assert (outcome.result, outcome.code) == (Result.PARKED, "FATE_UNKNOWN")
+    assert not sink.is_settled
 
 
 def test_a_write_that_is_given_up_after_a_clear_answer_leaves_none(

@@ -59,3 +59,19 @@ def test_old_doubts_are_forgotten() -> None:
     doubts.note([B])
 
     assert len(doubts) == 1
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_all_is_clear_once_no_request_of_before_or_of_now_can_come(*, settled: bool) -> None:
+    time = Time()
+    doubts = Doubts(600, time, settled=settled)
+    found = [doubts.is_clear]
+    time.now_s += 500
+    doubts.note([A])
+    found.append(doubts.is_clear)
+    time.now_s += 599
+    found.append(doubts.is_clear)
+    time.now_s += 1
+    found.append(doubts.is_clear)
+
+    assert found == [settled, False, False, True]
