@@ -76,6 +76,11 @@ class Carrier:
         return frozenset(self._doubts)
 
     @property
+    def is_tight(self) -> bool:
+        """Whether calls should be saved: fewer batches, each of more records."""
+        return self._parts.is_tight()
+
+    @property
     def waiting(self) -> Waiting:
         """How many records are parked, and since when the oldest."""
         return self._parts.store.waiting

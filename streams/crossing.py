@@ -73,6 +73,7 @@ class Parts:
 
     Attributes:
         stays: Names of records that stay if the gate halts at them: a person said so.
+        is_tight: Says whether the org's daily calls are running low.
 
     """
 
@@ -87,6 +88,7 @@ class Parts:
     limit: LimitPolicy = SCANNER_LIMIT
     parking: ParkPolicy = field(default_factory=ParkPolicy)
     stays: Collection[str] = frozenset()
+    is_tight: Callable[[], bool] = lambda: False
 
 
 def key_of(record: MinimalRecord) -> Key:

@@ -37,6 +37,7 @@ from streams.switch import Switch
 
 LOG = logging.getLogger("homeport.egress")
 MAX_LINKS = 128
+FILL_S = 15.0  # for a batch to fill while calls run low: at most 5,760 of them a day
 
 
 class Egress:
@@ -102,7 +103,7 @@ class Egress:
             self._carry(carrier, intake, self._doubtful(carrier, intake, halt), halt)
             while not halt.is_set():
                 self._switch.check()  # also with nothing to send
-                messages = intake.take()
+                messages = self._filled(carrier, intake, intake.take(), halt)
                 self._carry(carrier, intake, messages, halt)
                 if not messages:
                     retrying(halt)(self._take, carrier)
@@ -118,6 +119,22 @@ class Egress:
             raise
         finally:
             intake.close()
+
+    def _filled(
+        self, carrier: Carrier, intake: Intake, messages: list[Message], halt: threading.Event
+    ) -> list[Message]:
+        """Return a batch, filled up for a while if the org's calls are running low.
+
+        A call takes one record or a thousand. Leaves that others wait for do not wait for it.
+        """
+        ends = time.monotonic() + FILL_S
+        enough = self._settings.egress_batch.usual
+        while 0 < len(messages) < enough and carrier.is_tight:
+            if halt.is_set() or time.monotonic() >= ends:
+                break
+            retrying(halt)(self._take, carrier)
+            messages += intake.take()
+        return messages
 
     def _doubtful(
         self, carrier: Carrier, intake: Intake, halt: threading.Event

@@ -89,7 +89,7 @@ def outfit(
             bulk=BulkWriter(client, jobs, options.bulk, clock),
             options=options,
             clock=clock,
-            is_tight=lambda: access.budget.is_tight,
+            is_tight=lambda: budget.is_tight,
             settled=left_nothing,
             hard_deletes=load_hard_deletes(APPROVED_FILE, settings.region),
         )
@@ -102,6 +102,7 @@ def outfit(
             expected_key=secret(settings.folder / "keys", "expected"),
             quarantine=Quarantine(producer, seal, settings.region).put,
             stays=switch.stays(),
+            is_tight=lambda: budget.is_tight,
         )
         # told to stop: whatever else ends a run comes as an exception, and leaves no mark
         if sink.is_settled:

@@ -27,6 +27,7 @@ from residency.telemetry.setup import telemetry
 from schemas.errors import RetriableError
 from schemas.events import LoggedRecord
 from streams import backlog as backlog_module
+from streams import egress as egress_module
 from streams.backlog import collect, waiting
 from streams.crossing import Parts
 from streams.egress import Egress
@@ -143,6 +144,50 @@ def test_a_parked_record_lets_the_offsets_go_on_and_is_settled_when_its_time_com
         assert {str(leaf.record): leaf.result for leaf in leaves} == dict.fromkeys(
             (str(one.record.id) for one in (first, other, second)), "accepted"
         )
+
+
+def test_while_calls_run_low_a_batch_fills_and_leaves_do_not_wait_for_it(
+    line: Line, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(egress_module, "FILL_S", 6.0)
+    tight, sizes = [True], list[int]()
+
+    def counting(parts: Parts) -> Parts:
+        class Counts:
+            doubt = parts.sink.doubt
+
+            def write(self, batch: Sequence[LoggedRecord]) -> list[Outcome]:
+                sizes.append(len(batch))
+                return parts.sink.write(batch)
+
+        return replace(parts, sink=Counts(), is_tight=lambda: tight[0])
+
+    with working(line, world, world.egress(counting)) as (egress, _):
+        wait_until("the start", lambda: bool(egress.health()["ready"]))
+        for n in range(1, 4):
+            line.send([review(n, f"M-{n}")])
+            time.sleep(0.5)
+        started = time.monotonic()
+        append_leaf(line.settings.folder, leaf(), partial(held, world))
+        waited, early = time.monotonic() - started, list(sizes)
+        wait_until("the commit", lambda: line.committed() == 3)
+        tight[0] = False
+        line.send([review(4, "M-4")])
+        wait_until("the commit", lambda: line.committed() == 4)
+
+    assert (early, waited < 2) == ([], True)
+    assert [size for size in sizes if size] == [3, 1]
+
+
+def test_told_to_stop_a_batch_that_fills_is_carried_at_once(line: Line, world: World) -> None:
+    with working(line, world, world.egress(lambda parts: replace(parts, is_tight=lambda: True))):
+        line.send([review(1, "M-1")])
+        time.sleep(2)
+        before, started = line.committed(), time.monotonic()
+    took = time.monotonic() - started
+
+    assert (before, line.committed()) == (0, 1)
+    assert took < egress_module.FILL_S / 2
 
 
 def test_what_a_dead_run_had_in_hand_is_carried_in_one_batch(line: Line, world: World) -> None:
