@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from pydantic_core import ErrorDetails
 
 from connectors.kafka.config import KafkaConfig
 from connectors.kms import KmsConfig
@@ -224,9 +225,16 @@ def _checked(path: Path, kind: type[T], part: Callable[[Any], Any], step: str) -
         msg = f"{path}: cannot be read ({type(exc).__name__}); {step}"
         raise SetupError(msg) from exc
     except ValidationError as exc:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
-        msg = f"{path}: {faults}"
+        faults = "; ".join(map(_fault, exc.errors()))
+        msg = f"{path}: {faults}; mend that, or {step}"
         raise SetupError(msg) from None  # the cause quotes what it refused
     except ValueError:
         msg = f"{path}: not JSON; {step}"
         raise SetupError(msg) from None
+
+
+def _fault(error: ErrorDetails) -> str:
+    """Return which key is wrong, if it is one alone, and what of it."""
+    key = ".".join(map(str, error["loc"]))
+    text = error["msg"].removeprefix("Value error, ")
+    return f"{key}: {text}" if key else text

@@ -57,6 +57,8 @@ def test_a_service_file_may_name_further_apps_and_the_regions_share(tmp_path: Pa
         ({"api_share": 30}, "salesforce.api_share"),
         ({"standby": [{"consumer_key": "hush-hush"}]}, "salesforce.standby.0"),
         ({"consumer_secret": "hush-hush"}, "salesforce.consumer_secret"),
+        ({"sink": {"hard_delete": ["X"]}}, "salesforce.sink.hard_delete: Unexpected"),
+        ({"username": ""}, "egress.json: salesforce: JWT bearer needs username; mend that, or run"),
     ],
 )
 def test_what_it_cannot_mean_is_named_and_not_shown(
