@@ -26,6 +26,7 @@ from residency.plan.approved import (
 )
 from residency.plan.book import compile_all
 from residency.plan.diff import Change, Direction, changes
+from residency.plan.model import ErasurePlan
 from residency.regions import load_regions
 
 ON = date(2026, 11, 23)
@@ -429,9 +430,18 @@ def test_a_deletion_that_is_for_good_no_more_is_looser(part: str) -> None:
     assert "hard" not in (looser.after or "")
 
 
-def test_the_list_says_which_plans_delete_for_good_as_egress_reads_it(tmp_path: Path) -> None:
-    output = replace(ORDER.outputs[0], fields=(), deletes=True, hard=True)
-    hard = replace(ORDER, outputs=(output,))
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fields": (), "deletes": True, "hard": True},
+        {"erasure": ErasurePlan(deletes=True, hard=True)},
+    ],
+    ids=["by the event", "at an erasure"],
+)
+def test_the_list_says_which_plans_delete_for_good_as_egress_reads_it(
+    change: dict[str, Any], tmp_path: Path
+) -> None:
+    hard = replace(ORDER, outputs=(replace(ORDER.outputs[0], **change),))
     file = tmp_path / "approved.toml"
 
     file.write_text(render([ORDER, hard]), encoding="utf-8")
