@@ -108,6 +108,11 @@ def test_a_row_that_goes_says_so_and_nothing_else() -> None:
 
 def test_rows_of_which_the_plan_says_nothing_are_not_touched() -> None:
     assert plan_erasure(None, {}) is None
+    plan = PLANS["eu"][0]
+    output = OutputPlan("Commerce_Order__c", 2001, plan.outputs[0].external_id, (), ())
+
+    with pytest.raises(HaltError, match="says nothing of an erasure"):
+        erasing_value(output, "t", 1, REGISTRY)
 
 
 @pytest.mark.parametrize("hard", [True, False])
@@ -118,8 +123,3 @@ def test_a_row_that_goes_at_an_erasure_goes_as_its_contract_says(hard: bool) -> 
     output = replace(BASE[0].values[1], object="Row__c", erasure=made)
     plan = replace(BASE[0].values[0], outputs=(output,))
     assert plan.hard_deletes == (("Row__c",) if hard else ())
-    plan = PLANS["eu"][0]
-    output = OutputPlan("Commerce_Order__c", 2001, plan.outputs[0].external_id, (), ())
-
-    with pytest.raises(HaltError, match="says nothing of an erasure"):
-        erasing_value(output, "t", 1, REGISTRY)

@@ -282,14 +282,15 @@ def test_only_plans_approved_for_the_region_count(tmp_path: Path) -> None:
 
 def test_egress_reads_what_plans_delete_for_good(tmp_path: Path) -> None:
     file = tmp_path / "approved.toml"
-    hard = 'hard_deletes = ["Commerce_Case__c", "Commerce_Order__c"]\n'
+    long = "A" * 80
+    hard = f'hard_deletes = ["A", "{long}"]\n'
     rows = PLAN.format("eu", "ab" * 32) + hard + PLAN.format("eu", "cd" * 32)
     rows += PLAN.format("uk", "ef" * 32) + 'hard_deletes = ["Commerce_Case__c"]\n'
     file.write_text(rows, encoding="utf-8")
 
     assert load_hard_deletes(file, "eu") == {
-        ("ab" * 32, "Commerce_Case__c"),
-        ("ab" * 32, "Commerce_Order__c"),
+        ("ab" * 32, "A"),
+        ("ab" * 32, long),
     }
     assert load_hard_deletes(file, "us") == frozenset()
 
@@ -308,6 +309,7 @@ def test_egress_reads_what_plans_delete_for_good(tmp_path: Path) -> None:
         PLAN.format("eu", "ab" * 32) + "hard_deletes = 7\n",
         PLAN.format("eu", "ab" * 32) + 'hard_deletes = ["no name"]\n',
         PLAN.format("eu", "ab" * 32) + "hard_deletes = [7]\n",
+        PLAN.format("eu", "ab" * 32) + f'hard_deletes = ["{"A" * 81}"]\n',
         '[[plan]]\nregion = "eu"\n',
     ],
 )
