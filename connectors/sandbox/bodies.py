@@ -1,19 +1,13 @@
-"""Bodies that are forms or have parts: what is in them, or one refusal if they are broken.
-
-aiohttp reads them, and fails in a way of its own on each thing that may be wrong.
-"""
+"""Bodies that are forms or have parts: what is in them, or one refusal if they are broken."""
 
 from collections.abc import AsyncIterator
 
 from aiohttp import BodyPartReader, web
-from aiohttp.http_exceptions import HttpProcessingError
 
+from connectors import forms
+from connectors.forms import BROKEN, BrokenFormError
 from connectors.sandbox.errors import ApiError, refuse
 
-# not UTF-8 and no boundary; a charset that nobody knows; a part that does not end; bad headers
-_BROKEN = (ValueError, LookupError, AssertionError, HttpProcessingError, web.RequestPayloadError)
-
-_NO_FORM = "The form cannot be read"
 _NO_PARTS = "The request is no multipart/form-data"
 
 
@@ -25,10 +19,9 @@ async def read_form(request: web.Request) -> dict[str, str]:
 
     """
     try:
-        sent = await request.post()
-    except _BROKEN as exc:
-        raise _broken(_NO_FORM) from exc
-    return {name: value for name, value in sent.items() if isinstance(value, str)}
+        return await forms.read_form(request)
+    except BrokenFormError as exc:
+        raise _broken(str(exc)) from exc
 
 
 async def read_parts(request: web.Request) -> AsyncIterator[BodyPartReader]:
@@ -43,7 +36,7 @@ async def read_parts(request: web.Request) -> AsyncIterator[BodyPartReader]:
             if not isinstance(part, BodyPartReader):
                 break
             yield part
-    except _BROKEN as exc:
+    except BROKEN as exc:
         raise _broken(_NO_PARTS) from exc
 
 
@@ -57,7 +50,7 @@ async def read_pieces(part: BodyPartReader, size: int) -> AsyncIterator[bytes]:
     try:
         while piece := await part.read_chunk(size):
             yield piece
-    except _BROKEN as exc:
+    except BROKEN as exc:
         raise _broken(_NO_PARTS) from exc
 
 

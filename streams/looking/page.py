@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 from aiohttp import web
 
+from connectors.forms import BrokenFormError, read_form
 from connectors.pages import Pages
 from residency.ledger.accesses import Purpose
 from residency.vault.looking import VALUES, Ask, Refused, RefusedError, Term, term_of
@@ -35,8 +36,10 @@ async def post_page(service: Service, request: web.Request) -> web.Response:
     # the host alone: behind a proxy that ends TLS we see another scheme than the browser
     if urlsplit(request.headers.get("Origin", "")).netloc != request.host:
         return _form({}, problem="This form came from another page. Send it from here.", status=403)
-    sent = await request.post()
-    form = {name: str(value).strip() for name, value in sent.items()}
+    try:
+        form = {name: value.strip() for name, value in (await read_form(request)).items()}
+    except BrokenFormError as exc:
+        return _form({}, problem=f"{exc}. Send it from here.", status=400)
     try:
         with service.counted() as look:
             token = form.get("caller", "")

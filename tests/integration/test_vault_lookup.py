@@ -237,6 +237,27 @@ def test_what_is_no_question_is_answered_as_such(region: Region, body: bytes) ->
     assert answer.status_code in {400, 413}
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=b", b"--b\r\nno part"),
+        ("application/x-www-form-urlencoded", b"\xff=1"),
+        ("application/x-www-form-urlencoded; charset=klingon", b"by=token"),
+    ],
+)
+def test_what_is_no_form_is_answered_with_one(region: Region, kind: str, body: bytes) -> None:
+    before = len(region.leaves())
+
+    answer = requests.post(
+        f"{region.url}/page", body, headers={"Origin": region.url, "Content-Type": kind}, timeout=30
+    )
+
+    assert answer.status_code == 400
+    assert "The form cannot be read. Send it from here." in answer.text
+    assert len(region.leaves()) == before
+
+
 def test_one_too_many_waits_and_who_is_removed_looks_no_more(region: Region) -> None:
     name, other = region.caller("agent"), region.caller("agent")
     (mine,) = (one for one in Callers(region.home / REGION).all() if one.name == name)
