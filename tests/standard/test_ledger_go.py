@@ -1,13 +1,12 @@
 """Other people's code reads our ledger: Go's checksum-database libraries, and their vectors."""
 
 import json
-import os
-import shutil
 import subprocess
 from base64 import b64decode, b64encode
 from pathlib import Path
 
 import pytest
+from other_clients import go_run
 
 from residency.ledger.files import Ledger
 from residency.ledger.note import Signer
@@ -26,19 +25,12 @@ SOURCE = Path(__file__).with_name("go_sumdb")
 ORIGIN = "ledger.eu.example/transfers"
 SEED = bytes(range(32))
 LOG = Signer(ORIGIN, SEED).verifier
-# Without the network: what is not in the machine's module cache is not fetched.
-OFFLINE = {**os.environ, "GOPROXY": "off", "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"}
 
 
 def go(*argv: str) -> str:
     """Run a go command in the checker's folder, or skip the test."""
-    if shutil.which("go") is None:
-        pytest.skip("no Go on this machine")
-    done = subprocess.run(
-        ["go", *argv], cwd=SOURCE, env=OFFLINE, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"go {argv[0]}: golang.org/x/mod is not in the module cache, or Go is too old")
+    done = go_run(SOURCE, *argv)
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 

@@ -17,6 +17,8 @@ from connectors.embedded.files import exclusive
 CLIENTS = Path(__file__).parents[1] / "integration/sandbox/clients"
 FETCH_S = 240  # a client's packages, on a slow network
 RUN_S = 120
+MODULE_S = 60  # one small Go module: longer means that nobody answers
+LOCKED = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
 TAMPERED = ("EINTEGRITY", "checksum mismatch", "SECURITY ERROR")  # as npm and go say it
 
 
@@ -68,12 +70,22 @@ def go_program(client: str) -> Path:
     with exclusive(program.parents[1] / f".{client}.lock", wait=True, busy=""):
         if not program.is_file():
             program.parent.mkdir(exist_ok=True)
-            settings = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
-            _fetched([go, "mod", "download"], source, settings)
+            _fetched([go, "mod", "download"], source, LOCKED)
             argv = [go, "build", "-buildvcs=false", "-o", str(program), "."]
-            built = _run(argv, source, os.environ | settings, FETCH_S)
+            built = _run(argv, source, os.environ | LOCKED, FETCH_S)
             assert built.returncode == 0, built.stderr
     return program
+
+
+def go_run(source: Path, *argv: str | Path) -> "subprocess.CompletedProcess[str]":
+    """Run a go command in *source*, or skip: no Go, too old a Go, or no way to its one module.
+
+    The module comes from the machine's cache, else from where its Go gets modules; ``go.sum``
+    pins what it is. The command itself has no network.
+    """
+    go = runtime("go", "version")
+    _fetched([go, "mod", "download"], source, LOCKED, MODULE_S)
+    return _run([go, *argv], source, {**os.environ, **LOCKED, "GOPROXY": "off"}, RUN_S)
 
 
 def answers(
@@ -97,11 +109,16 @@ def _kept(name: str) -> Path:
     return folder
 
 
-def _fetched(argv: Sequence[str | Path], folder: Path, settings: Mapping[str, str]) -> None:
+def _fetched(
+    argv: Sequence[str | Path],
+    folder: Path,
+    settings: Mapping[str, str],
+    limit_s: float = FETCH_S,
+) -> None:
     try:
-        done = _run(argv, folder, os.environ | settings, FETCH_S)
+        done = _run(argv, folder, os.environ | settings, limit_s)
     except subprocess.TimeoutExpired:
-        pytest.skip(f"{Path(argv[0]).name}: the packages did not come within {FETCH_S} s")
+        pytest.skip(f"{Path(argv[0]).name}: the packages did not come within {limit_s} s")
     assert not any(word in done.stderr for word in TAMPERED), done.stderr
     if done.returncode:
         pytest.skip(f"{Path(argv[0]).name} cannot fetch the packages: {done.stderr.strip()[-300:]}")

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +11,7 @@ import jsonschema
 import orjson
 import pytest
 import rfc8785
+from other_clients import go_run
 
 from residency.ledger.errors import LedgerError
 from residency.ledger.files import Ledger
@@ -31,7 +30,6 @@ ORIGIN, SEED = "ledger.eu.example/transfers", bytes(32)
 LOG = Signer(ORIGIN, SEED).verifier
 PLAN, GONE = digest_of(stored_plans()[0]), "ab" * 32
 TOP = Path(__file__).parents[3]
-OFFLINE = {**os.environ, "GOPROXY": "off", "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"}
 
 
 def record(offset: int) -> RecordId:
@@ -140,16 +138,8 @@ def test_a_folder_that_holds_something_is_left_alone(folder: Path) -> None:
 
 
 def go(out: Path) -> "subprocess.CompletedProcess[str]":
-    """Follow the README of an export, without the network; or skip the test."""
-    if shutil.which("go") is None:
-        pytest.skip("no Go on this machine")
-    argv = ["go", "run", ".", "..", "../vkey"]
-    done = subprocess.run(
-        argv, cwd=out / "check", env=OFFLINE, capture_output=True, text=True, check=False
-    )
-    if "module lookup disabled" in done.stderr or "go.mod requires go" in done.stderr:
-        pytest.skip("golang.org/x/mod is not in the module cache, or Go is too old")
-    return done
+    """Follow the README of an export, or skip the test."""
+    return go_run(out / "check", "run", ".", "..", "../vkey")
 
 
 def test_the_programme_in_the_export_checks_it_with_other_peoples_code(
