@@ -104,8 +104,8 @@ class AccessLeaf:
 
         """
         forms.check_fields(row, _FIELDS)
-        forms.check(row["act"] in _ACTS, "act", "one of the closed list")
-        forms.check(row["purpose"] in _PURPOSES, "purpose", "one of the closed list")
+        forms.check_choice("act", row["act"], _ACTS)
+        forms.check_choice("purpose", row["purpose"], _PURPOSES)
         values = {name: row[name] for name in _FIELDS - {"kind", "act", "purpose"}}
         return cls(act=Act(row["act"]), purpose=Purpose(row["purpose"]), **values)
 

@@ -18,6 +18,8 @@ from residency.ledger.errors import LedgerError, LockedError
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
 _LOCK_TEXT_BYTES = 64
 _SYNC_THREADS = 8
+MAX_FILE_BYTES: Final = 1 << 25  # 256 entries of 65,535 bytes are the longest, half of it
+_MEND = "mend its permissions or the disk, or restore it from a backup or mirror"
 
 
 class FileOps(Protocol):
@@ -196,16 +198,23 @@ def unlock(descriptor: int) -> None:
 def read_file(path: Path) -> bytes | None:
     """Return the whole file, or None if there is none.
 
+    A copy that somebody else made may hold anything: a pipe or a device is not waited for.
+
     Raises:
-        LedgerError: There is one, and it cannot be read.
+        LedgerError: There is one, and it cannot be read, is no regular file, or is longer than
+            any file of a ledger.
 
     """
     try:
-        return path.read_bytes()
+        data = _read(path, 0, MAX_FILE_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:
         raise _unreadable(path, exc) from exc
+    if data is None:
+        msg = f"{path} is no regular file of at most {MAX_FILE_BYTES} bytes; {_MEND}"
+        raise LedgerError(msg)
+    return data
 
 
 def read_small(path: Path, max_bytes: int) -> bytes | None:
@@ -214,16 +223,20 @@ def read_small(path: Path, max_bytes: int) -> bytes | None:
     For what others left: a link, a device or a pipe is not followed, and nothing waits for it.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return _read(path, os.O_NOFOLLOW, max_bytes)
     except OSError:
         return None
+
+
+def _read(path: Path, flags: int, max_bytes: int) -> bytes | None:
+    """Return the whole file; None unless it is a regular one and no longer."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > max_bytes:
             return None
-        with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(max_bytes + 1)
-    except OSError:
-        return None
+        with open(descriptor, "rb", buffering=0, closefd=False) as file:
+            data = file.readall()
     finally:
         os.close(descriptor)
     return data if len(data) <= max_bytes else None
@@ -253,10 +266,15 @@ def names(folder: Path) -> list[str]:
 
 
 def _unreadable(path: Path, exc: OSError) -> LedgerError:
-    return LedgerError(
-        f"{path} cannot be read: {exc.strerror or 'I/O error'}; mend its permissions or the disk, "
-        "or restore it from a backup or mirror"
-    )
+    return LedgerError(f"{path} cannot be read: {exc.strerror or 'I/O error'}; {_MEND}")
+
+
+def shown(path: str) -> str:
+    r"""Return *path* in ASCII: a name may hold what no document or terminal takes.
+
+    A file of a ledger is shown as it is, another's odd characters as in Python: ``\x1b``.
+    """
+    return path.encode("unicode_escape").decode("ascii")
 
 
 def files_below(folder: Path) -> list[str]:

@@ -75,7 +75,7 @@ class ErasureLeaf:
         forms.check_text("request", self.request, forms.REQUEST)
         forms.check_text("subject", self.subject, forms.DIGEST)
         forms.check_time(self.asked, "asked")
-        forms.check(self.by in ASKED_BY, "by", "one of the closed list")
+        forms.check_choice("by", self.by, ASKED_BY)
         forms.check(self.counts.keys() <= COUNTED, "counts", "by word of the closed list")
         for count in self.counts.values():
             forms.check_integer("counts", count)
@@ -104,7 +104,6 @@ class ErasureLeaf:
 
         """
         forms.check_fields(row, _FIELDS)
-        forms.check(isinstance(row["by"], str), "by", "one of the closed list")
         forms.check(isinstance(row["counts"], dict), "counts", "an object")
         return cls(**{name: row[name] for name in _FIELDS - {"kind"}})
 

@@ -66,6 +66,11 @@ def check_integer(name: str, value: object) -> None:
         check(is_fine=False, name=name, form="an integer from 0 to 2**53 - 1")
 
 
+def check_choice(name: str, value: object, choices: AbstractSet[str]) -> None:
+    """Refuse what is none of *choices*; also what is no string, and could not be looked up."""
+    check(isinstance(value, str) and value in choices, name, "one of the closed list")
+
+
 def check_time(value: object, name: str = "time") -> None:
     """Refuse what is no minute of the calendar, such as ``2026-11-23T16:40Z``."""
     check_word(name, value, TIME)

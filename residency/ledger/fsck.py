@@ -203,7 +203,8 @@ def _harmless(folder: Path, head: Checkpoint, problems: Sequence[Problem]) -> It
         elif path.startswith(f"{TILES}/"):
             yield from _needless(path, head.size)
         else:
-            yield Finding(Kind.FOREIGN, path, f"{path} is no file of a ledger")
+            name = disk.shown(path)
+            yield Finding(Kind.FOREIGN, name, f"{name} is no file of a ledger")
 
 
 def _needless(path: str, size: int) -> Iterator[Finding]:

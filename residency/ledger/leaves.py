@@ -203,9 +203,10 @@ def parse_leaf(data: bytes) -> Leaf:
     """
     try:
         row = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        row = None
-    if not isinstance(row, dict) or orjson.dumps(row, option=orjson.OPT_SORT_KEYS) != data:
+        is_canonical = orjson.dumps(row, option=orjson.OPT_SORT_KEYS) == data
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # the latter: nested too deeply
+        row, is_canonical = None, False
+    if not isinstance(row, dict) or not is_canonical:
         msg = "a leaf is not a canonical JSON object (RFC 8785)"
         raise FormatError(msg)
     match row.get("kind"):

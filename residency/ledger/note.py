@@ -64,7 +64,8 @@ def check_name(name: str) -> None:
 
     """
     if not _NAME.fullmatch(name):
-        msg = f"{name!r} cannot name a key: no spaces, no '+', not empty"
+        # Without the name: whoever gives the wrong file may have given a private key.
+        msg = "what stands first cannot name a key: no spaces, no '+', not empty"
         raise FormatError(msg)
 
 

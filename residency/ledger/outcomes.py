@@ -121,7 +121,7 @@ class OutcomeLeaf:
         """
         forms.check_time(self.time)
         forms.check_record(self.record)
-        forms.check(self.result in RESULTS, "result", "a known one")
+        forms.check_choice("result", self.result, RESULTS)
         if self.transfer is not None:
             forms.check_integer("transfer", self.transfer)
         is_refused = self.result == "gate-refused"

@@ -18,6 +18,7 @@ from residency.ledger.tree import HASH_BYTES
 from schemas.errors import SetupError
 
 CHECKPOINT, VKEY, TILES = "checkpoint", "vkey", "tile"
+_WIDTHS = {str(width): width for width in range(1, TILE_WIDTH)}  # names of partial tiles
 
 
 class MissingTileError(LedgerError):
@@ -105,14 +106,18 @@ class Reader:
             LedgerError: It is missing or malformed.
 
         """
-        return split_entries(self.tile(tile), tile.width)
+        try:
+            return split_entries(self.tile(tile), tile.width)
+        except FormatError as exc:
+            msg = f"{tile.path}: {exc}; restore it from a backup or mirror"
+            raise FormatError(msg) from exc
 
     def _candidates(self, tile: Tile) -> Iterator[Tile]:
         """Yield the tile itself, then whatever holds it as a prefix, narrowest first."""
         yield tile
         if tile.width < TILE_WIDTH:
             beside = disk.names((self.folder / tile.path).parent)
-            widths = sorted(int(name) for name in beside if name.isdigit())
+            widths = sorted(_WIDTHS[name] for name in beside if name in _WIDTHS)
             for width in (*widths, TILE_WIDTH):
                 if width > tile.width:
                     yield Tile(tile.level, tile.n, width)

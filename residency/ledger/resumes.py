@@ -73,7 +73,7 @@ class ResumeLeaf:
 
         """
         forms.check_fields(row, _FIELDS)
-        forms.check(row["cause"] in _CAUSES, "cause", "one of the closed list")
+        forms.check_choice("cause", row["cause"], _CAUSES)
         values = {name: row[name] for name in _FIELDS - {"kind", "cause"}}
         return cls(cause=Cause(row["cause"]), **values)
 

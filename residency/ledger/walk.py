@@ -121,7 +121,7 @@ class Walk:
             try:
                 tile = parse_path(f"{TILES}/{path}")
             except FormatError as exc:
-                self._found(Problem(str(exc), f"{TILES}/{path}", fault=Fault.STRANGER))
+                self._found(Problem(str(exc), f"{TILES}/{disk.shown(path)}", fault=Fault.STRANGER))
                 continue
             wide = level_width(tile.level, self.head.size) - tile.n * TILE_WIDTH
             if tile.width < min(wide, TILE_WIDTH):

@@ -1,6 +1,9 @@
 """The ``homeport`` command. Each subcommand lives in a module of its own, loaded on use."""
 
+import errno
+import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 
 import click
@@ -53,6 +56,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "sandbox": ("streams.cli.sandbox", "sandbox", "Run the local Salesforce test org alone."),
 }
 
+# What a person mends: a full, failing or read-only disk, a file that is somebody else's.
+_MENDABLE = {
+    errno.EACCES, errno.EDQUOT, errno.EIO, errno.EISDIR, errno.ENOSPC, errno.ENOTDIR, errno.EPERM,
+    errno.EROFS,
+}  # fmt: skip
 EXIT_WRONG, EXIT_USAGE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 
@@ -112,3 +120,21 @@ def main() -> None:
     except HomeportError as exc:
         click.echo(f"homeport: {exc}", err=True)
         sys.exit(EXIT_WRONG)
+    except OSError as exc:
+        if exc.errno not in _MENDABLE:
+            raise  # ours to mend: the traceback says where
+        click.echo(f"homeport: {_told(exc)}; mend that and try again", err=True)
+        _drop_output()
+        sys.exit(EXIT_ENVIRONMENT)
+
+
+def _told(exc: OSError) -> str:
+    """Return what the system said, and of which file."""
+    where = "" if exc.filename is None else f"{exc.filename}: "
+    return f"{where}{exc.strerror or type(exc).__name__}"
+
+
+def _drop_output() -> None:
+    """Let go of what stdout would not take, or Python's own last try fails, with its own code."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

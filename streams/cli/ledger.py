@@ -14,7 +14,14 @@ from streams.cli import EXIT_WRONG
 from streams.cli.bars import leaf_bar
 from streams.cli.halting import halt_egress
 from streams.cli.ledger_away import export_command, fsck_command, serve_command
-from streams.cli.ledger_choice import choose, read_vkey, require_leaf, selectors, vkey_option
+from streams.cli.ledger_choice import (
+    choose,
+    parse_record,
+    read_vkey,
+    require_leaf,
+    selectors,
+    vkey_option,
+)
 from streams.cli.ledger_index import reindex
 from streams.cli.ledger_look import decode, search, show, tail
 from streams.cli.options import json_option
@@ -130,7 +137,11 @@ def _print_report(report: Report, folder: Path) -> None:
 @ledger.command("proof")
 @selectors
 @click.option("--leaf", type=click.IntRange(min=0), help="Prove this entry.")
-@click.option("--record", help="Prove every entry about this record, such as topic[0]@7#1.")
+@click.option(
+    "--record",
+    callback=parse_record,
+    help="Prove every entry about this record, such as topic[0]@7#1.",
+)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

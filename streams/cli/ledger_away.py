@@ -16,7 +16,7 @@ from streams.cli.bars import leaf_bar
 from streams.cli.halting import halt_egress
 from streams.cli.ledger_choice import choose, selectors
 from streams.cli.options import json_option
-from streams.cli.quarantined import parse_since
+from streams.cli.quarantined import check_span, parse_since
 from streams.export import export
 
 DEFAULT_PORT = 7140
@@ -130,6 +130,7 @@ def export_command(  # noqa: PLR0913 -- one argument per option
 
     Exit codes: 0 written, 1 the ledger does not hold, 3 no ledger there or --out is not empty.
     """
+    check_span(since, until)
     chosen = choose(home, region, folder, vkey)
     head, log = chosen.head()
     with leaf_bar() as progress:

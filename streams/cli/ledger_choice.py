@@ -12,6 +12,7 @@ from residency.ledger.note import Checkpoint, Verifier
 from residency.ledger.reader import Reader, open_head, parse_vkey_file
 from residency.regions import load_regions
 from schemas.errors import SetupError
+from schemas.events import RecordId
 from streams.cli.options import home_option
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -73,6 +74,27 @@ def read_vkey(path: Path) -> Verifier:
     except FormatError as exc:
         msg = f"{path}: {exc}; a vkey file is one line like name+0a1b2c3d+base64"
         raise SetupError(msg) from exc
+
+
+def parse_record(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Return the name of a minimal or a raw record, as leaves write it.
+
+    Raises:
+        click.BadParameter: It is neither: no leaf can hold it, and "none found" would mislead.
+
+    """
+    del ctx
+    if value is None:
+        return None
+    whole = value if "#" in value else f"{value}#0"
+    try:
+        is_name = str(RecordId.parse(whole)) == whole
+    except ValueError:
+        is_name = False
+    if not is_name:
+        msg = "a record reads topic[partition]@offset#output, a raw one topic[partition]@offset"
+        raise click.BadParameter(msg, param=param)
+    return value
 
 
 def selectors(command: F) -> F:

@@ -19,9 +19,9 @@ from residency.ledger.proof import make_proof
 from residency.ledger.published import kinds
 from residency.ledger.reader import Reader
 from streams.cli.bars import leaf_bar
-from streams.cli.ledger_choice import choose, require_leaf, selectors
+from streams.cli.ledger_choice import choose, parse_record, require_leaf, selectors
 from streams.cli.options import json_option
-from streams.cli.quarantined import parse_since
+from streams.cli.quarantined import check_span, parse_since
 
 SHOWN = 20  # entries that `show` and `tail` print unless told
 POLL_S = 1.0  # how often `tail -f` looks at the checkpoint
@@ -86,7 +86,11 @@ def show(  # noqa: PLR0913 -- one argument per option
 
 @click.command()
 @selectors
-@click.option("--record", help="A record id, or the raw record's topic[partition]@offset.")
+@click.option(
+    "--record",
+    callback=parse_record,
+    help="A record id, or the raw record's topic[partition]@offset.",
+)
 @click.option("--object", "sobject", help="Salesforce object; an outcome has its transfer's.")
 @click.option("--plan", help="First digits of a plan's digest; an outcome has its transfer's.")
 @kind_option
@@ -121,6 +125,7 @@ def search(  # noqa: PLR0913 -- one argument per option
 
     Exit codes: 0 looked, also if nothing was found; 1 unreadable; 3 no ledger there.
     """
+    check_span(since, until)
     chosen = choose(home, region, folder, vkey)
     head, _ = chosen.head()
     query = Query(record, sobject, plan, kind, result, Span.between(since, until))

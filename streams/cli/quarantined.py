@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from streams.quarantine import Entry
 
 AGO = re.compile(r"(\d{1,6})([smhd])")
+_DAY = timedelta(days=1)
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 PROGRESS = 1_000  # records between two lines of progress
 
@@ -32,14 +33,28 @@ def parse_since(ctx: click.Context, param: click.Parameter, value: str | None) -
     del ctx
     if value is None:
         return None
-    if match := AGO.fullmatch(value):
-        return datetime.now(UTC) - timedelta(**{UNITS[match[2]]: int(match[1])})
     try:
+        if match := AGO.fullmatch(value):
+            return datetime.now(UTC) - timedelta(**{UNITS[match[2]]: int(match[1])})
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment.astimezone(UTC) + _DAY  # whoever rounds it up must stay on the calendar
+    except (ValueError, OverflowError):
         msg = "say 30m, 2h, 7d or a time like 2026-11-25T16:00"
         raise click.BadParameter(msg, param=param) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment
+
+
+def check_span(since: datetime | None, until: datetime | None) -> None:
+    """Refuse a span that holds nothing: its answer would read as if nothing had been found.
+
+    Raises:
+        click.UsageError: *until* is not after *since*.
+
+    """
+    if since is not None and until is not None and since >= until:
+        msg = "the span ends before it begins: nothing can lie in it"
+        raise click.UsageError(msg)
 
 
 def report_list(  # noqa: PLR0913, what two commands say differently

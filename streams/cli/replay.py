@@ -9,7 +9,7 @@ import orjson
 
 from streams.cli import EXIT_INTERRUPTED, EXIT_WRONG
 from streams.cli.options import home_option, json_option, region_option
-from streams.cli.quarantined import parse_since
+from streams.cli.quarantined import check_span, parse_since
 from streams.cli.resend import chosen, resend_options, send_again
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def replay(  # noqa: PLR0913, one argument per option
     if resume and (names or since or until):
         msg = "--resume goes on with the topics and times that were asked for first"
         raise click.UsageError(msg)
+    check_span(since, until)
     asked = None if resume else Asked(tuple(sorted(set(names) or known)), since, until)
     choice = chosen(resend, is_resumed=resume)
     if choice is not None:

@@ -128,7 +128,7 @@ def test_a_proof_convinces_whoever_has_the_key_and_nobody_with_another_entry(
         (("show", "--region", "eu", "--home", "{home}", "303"), 1, "no leaf 303"),
         (("proof", "--region", "eu", "--home", "{home}", "--out", "{home}"), 2, "which entry"),
         (
-            ("proof", "--region", "eu", "--home", "{home}", "--out", "{home}", "--record", "x"),
+            ("proof", "--region", "eu", "--home", "{home}", "--out", "o", "--record", "x[0]@1"),
             1,
             "no entry is about",
         ),

@@ -167,3 +167,79 @@ def test_tail_ends_with_1_when_the_ledger_forks(folder: Path, tmp_path: Path) ->
 
     assert (process.returncode, rest) == (1, "")
     assert "forked: the first 303 leaves" in said
+
+
+@pytest.mark.parametrize("command", ["search", "proof"])
+@pytest.mark.parametrize("name", ["eu.orders.v1", "a[0]@07", "a[0]@7#1+0", "a[0]@\u0667"])
+def test_a_name_that_no_leaf_can_hold_is_refused_rather_than_not_found(
+    folder: Path, command: str, name: str
+) -> None:
+    out = () if command == "search" else ("--out", folder / "out")
+
+    done = run(folder, command, "--record", name, *out)
+
+    assert done.returncode == 2
+    assert "a record reads topic[partition]@offset#output" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["search", "export"])
+@pytest.mark.parametrize(
+    ("since", "until", "told"),
+    [
+        ("2026-12-01", "2026-11-01", "the span ends before it begins"),
+        ("2026-12-01", "2026-12-01", "the span ends before it begins"),
+        ("999999d", "2026-12-01", "say 30m, 2h, 7d or a time like"),
+        ("0001-01-01T00:00+14:00", "2026-12-01", "say 30m, 2h, 7d or a time like"),
+        ("2026-11-01", "9999-12-31T23:59", "say 30m, 2h, 7d or a time like"),
+    ],
+)
+def test_a_span_that_holds_nothing_is_refused_rather_than_found_empty(
+    folder: Path, command: str, since: str, until: str, told: str
+) -> None:
+    out = () if command == "search" else ("--out", folder / "out")
+
+    done = run(folder, command, "--since", since, "--until", until, *out)
+
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def test_a_file_that_is_no_key_is_not_repeated(folder: Path, tmp_path: Path) -> None:
+    """Whoever gives the wrong file may have given a private key."""
+    (tmp_path / "seed").write_text('{"seed": "c2VjcmV0IHNlZWQ="}\n')
+
+    done = subprocess.run(
+        [*COMMAND, "verify", "--ledger", folder, "--vkey", tmp_path / "seed"],
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 3
+    assert "a vkey file is one line" in done.stderr
+    assert "c2Vj" not in done.stderr
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_an_answer_that_stdout_does_not_take_is_no_finding(
+    folder: Path, form: tuple[str, ...]
+) -> None:
+    where = ("--ledger", folder, "--vkey", folder / "vkey")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*COMMAND, "verify", *where, *form], cwd=TOP, stdout=full, stderr=-1, check=False
+        )
+
+    assert done.returncode == 3
+    assert done.stderr == b"homeport: No space left on device; mend that and try again\n"
+
+
+def test_a_bundle_that_is_torn_is_named(folder: Path) -> None:
+    bundle = folder / "tile/entries/000"
+    bundle.write_bytes(bundle.read_bytes()[:-1])
+
+    done = run(folder, "show", 0)
+
+    assert done.returncode == 1
+    assert "tile/entries/000: a bundle does not hold exactly 256 whole entries" in done.stderr
