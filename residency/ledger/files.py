@@ -107,9 +107,10 @@ class Ledger:
         How many fsyncs is fixed by where the batch begins and ends: one for each bundle and
         tile that it starts or widens (two per 256 entries, one more per level above that gains
         a hash), one for each folder that gains a name, two for the checkpoint. That is 6 within
-        a tile, up to 18 for 1,000 entries and 50 for 5,000 unless a tile of hashes of hashes
-        fills; always in three groups, one after another, each of which syncs at the same time.
-        No entries: no I/O.
+        a tile, up to 18 for 1,000 entries and 50 for 5,000; a few more where a level of tiles or
+        a folder of 1,000 begins, and in the first batch after `open`, which cannot know that the
+        folders above are durable. Always in three groups, one after another, each of which syncs
+        at the same time. No entries: no I/O.
 
         Args:
             entries: Up to 65,536 of at most 65,535 bytes each.

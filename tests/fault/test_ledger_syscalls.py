@@ -313,3 +313,33 @@ def test_a_batch_costs_the_stated_number_of_syncs_in_three_groups(
         ledger.append(entries(before, before + count))
 
         assert (counting.syncs, groups.count) == (syncs, 3)
+
+
+def syncs_of(ledger: Ledger, size: int, count: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Grow *ledger* to *size*, and return what a batch of *count* costs then."""
+    while ledger.size < size:
+        ledger.append([b"x"] * min(50_000, size - ledger.size))
+    counting = Counting()
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "os", counting)
+        ledger.append([b"y"] * count)
+    return counting.syncs
+
+
+def test_a_batch_costs_more_syncs_only_where_tiles_of_hashes_or_folders_of_a_thousand_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """18 for 1,000 entries but there; the numbers of docs/ledger-disk.md."""
+    with Ledger.open(tmp_path, ORIGIN, SEED) as ledger:
+        costs = {
+            size: syncs_of(ledger, size, 1_000, monkeypatch)
+            for size in (300, 63_100, 65_236, 70_000, 254_000, 255_900, 258_000)
+        }
+    with Ledger.open(tmp_path, ORIGIN, SEED) as again:
+        first, second = (syncs_of(again, 0, 1, monkeypatch) for _ in range(2))
+
+    above = len(("ledger", "tile", "tile/0", "tile/entries", "tile/0/x001", "tile/entries/x001"))
+    assert costs == {
+        300: 18, 63_100: 18, 65_236: 18 + 6, 70_000: 18, 254_000: 18, 255_900: 18 + 2, 258_000: 18,
+    }  # fmt: skip
+    assert (first, second) == (6 + above, 6)
