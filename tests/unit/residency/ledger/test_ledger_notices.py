@@ -112,10 +112,18 @@ def test_the_most_topics_fit() -> None:
     assert parse_leaf(leaf.to_bytes()) == leaf
 
 
+def test_a_replay_may_have_every_verdict_and_sends_nothing_unless_it_says_so() -> None:
+    leaf = dataclasses.replace(REPLAY, counts=dict.fromkeys(VERDICTS, 1))
+
+    assert parse_leaf(leaf.to_bytes()) == leaf
+    assert json.loads(leaf.to_bytes())["resent"] == 0
+
+
 def test_the_published_schema_accepts_what_we_write_and_nothing_more() -> None:
     properties = check_schema(REPLAY)
 
     assert set(properties["counts"]["properties"]) == VERDICTS
+    assert properties["topics"]["maxItems"] == MAX_TOPICS
 
 
 def test_every_kind_that_may_be_asked_for_is_its_own_and_has_its_request() -> None:
