@@ -38,7 +38,7 @@ def parse_since(ctx: click.Context, param: click.Parameter, value: str | None) -
             return datetime.now(UTC) - timedelta(**{UNITS[match[2]]: int(match[1])})
         moment = datetime.fromisoformat(value)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        moment.astimezone(UTC) + _DAY  # whoever rounds it up must stay on the calendar
+        _ = moment.astimezone(UTC) + _DAY  # whoever rounds it up must stay on the calendar
     except (ValueError, OverflowError):
         msg = "say 30m, 2h, 7d or a time like 2026-11-25T16:00"
         raise click.BadParameter(msg, param=param) from None
