@@ -57,14 +57,13 @@ def encode_base64(data: bytes) -> str:
 
 
 def check_name(name: str) -> None:
-    """Refuse what cannot name a key or a log.
+    """Refuse what cannot name a key or a log; unquoted, since it may be of a private key's file.
 
     Raises:
         FormatError: It is empty or has a space, a control character or a ``+``.
 
     """
     if not _NAME.fullmatch(name):
-        # Without the name: whoever gives the wrong file may have given a private key.
         msg = "what stands first cannot name a key: no spaces, no '+', not empty"
         raise FormatError(msg)
 

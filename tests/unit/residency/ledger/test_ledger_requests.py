@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+import orjson
 import pytest
 from failing_disk import FailingOps
 
@@ -24,6 +25,10 @@ ORIGIN = "ledger.eu.example/transfers"
 LEAF = ReplayLeaf(TIME, "0" * 32, "ab" * 32, 7, "0.1.0", ("a",), None, None, 9, {"same": 9})
 RECORD = RecordId(Coordinates("eu.commerce.orders.v1", 0, 7), topic_id="mKf0Jv4aQ3ywXKzQ")
 TRANSFER = TransferLeaf(TIME, RECORD, "Commerce_Order__c", 1, "ab" * 32, 1, "0.1.0", (), "cd" * 32)
+NO_WORD = orjson.dumps(  # where a word of a closed list belongs
+    {"cause": [], "halt": "0f" * 16, "kind": "resume", "reason": "ab" * 32,
+     "request": LEAF.request, "since": "2026-11-23T16:40Z", "time": "2026-11-23T16:40Z"}
+)  # fmt: skip
 
 
 def leaf(number: int) -> ReplayLeaf:
@@ -149,6 +154,8 @@ def test_a_folder_that_is_not_there_asks_for_nothing(requests: Requests, folder:
         (LEAF.request, TRANSFER.to_bytes(), "writer's own"),
         (LEAF.request, b"x" * (MAX_ENTRY_BYTES + 1), "bytes"),
         ("1" * 32, LEAF.to_bytes(), "named after"),
+        (LEAF.request, NO_WORD, "'cause'"),
+        (LEAF.request, b'{"kind":' + b"[" * 300 + b"]" * 300 + b"}", "canonical"),
     ],
 )
 def test_what_is_no_leaf_that_may_be_asked_for_is_refused_with_a_reason_and_stops_nobody(
