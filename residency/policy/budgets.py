@@ -5,8 +5,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from residency.policy.files import ROOT, SINGLE, BadPolicyError, Finding, PolicyFile, shown, text_of
-from residency.policy.packs import Placed, read_rows, refuse
+from residency.policy.files import (
+    ROOT,
+    SINGLE,
+    BadPolicyError,
+    Finding,
+    Placed,
+    PolicyFile,
+    shown,
+    text_of,
+)
+from residency.policy.packs import read_rows, refuse
 from residency.regions import Region
 
 MAX_WINDOW_DAYS = 3_660  # ten years: no law we know lets a memory of persons grow longer

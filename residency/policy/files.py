@@ -2,12 +2,12 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -29,9 +29,10 @@ SINGLE = {
     "access": "vault/access.toml",
 }
 _AT_LINE = re.compile(r"\(at line (\d+)")
-_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|#.*")
-_BARE_NO = re.compile(r"(?<![\w-])NO(?![\w-])", re.IGNORECASE)
+# group 1 is a bare NO; strings and comments are passed over
+_BARE_NO = re.compile(r"\"[^\"]*\"|'[^']*'|#.*|(?<![\w-])(NO)(?![\w-])", re.IGNORECASE)
 UNQUOTED = 'a bare word in a list of codes: YAML 1.1 reads NO as false; write "NO", in quotes'
+_EMPTY = "an empty text; say what belongs here, or take the key out"
 T = TypeVar("T")
 
 
@@ -83,23 +84,33 @@ class PolicyFile:
         return Finding(self.name, line_of(self.text, at), kind, text, severity)
 
     def table(self, findings: list[Finding]) -> Mapping[str, Any]:
-        """Return the file's content; empty, and a finding, if it is not TOML."""
-        try:
-            return tomllib.loads(self.text)
-        except tomllib.TOMLDecodeError as exc:
-            at = _AT_LINE.search(str(exc))
-            line = int(at[1]) if at else max(1, len(self.text.splitlines()))
-            bare = _BARE_NO.search(_QUOTED.sub("", self.text.splitlines()[line - 1]))
-            kind, told = ("unquoted-no", UNQUOTED) if bare else ("syntax", f"not TOML: {exc}")
-            findings.append(Finding(self.name, line, kind, told))
-            return {}
+        """Return the file's content; empty, and a finding, if it is not TOML.
+
+        A bare NO is a finding and read as the country, so that the rest is looked at, too.
+        """
+        lines = self.text.split("\n")
+        while True:
+            try:
+                return tomllib.loads("\n".join(lines))
+            except tomllib.TOMLDecodeError as exc:
+                at = _AT_LINE.search(str(exc))
+                line = int(at[1]) if at else self.text.rstrip("\n").count("\n") + 1
+                quoted = _BARE_NO.sub(lambda m: f'"{m[1]}"' if m[1] else m[0], lines[line - 1])
+                if quoted == lines[line - 1]:
+                    findings.append(Finding(self.name, line, "syntax", f"not TOML: {exc}"))
+                    return {}
+                lines[line - 1] = quoted
+                findings.append(Finding(self.name, line, "unquoted-no", UNQUOTED))
 
     def row(self, row: object, at: Keys, kind: type[T], findings: list[Finding]) -> T | None:
-        """Return a row as a value; None, and a finding for each fault, if it is not one."""
+        """Return a row as a value, and a finding for each fault; None, if it cannot be read.
+
+        What is returned may have findings: whoever is to enforce it refuses them all.
+        """
         known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
         row, bare = _without_booleans(row, at)
         findings += [self.finding(where, "unquoted-no", UNQUOTED) for where in bare]
-        soft = len(findings)
+        findings += [self.finding(where, "bad-row", _EMPTY) for where in _blank(row, at)]
         for key in row if isinstance(row, dict) else ():
             if key not in known:
                 told = f"unknown key {key!r}; have {', '.join(sorted(known))}"
@@ -109,16 +120,44 @@ class PolicyFile:
         except ValidationError as exc:
             findings += [self._invalid(at, error["loc"], error["msg"]) for error in exc.errors()]
             return None
-        return value if len(findings) == soft else None
+        return value
 
     def _invalid(self, at: Keys, where: Keys, message: str) -> Finding:
         name = ".".join(str(part) for part in where)
         return self.finding((*at, *where), "bad-row", f"{name}: {message}")
 
 
+@dataclass(frozen=True)
+class Placed(Generic[T]):
+    """A value and where it stands."""
+
+    value: T
+    file: PolicyFile
+    at: Keys
+
+    def finding(
+        self, at: str | Keys, kind: str, text: str, severity: Severity = Severity.PROBLEM
+    ) -> Finding:
+        """Return a finding about a key of the row; about the row, if *at* is empty."""
+        keys = self.at + ((at,) if isinstance(at, str) and at else tuple(at))
+        return self.file.finding(keys, kind, text, severity)
+
+
 @cache
 def _reader(kind: type[Any]) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
+
+
+def _blank(row: object, at: Keys) -> Iterator[Keys]:
+    """Yield where a row has a text that says nothing."""
+    if isinstance(row, str) and not row.strip():
+        yield at
+    elif isinstance(row, dict):
+        for key, value in row.items():
+            yield from _blank(value, (*at, key))
+    elif isinstance(row, list):
+        for number, value in enumerate(row):
+            yield from _blank(value, (*at, number))
 
 
 def _without_booleans(row: object, at: Keys) -> tuple[object, list[Keys]]:

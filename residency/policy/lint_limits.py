@@ -7,9 +7,9 @@ from datetime import date
 
 from residency.policy.budgets import budget_findings
 from residency.policy.destinations import Destination
-from residency.policy.files import Finding, PolicyFiles, Severity
+from residency.policy.files import Finding, Placed, PolicyFiles, Severity
 from residency.policy.limits import Override, SetKind, TransferSet
-from residency.policy.packs import Pack, Placed
+from residency.policy.packs import Pack
 from residency.policy.rulebook import Rulebook
 from residency.regions import Region
 from residency.vault.access import event_names, role_findings

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
-from residency.policy.files import Finding, Severity
+from residency.policy.files import Finding, Placed, Severity
 from residency.policy.limits import earliest
-from residency.policy.packs import Pack, Placed
+from residency.policy.packs import Pack
 from residency.policy.rulebook import Retired, Rulebook
 from residency.policy.rules import STRICTNESS, Action, Rule
 
@@ -34,25 +35,34 @@ class RowLint:
         for pack in self.book.packs.values():
             for row in pack.rows:
                 yield from self._row(row, pack.rows)
+            for unread in pack.unread:
+                category, to = unread.value.get("category"), unread.value.get("destination")
+                yield from self._names(unread, unread.value.get("id"), category, to)
             yield from self._incomplete(pack)
 
     def _row(self, row: Row, beside: Iterable[Row]) -> Iterator[Finding]:
         rule = row.value
-        if rule.destination not in self.book.destinations:
-            told = f"{rule.id}: no destination {rule.destination!r} in destinations.toml"
-            yield row.finding("destination", "unknown-destination", told)
+        yield from self._names(row, rule.id, rule.category, rule.destination)
         if rule.valid_to is not None and rule.valid_to < self.on:
             told = f"{rule.id}: ended on {rule.valid_to}; retire its id or renew it as a new row"
             yield row.finding("valid_to", "expired-row", told)
         elif rule.action is not Action.DROP:
             yield from self._unbacked(row)
             yield from self._opens_special(row, beside)
-        if rule.category not in self.known:
-            told = f"{rule.id}: no category {rule.category!r} in schemas/categories.toml"
-            yield row.finding("category", "unknown-category", told)
-        else:
+        if rule.category in self.known:
             yield from self._unused(row)
         yield from _dead(row, beside)
+
+    def _names(
+        self, row: Placed[Any], name: object, category: object, to: object
+    ) -> Iterator[Finding]:
+        """Yield what nothing is called; of a row that is no rule, too."""
+        if isinstance(to, str) and to not in self.book.destinations:
+            told = f"{name}: no destination {to!r} in destinations.toml"
+            yield row.finding("destination", "unknown-destination", told)
+        if isinstance(category, str) and category not in self.known:
+            told = f"{name}: no category {category!r} in schemas/categories.toml"
+            yield row.finding("category", "unknown-category", told)
 
     def _unused(self, row: Row) -> Iterator[Finding]:
         rule = row.value

@@ -4,46 +4,29 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from residency.generalise import generaliser
 from residency.policy.destinations import Destination
+from residency.policy.faults import repeated, row_faults, unread_faults
 from residency.policy.files import (
     PACKS,
     ROOT,
     SINGLE,
     BadPolicyError,
     Finding,
+    Placed,
     PolicyFile,
-    Severity,
     shown,
     text_of,
 )
 from residency.policy.limits import Limits, Override, Special, TransferSet
 from residency.policy.lines import Path as Keys
-from residency.policy.rules import Action, Rule
-from schemas.errors import SetupError
+from residency.policy.rules import Rule
 
 PACKS_FOLDER = ROOT / PACKS
 DESTINATIONS_FILE = ROOT / SINGLE["destinations"]
 CENTRAL = "salesforce-central"
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Placed(Generic[T]):
-    """A value and where it stands."""
-
-    value: T
-    file: PolicyFile
-    at: Keys
-
-    def finding(
-        self, at: str | Keys, kind: str, text: str, severity: Severity = Severity.PROBLEM
-    ) -> Finding:
-        """Return a finding about a key of the row; about the row, if *at* is empty."""
-        keys = self.at + ((at,) if isinstance(at, str) and at else tuple(at))
-        return self.file.finding(keys, kind, text, severity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +40,16 @@ class Head:
 
 @dataclass(frozen=True)
 class Pack:
-    """The rules of one jurisdiction or of several with the same law."""
+    """The rules of one jurisdiction or of several with the same law.
+
+    Attributes:
+        unread: Rows that are no rules, as they stand, for the lint to say all it can of them.
+
+    """
 
     head: Placed[Head]
     rows: tuple[Placed[Rule], ...] = field(default=())
+    unread: tuple[Placed[Mapping[str, object]], ...] = field(default=())
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -124,7 +113,7 @@ def read_pack(
     """Return what of a pack can be read; the rest becomes findings. None: not even its head."""
     already = len(findings)
     table = dict(file.table(findings))
-    if len(findings) > already:
+    if not table and len(findings) > already:
         return None  # not TOML, and said so
     rows = table.pop("rule", [])
     head = file.row(table, (), Head, findings)
@@ -137,9 +126,21 @@ def read_pack(
     told = "`pack` is not a row's to say: the pack is its file's"
     findings += [row.finding("pack", "unknown-key", told) for row in read if row.value.pack]
     placed = tuple(Placed(replace(row.value, pack=name), file, row.at) for row in read)
-    findings += [finding for row in placed for finding in _row_faults(row, bases)]
-    findings += _repeated(placed)
-    return Pack(Placed(head, file, ()), placed)
+    findings += [finding for row in placed for finding in row_faults(row, bases)]
+    findings += repeated(placed)
+    unread = tuple(_others(file, rows, {row.at for row in read}))
+    findings += [f for row in unread for f in unread_faults(row, bases)]
+    return Pack(Placed(head, file, ()), placed, unread)
+
+
+def _others(
+    file: PolicyFile, rows: object, read: set[Keys]
+) -> Iterator[Placed[Mapping[str, object]]]:
+    """Yield the rows that could not be read."""
+    for position, row in enumerate(rows if isinstance(rows, list) else ()):
+        at: Keys = ("rule", position)
+        if at not in read and isinstance(row, dict):
+            yield Placed(row, file, at)
 
 
 def placed_rows(
@@ -154,41 +155,6 @@ def placed_rows(
         value = file.row(row, at, kind, findings)
         if value is not None:
             yield Placed(value, file, at)
-
-
-def _row_faults(row: Placed[Rule], known: frozenset[str]) -> Iterator[Finding]:
-    rule = row.value
-    if rule.action is Action.GENERALISE and rule.how is None:
-        yield row.finding("action", "missing-how", f"{rule.id}: `generalise` needs a `how`")
-    if rule.how is not None:
-        if rule.action is not Action.GENERALISE:
-            told = f"{rule.id}: `how` belongs to `generalise`, and only there"
-            yield row.finding("how", "bad-how", told)
-        try:
-            generaliser(rule.how)
-        except SetupError as exc:
-            yield row.finding("how", "bad-how", f"{rule.id}: {exc}")
-    if rule.action is Action.DROP:
-        if rule.basis is not None:
-            told = f"{rule.id}: a drop is no transfer; take its `basis` out"
-            yield row.finding("basis", "bad-basis", told)
-    elif rule.basis is None:
-        told = f"{rule.id}: every action but `drop` needs a transfer `basis`"
-        yield row.finding("action", "bad-basis", told)
-    elif rule.basis not in known:
-        told = f"{rule.id}: {rule.basis!r} is no transfer basis we know; have bases.toml"
-        yield row.finding("basis", "bad-basis", told)
-    if rule.valid_to is not None and rule.valid_to < rule.valid_from:
-        yield row.finding("valid_to", "bad-row", f"{rule.id}: ends before it begins")
-
-
-def _repeated(rows: tuple[Placed[Rule], ...]) -> Iterator[Finding]:
-    seen: set[str] = set()
-    for row in rows:
-        if row.value.id in seen:
-            told = f"{row.value.id}: id used twice; ledgers cite ids, so none stands for two rows"
-            yield row.finding("id", "id-reused", told)
-        seen.add(row.value.id)
 
 
 def load_destination(name: str = CENTRAL, path: Path = DESTINATIONS_FILE) -> Destination:

@@ -6,12 +6,11 @@ from datetime import date
 
 from residency.policy.budgets import Budget
 from residency.policy.destinations import Destination
-from residency.policy.files import Finding, PolicyFile, PolicyFiles
+from residency.policy.files import Finding, Placed, PolicyFile, PolicyFiles
 from residency.policy.limits import Limits, Override, Special, TransferSet
 from residency.policy.packs import (
     Basis,
     Pack,
-    Placed,
     listed,
     read_destinations,
     read_pack,

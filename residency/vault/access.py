@@ -11,9 +11,9 @@ from functools import cache
 from typing import Final
 
 from residency.ledger.accesses import Purpose
-from residency.policy.files import ROOT, SINGLE, Finding, PolicyFile, shown, text_of
+from residency.policy.files import ROOT, SINGLE, Finding, Placed, PolicyFile, shown, text_of
 from residency.policy.limits import within
-from residency.policy.packs import Placed, read_rows, refuse
+from residency.policy.packs import read_rows, refuse
 from schemas.fieldcheck import categories as known_categories
 from schemas.registry import Registry, load_registry
 

@@ -613,3 +613,48 @@ def test_what_is_no_yaml_is_named_with_its_line() -> None:
 
     assert (found.line, found.kind) == (3, "syntax")
     assert lint_yaml(PolicyFile("empty.yaml", "")) == ()
+
+
+def test_a_bare_no_hides_no_other_fault_of_its_file(copy: Path) -> None:
+    """The lint reads on as if it were quoted: a pack is not gone because of one word."""
+    at = swap(copy / EU, '"LI", "NO"]', '"LI", NO]')
+    row = add(copy / EU, id="eu-new", category="user.contact.emial")
+
+    assert problems(copy) == [(EU, at, "unquoted-no"), (EU, row + 2, "unknown-category")]
+
+
+def test_all_faults_of_a_row_are_told_at_once_readable_or_not(copy: Path) -> None:
+    more = 'how = "decade"\nbasis = "gdpr"\ncolour = "red"'
+    row = add(copy / EU, id="eu-new", category="user.contact.emial", action="encrypt", more=more)
+    swap(copy / EU, 'emial"\ndestination = "salesforce-central', 'emial"\ndestination = "north')
+
+    faults = [(line - row, kind) for file, line, kind in problems(copy) if file == EU]
+
+    assert faults == [
+        (2, "unknown-category"),
+        (3, "unknown-destination"),
+        (4, "bad-row"),
+        (7, "bad-how"),
+        (8, "bad-basis"),
+        (9, "unknown-key"),
+    ]
+
+
+def test_an_unknown_key_hides_no_other_fault_of_its_row(copy: Path) -> None:
+    row = add(copy / EU, id="eu-new", category="user.contact.emial", more='colour = "red"')
+
+    assert problems(copy) == [(EU, row + 2, "unknown-category"), (EU, row + 7, "unknown-key")]
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_a_row_without_a_word_on_its_law_is_none(copy: Path, empty: str) -> None:
+    at = swap(copy / EU, 'source = "GDPR Art.4(1),44"', f'source = "{empty}"')
+
+    assert (EU, at, "bad-row") in problems(copy)
+
+
+def test_an_override_that_names_no_law_is_none(copy: Path) -> None:
+    override(copy)
+    at = swap(copy / OVERRIDES, 'law = "GDPR Art. 9(2)(a)"\nwhy = "test"', 'law = ""\nwhy = "test"')
+
+    assert (OVERRIDES, at, "bad-row") in problems(copy)
