@@ -1,9 +1,10 @@
 """What is wrong with a contract whatever the policy says: against the schemas, and in itself."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from residency.contracts.model import EXTERNAL_ID, Contract, Erasure, FieldSource, Output
-from residency.plan.model import leaf_path
+from residency.generalise import generaliser
+from residency.plan.model import FieldPlan, Plan, leaf_path
 from schemas.registry import CLEARED, DELETED, EventSchema, Registry
 
 ALWAYS_SENT = frozenset({EXTERNAL_ID, "Base_Version__c", CLEARED, DELETED})
@@ -26,6 +27,28 @@ def contract_problems(contract: Contract, registry: Registry) -> list[str]:
         *check.erasures(),
     )
     return list(dict.fromkeys(found))
+
+
+def unread_beside(contract: Contract, plans: Iterable[Plan]) -> list[str]:
+    """Return every path beside a value that no plan reads, each with its place.
+
+    One that a region's generaliser reads may be unread in a region that keeps the value.
+    """
+    made: dict[tuple[str, str, str], list[FieldPlan]] = {}
+    for plan in plans:
+        for output in plan.outputs:
+            for one in output.fields:
+                made.setdefault((plan.subject, output.object, one.name), []).append(one)
+    return [
+        _line(output.place(name), f"{event}: {name}: nothing reads {need} = {path!r}; remove it")
+        for event, outputs in contract.outputs.items()
+        for output in outputs
+        for name, source in output.fields.items()
+        for need, path in (("country", source.country), ("at", source.at))
+        if path is not None
+        and (plans_of := made.get((event, output.object, name)))
+        and not any(one.how and need in generaliser(one.how).needs for one in plans_of)
+    ]
 
 
 class _Check:

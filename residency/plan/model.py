@@ -29,7 +29,9 @@ class Each:
 
 Step: TypeAlias = str | int | MapKey | Each
 Steps: TypeAlias = tuple[Step, ...]
-_MARK = r"\[\d*\]|\{[^{}]+\}"  # of an array's element, or of a map's key, dots included
+# Of an array's element, or of a map's key, dots included. No event has a million elements, and
+# the walker's tables hold no number of any length.
+_MARK = r"\[[0-9]{0,6}\]|\{[^{}]+\}"
 _FIELD = re.compile(rf"([^.\[\]{{}}]+)((?:{_MARK})*)(\.|$)")
 
 

@@ -1,11 +1,14 @@
 """A contract's faults are all named at once, each where it stands in its file."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from residency.contracts.check import contract_problems
+from residency.contracts.check import contract_problems, unread_beside
 from residency.contracts.read import BadContractError, load_contract
+from residency.plan.book import compile_each
+from residency.regions import load_regions
 from schemas.registry import load_registry
 
 REGISTRY = load_registry()
@@ -202,6 +205,31 @@ def test_a_path_beside_the_value_must_match_too(
     problems = lint_problems(written(tmp_path, c=f"{HEAD}Total__c = {source}\n"))
 
     assert ["'nowhere'" in problem for problem in problems] == [True, True]
+
+
+def test_a_path_beside_the_value_that_no_generaliser_reads_is_named(tmp_path: Path) -> None:
+    """A region may keep what another one generalises, so all its regions are asked."""
+    area, beside = "Ship_Postcode_Area__c", 'country = "shipping_address.country"'
+    text = (
+        f'{HEAD}{area} = {{ path = "shipping_address.postal_code", {beside} }}\n'
+        f'Total__c = {{ path = "totals.grand_total", {beside} }}\n'
+        'Channel__c = { path = "channel", at = "occurred_at" }\n'
+    )
+    contract = load_contract(written(tmp_path, c=text))
+    plans = [
+        plan
+        for region in load_regions()
+        for plan in compile_each(region, date(2026, 11, 23), REGISTRY, contract)[0]
+    ]
+
+    found = unread_beside(contract, plans)
+
+    country = "nothing reads country = 'shipping_address.country'; remove it"
+    assert found[:2] == [
+        f"c.toml:{FIRST + 1}: {PLACED}: Total__c: {country}",
+        f"c.toml:{FIRST + 2}: {PLACED}: Channel__c: nothing reads at = 'occurred_at'; remove it",
+    ]
+    assert not any(area in problem for problem in found)
 
 
 def test_a_path_of_an_older_version_alone_may_be_left_out_of_the_newer(tmp_path: Path) -> None:

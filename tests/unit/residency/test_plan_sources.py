@@ -380,10 +380,17 @@ def test_paths_read_as_steps(path: str, steps: tuple[Step, ...], leaf: str) -> N
     assert leaf_path(path) == leaf
 
 
-@pytest.mark.parametrize("path", ["a{}", "a{b", "a}b", "{b}", "a{b}c", "a.", ".a", "a[-1]"])
+@pytest.mark.parametrize("path", ["a{}", "a{b", "a}b", "{b}", "a{b}c", "a.", ".a", "a[-1]", "a[٣]"])
 def test_what_is_no_path_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="is not a path"):
         parse_path(path)
+
+
+def test_a_position_is_one_that_the_walkers_tables_can_hold() -> None:
+    """Events have no million elements; a longer number once stopped every border at its start."""
+    assert parse_path("a[999999]") == ("a", 999_999)
+    with pytest.raises(ValueError, match="is not a path"):
+        parse_path("a[1000000]")
 
 
 JSON = st.recursive(
