@@ -5,6 +5,7 @@ fields (a clock, a file, a global) is not there to be called. Then it is run ove
 """
 
 import ast
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -46,18 +47,34 @@ def problems_of(file: Path, records: Mapping[str, Iterable[tuple[str, Fields]]])
     """
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"))
-    except (SyntaxError, UnicodeDecodeError, ValueError):
-        return [f"{file.name}: is not Python"]
+    except SyntaxError as error:
+        return [f"{file.name}:{error.lineno or 1}: is not Python: {error.msg}"]
+    except ValueError:  # bytes that are no text, or a NUL
+        return [f"{file.name}:1: is not Python"]
     found = [f"{file.name}:{line}: {text}" for line, text in sorted(set(_source(tree, file.stem)))]
     if found:
         return found
     try:
         loaded = load(file)
     except SetupError as error:
-        return [str(error)]
-    declared = list(_declaration(loaded))
-    found = declared or list(dict.fromkeys(_behaviour(loaded, records.get(loaded.object, ()))))
-    return [f"{file.name}: {text}" for text in found]
+        if error.__cause__ is None:
+            return [f"{file.name}:1: {str(error).removeprefix(f'{file.name}: ')}"]
+        line = _line_of(error.__cause__, str(file))
+        return [f"{file.name}:{line}: {_name(error.__cause__)} as it is imported"]
+    declared = [(_head(loaded), text) for text in _declaration(loaded)]
+    told = declared or list(dict.fromkeys(_behaviour(loaded, records.get(loaded.object, ()))))
+    return [f"{file.name}:{line}: {text}" for line, text in told]
+
+
+def _head(loaded: Loaded) -> int:
+    return loaded.function.__code__.co_firstlineno
+
+
+def _line_of(error: BaseException, file: str) -> int:
+    """Return the last line of a file that an error came through."""
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_code.co_filename == file]
+    return lines[-1] if lines else 1
 
 
 _schemas = cache(load_schemas)
@@ -127,28 +144,36 @@ def _declaration(loaded: Loaded) -> Iterator[str]:
         yield "writes nothing"
 
 
-def _behaviour(loaded: Loaded, samples: Iterable[tuple[str, Fields]]) -> Iterator[str]:
-    """Yield what goes wrong with records of its object."""
+def _behaviour(loaded: Loaded, samples: Iterable[tuple[str, Fields]]) -> Iterator[tuple[int, str]]:
+    """Yield line and problem of what goes wrong with records of its object."""
     is_tried = False
     for region, fields in samples:
         is_tried = True
         yield from _one(loaded, fields, region)
     if not is_tried:
-        yield f"no record of {loaded.object} to try it on"
+        yield _head(loaded), f"no record of {loaded.object} to try it on"
 
 
-def _one(loaded: Loaded, fields: Fields, region: str) -> Iterator[str]:
+def _one(loaded: Loaded, fields: Fields, region: str) -> Iterator[tuple[int, str]]:
     seen = {name: fields.get(name) for name in loaded.reads}
     try:
         made = loaded.apply(MappingProxyType(seen))
         again = loaded.apply(MappingProxyType(dict(reversed(seen.items()))))
     except Exception as error:  # noqa: BLE001 - whatever a file may raise
-        yield f"{_name(error)} on a record of {region}: it must take any, nulls too, and read only"
+        text = f"{_name(error)} on a record of {region}: it must take any, nulls too, and read only"
+        yield _line_of(error, loaded.function.__code__.co_filename), text
         return
+    yield from ((_head(loaded), text) for text in _results(loaded, fields, made, again, region))
+
+
+def _results(
+    loaded: Loaded, fields: Fields, made: object, again: object, region: str
+) -> Iterator[str]:
+    """Yield what is wrong with what came out, twice, of the same fields."""
     if not isinstance(made, Mapping):
         yield "must return a mapping of the fields it changed; {} for none"
         return
-    if dict(made) != dict(again):
+    if not isinstance(again, Mapping) or dict(made) != dict(again):
         yield "gives other results for the same fields"
     if extra := sorted(made.keys() - set(loaded.writes)):
         yield f"changes {', '.join(map(str, extra))}, which it does not say it writes"
@@ -156,7 +181,7 @@ def _one(loaded: Loaded, fields: Fields, region: str) -> Iterator[str]:
     yield from _grammatical(loaded.object, {**fields, **made}, made, region)
 
 
-def _name(error: Exception) -> str:
+def _name(error: BaseException) -> str:
     return type(error).__name__
 
 

@@ -2,14 +2,18 @@
 
 import random
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from inference.tasks import load_tasks
 from residency import topics
+from residency.contracts.read import load_contract
 from residency.gate.rules import Rule, load_grammar
 from residency.gate.wire import load_schemas
 from residency.keys import KEY_BYTES, TokenKeys
+from residency.plan.book import PlanBook, compile_each
 from residency.plan.processors import UNTOUCHABLE, Fields
 from residency.regions import load_regions
 from schemas.codec import decode_physical, encode
@@ -18,7 +22,6 @@ from schemas.events import Coordinates, RawEvent
 from schemas.plainjson import from_plain
 from schemas.registry import load_registry
 from streams.demo.generate import Shop
-from streams.plans import load_book
 
 EVENTS: Final = 300  # per region
 SEED: Final = 7
@@ -40,9 +43,7 @@ def samples() -> dict[str, list[tuple[str, Fields]]]:
 
 def _demo(region: str, rng: random.Random) -> Iterator[tuple[str, Fields]]:
     """Yield object and fields of what the border makes of the demo's events."""
-    registry = load_registry()
-    keys = TokenKeys(region, bytes(KEY_BYTES), bytes(KEY_BYTES))  # for samples: no secret
-    book = load_book(region, keys, datetime.now(UTC).date())
+    registry, book = load_registry(), _book(region)
     for offset, event in enumerate(Shop(rng, [region]).publications(EVENTS)):
         try:
             schema = registry.event(event.type, event.schema_version)
@@ -54,6 +55,20 @@ def _demo(region: str, rng: random.Random) -> Iterator[tuple[str, Fields]]:
         for record in records:
             fields = decode_physical(registry, record.value)[1]
             yield record.object, {n: v for n, v in fields.items() if n not in UNTOUCHABLE}
+
+
+def _book(region: str) -> PlanBook:
+    """Return today's plans, approved or not, as they are without any processor.
+
+    So what is tried is not what a processor made, and one that is broken hides no other.
+    """
+    asked = load_contract()
+    bare = {e: tuple(replace(o, processors=()) for o in all_) for e, all_ in asked.outputs.items()}
+    contract, registry = replace(asked, outputs=bare), load_registry()
+    today = datetime.now(UTC).date()
+    plans, _ = compile_each(region, today, registry, contract, tasks=load_tasks())
+    keys = TokenKeys(region, bytes(KEY_BYTES), bytes(KEY_BYTES))  # for samples: no secret
+    return PlanBook(region, {plan.schema_id: plan for plan in plans}, keys, registry)
 
 
 def _extremes(rules: Mapping[str, Rule]) -> Iterator[Fields]:

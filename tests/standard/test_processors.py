@@ -11,6 +11,7 @@ from residency.gate.rules import Rule, load_grammar
 from residency.gate.wire import load_schemas
 from residency.plan.processors import UNTOUCHABLE, Fields
 from residency.regions import load_regions
+from schemas.errors import SetupError
 from streams.processor import FOLDER, discover
 from streams.processor_rules import problems_of
 from streams.processor_samples import samples
@@ -231,6 +232,39 @@ def test_a_file_that_breaks_a_rule_is_not_run(tmp_path: Path) -> None:
 
     assert problems_of(file, SAMPLES)
     assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('"""A file."""\n\ndef draft(:\n', ":3: is not Python: "),
+        (head("BOUND = (1,)[2]"), ":4: IndexError as it is imported"),
+        (changed("def draft", "def other"), ":1: must hold one @processor function, called draft"),
+        (body("    return {} if 1 / 0 else {}"), ":11: ZeroDivisionError on a record of eu"),
+        (body('    return {"Total__c": b""}'), ":6: changes Total__c"),
+    ],
+)
+def test_each_problem_is_named_with_its_line(text: str, told: str, tmp_path: Path) -> None:
+    file = tmp_path / "draft.py"
+    file.write_text(text, encoding="utf-8")
+
+    assert any(problem.startswith(f"draft.py{told}") for problem in problems_of(file, SAMPLES)), (
+        problems_of(file, SAMPLES)
+    )
+
+
+def test_a_processor_that_is_broken_keeps_none_from_being_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What `check` tries them on is made by the plans alone: it is there to find the broken one."""
+
+    def broken(file: Path) -> None:
+        msg = f"{file.name}: SyntaxError as it is imported"
+        raise SetupError(msg)
+
+    monkeypatch.setattr("streams.processor.load", broken)
+
+    assert samples().keys() >= {"Commerce_Order__c"}
 
 
 def test_an_object_without_a_sample_is_a_problem(tmp_path: Path) -> None:
