@@ -1,5 +1,8 @@
 """What both benches share: a home of their own, the machine in words, a clean end."""
 
+import fcntl
+import hashlib
+import json
 import os
 import platform
 import shutil
@@ -8,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -40,6 +44,41 @@ def running(region: str, launch: Callable[[Path], Launch]) -> Iterator[Path]:
         say("stopping ...")
         stack.down()
         shutil.rmtree(home)
+
+
+@contextmanager
+def free_slot(name: str) -> Iterator[int]:
+    """Yield the first slot that no other process of this machine holds under *name*.
+
+    The kernel lets go of it with the process: the next start takes a killed worker's place over.
+    """
+    stem = hashlib.sha256(name.encode()).hexdigest()[:16]
+    for number in count():
+        path = Path(tempfile.gettempdir()) / f"homeport-bench-{stem}.{number}.lock"
+        with path.open("ab") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield number
+            return
+
+
+def text_of(file: Path) -> str:
+    """Return the text of a JSON file.
+
+    Raises:
+        SetupError: It is none.
+
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        json.loads(text)
+    except ValueError as exc:
+        line = f":{exc.lineno}" if isinstance(exc, json.JSONDecodeError) else ""
+        msg = f"{file.name}{line}: not JSON"
+        raise SetupError(msg) from None
+    return text
 
 
 def machine() -> dict[str, Any]:

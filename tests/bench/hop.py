@@ -11,13 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import click
-from common import run, say
-from confluent_kafka import Consumer, TopicPartition
+from common import free_slot, run, say, text_of
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from job import Job
 
 from connectors.kafka.clients import API_TIMEOUT_S
@@ -31,6 +32,8 @@ from streams.duties import Route
 from streams.hop import Hop
 from streams.place import Verdict
 
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+MAKING_S = 10.0  # in which a broker that makes topics itself has made one
 NO_PLAN = Plan("", "", "job", 2, "", 0, (), (), None)  # nothing of it is read: no headers
 
 
@@ -139,28 +142,48 @@ def start_at_the_beginning(client: dict[str, Any], group: str, topic: str) -> No
     The hop refuses to guess where to start; a bench starts at the beginning.
 
     Raises:
-        SetupError: There is no such topic.
+        SetupError: There is no such topic, or nobody answers.
 
     """
     consumer = Consumer({**client, "group.id": group, "enable.auto.commit": False})
-    found = consumer.list_topics(topic, API_TIMEOUT_S).topics[topic]
-    if found.error is not None:
+    try:
+        places = [TopicPartition(topic, n) for n in see(consumer, topic, 0).partitions]
+        new = [place for place in consumer.committed(places, API_TIMEOUT_S) if place.offset < 0]
+        for place in new:
+            place.offset = consumer.get_watermark_offsets(place, API_TIMEOUT_S)[0]
+        if new:
+            consumer.commit(offsets=new, asynchronous=False)
+    finally:
         consumer.close()
-        msg = f"topic {topic!r}: {found.error.name()}"
-        raise SetupError(msg)
-    places = [TopicPartition(topic, number) for number in found.partitions]
-    new = [place for place in consumer.committed(places, API_TIMEOUT_S) if place.offset < 0]
-    for place in new:
-        place.offset = consumer.get_watermark_offsets(place, API_TIMEOUT_S)[0]
-    if new:
-        consumer.commit(offsets=new, asynchronous=False)
-    consumer.close()
+
+
+def see(client: Consumer | Producer, topic: str, patience_s: float) -> Any:
+    """Return what there is of a topic. Asked by a producer, a broker that makes topics makes it.
+
+    Raises:
+        SetupError: There is none after that many seconds, or nobody answers.
+
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            found = client.list_topics(topic, API_TIMEOUT_S).topics[topic]
+        except KafkaException as exc:
+            msg = f"Kafka {exc.args[0].name()}; is --bootstrap right, and the broker up?"
+            raise SetupError(msg) from None
+        if found.error is None:
+            return found
+        if time.monotonic() > deadline:
+            msg = f"topic {topic!r}: {found.error.name()}; make it first"
+            raise SetupError(msg)
+        time.sleep(0.1)
 
 
 def carry(client: dict[str, Any], route: Route, job: Job, meter: Meter) -> None:
     """Carry out *job* from topic to topic until the meter's halt."""
     (topic,) = route.generations
     start_at_the_beginning(client, route.group, topic)
+    see(Producer(client), route.target, MAKING_S)
     job.projection.project([b""])  # compiles the kernels, or loads them
     signals = telemetry("border", "eu", None, {})
     try:
@@ -180,16 +203,21 @@ def route(source: str, target: str, group: str, slot: int) -> Route:
 @click.option(
     "--client",
     "more",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="JSON file of more librdkafka settings, such as security.protocol and sasl.password.",
 )
 @click.option("--in", "source", required=True, help="Topic to read; its partitions are shared.")
 @click.option("--out", "target", required=True, help="Topic to write.")
 @click.option("--group", required=True, help="Consumer group; starts at the beginning once.")
-@click.option("--slot", default=0, help="Which of several workers of the group; each has its own.")
-@click.option("--schema-in", required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--schema-out", required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--job", "file", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--slot",
+    type=click.IntRange(min=0),
+    help="Which of several workers of the group; each has its own. [default: the first that no"
+    " other of this machine has; on several machines say it]",
+)
+@click.option("--schema-in", required=True, type=FILE, help="Avro, JSON.")
+@click.option("--schema-out", required=True, type=FILE, help="The same less what is dropped.")
+@click.option("--job", "file", required=True, type=FILE, help="JSON: see above.")
 @click.option("--key", required=True, help="Text of the HMAC key, as UTF-8.")
 @click.option("--events", default=0, help="Stop after so many; 0: on SIGTERM or Ctrl-C.")
 def hop(  # noqa: PLR0913, PLR0917, click passes an argument per option
@@ -198,7 +226,7 @@ def hop(  # noqa: PLR0913, PLR0917, click passes an argument per option
     source: str,
     target: str,
     group: str,
-    slot: int,
+    slot: int | None,
     schema_in: Path,
     schema_out: Path,
     file: Path,
@@ -212,21 +240,24 @@ def hop(  # noqa: PLR0913, PLR0917, click passes an argument per option
       {"drop": ["gift_note", "items.note"], "hmac_sha256_hex": ["customer.email"],
        "year": ["customer.birth_date"], "prefix3": ["customer.postcode"]}
     Values have a Confluent header, id 1 in and id 2 out. `year` and `prefix3` cut strings;
-    `year` also takes dates and timestamps. What is not Avro goes to OUT.quarantine.
+    `year` also takes dates and timestamps. What is not Avro goes to OUT.quarantine,
+    which has to be there then.
 
     At the end, one JSON line on stdout: records, CPU us per record, records/s, memory.
+    Started several times with the same options, they share the partitions.
 
     Exit codes: 0 stopped, 1 the hop broke, 2 usage, 3 environment.
     """  # noqa: D301, click wants a real backspace before what must not be wrapped
-    texts = [path.read_text(encoding="utf-8") for path in (schema_in, schema_out, file)]
-    job = Job.load(*texts, key=key)
+    job = Job.load(text_of(schema_in), text_of(schema_out), text_of(file), key=key)
     halt = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: halt.set())
     meter = Meter(events, halt)
     say(f"{source} -> {target} as {group} ...")
-    client = {"bootstrap.servers": bootstrap, **(json.loads(more.read_text()) if more else {})}
-    carry(client, route(source, target, group, slot), job, meter)
+    client = {"bootstrap.servers": bootstrap, **(json.loads(text_of(more)) if more else {})}
+    held = free_slot(f"{bootstrap} {group}") if slot is None else nullcontext(slot)
+    with held as own:
+        carry(client, route(source, target, group, own), job, meter)
     sys.stdout.write(json.dumps(meter.report()) + "\n")
 
 

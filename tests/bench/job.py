@@ -64,6 +64,9 @@ class Job:
         """
         reads, writes = _schema(schema_in), _schema(schema_out)
         asked: dict[str, list[str]] = json.loads(job)
+        if not isinstance(asked, dict) or not all(map(_is_paths, asked.values())):
+            msg = 'job: an object of lists of paths, such as {"drop": ["gift_note"]}'
+            raise SetupError(msg)
         unknown = asked.keys() - {"drop", *EDITS}
         if unknown:
             msg = (
@@ -140,6 +143,10 @@ def _schema(text_: str) -> dict[str, Any]:
         msg = "a schema is a record"
         raise SetupError(msg)
     return resolve(avro, {}, "schema")
+
+
+def _is_paths(asked: object) -> bool:
+    return isinstance(asked, list) and all(isinstance(path, str) for path in asked)
 
 
 def _plain(path: str) -> str:
