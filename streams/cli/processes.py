@@ -1,7 +1,7 @@
 """How `homeport status` shows the processes of a stack."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
@@ -39,6 +39,19 @@ def org_page(home: Path, rows: "Iterable[ProcessStatus]") -> str:
     return f"homeport sandbox page --port {port} --home {home}"
 
 
+def halted_lines(rows: "Iterable[ProcessStatus]") -> list[str]:
+    """Return for each process that halted where it says why, and what to do then."""
+    lines = []
+    for row in rows:
+        if row.state == "halted" and row.pid is not None:  # only egress waits, for `resume`
+            step = f"see `homeport egress status --region {row.region}`"
+            lines.append(f"{row.name} is halted and sends nothing: {step}")
+        elif row.state == "halted":
+            step = f"`homeport logs {row.name}` says why; mend that, then run `homeport up`"
+            lines.append(f"{row.name} is halted: {step}")
+    return lines
+
+
 def health(rows: "Iterable[ProcessStatus]") -> dict[str, dict[str, Any]]:
     """Return what the health pages say that go into the table, by process that is ready.
 
@@ -61,7 +74,7 @@ def health(rows: "Iterable[ProcessStatus]") -> dict[str, dict[str, Any]]:
 
 
 def show_table(
-    rows: "Iterable[ProcessStatus]",
+    rows: "Sequence[ProcessStatus]",
     addresses: Mapping[str, str],
     pages: Mapping[str, Mapping[str, Any]],
 ) -> None:
@@ -88,6 +101,8 @@ def show_table(
         )
     console = Console()
     console.print(table)
+    for line in halted_lines(rows):
+        console.print(line, highlight=False, soft_wrap=True)
     for region, url in addresses.items():
         console.print(f"publish {region} events to {url}/events", highlight=False)
 

@@ -15,7 +15,7 @@ from residency.regions import load_regions
 from schemas.errors import SetupError
 from streams.cli import EXIT_ENVIRONMENT, EXIT_WRONG
 from streams.cli.options import home_option, inference_option, json_option
-from streams.cli.processes import NOTHING, gateways, health, org_page, show_table
+from streams.cli.processes import NOTHING, gateways, halted_lines, health, org_page, show_table
 from streams.cli.steps import progress_lines
 
 if TYPE_CHECKING:
@@ -118,10 +118,8 @@ def up(  # noqa: PLR0913 - click passes each option as one
         return
     verb = "is up" if has_started else "was up already"
     click.echo(f"The stack {verb}: {len(found)} processes; see `homeport status`.", err=True)
-    for row in found:
-        if row.state == "halted":
-            step = f"see `homeport egress status --region {row.region}`"
-            click.echo(f"{row.name} is halted and sends nothing: {step}", err=True)
+    for line in halted_lines(found):
+        click.echo(line, err=True)
     for region, url in gateways(home, found).items():
         click.echo(f"Publish {region} events to {url}/events", err=True)
     click.echo(f"Look into the test org: {org_page(home, found)}", err=True)
