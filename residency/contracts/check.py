@@ -1,10 +1,10 @@
 """What is wrong with a contract whatever the policy says: against the schemas, and in itself."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from residency.contracts.model import EXTERNAL_ID, Contract, Erasure, FieldSource, Output
 from residency.generalise import generaliser
-from residency.plan.model import FieldPlan, Plan, leaf_path
+from residency.plan.model import FieldPlan, LabelPlan, OutputPlan, Plan, leaf_path
 from schemas.registry import CLEARED, DELETED, EventSchema, Registry
 
 ALWAYS_SENT = frozenset({EXTERNAL_ID, "Base_Version__c", CLEARED, DELETED})
@@ -29,26 +29,51 @@ def contract_problems(contract: Contract, registry: Registry) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def unread_beside(contract: Contract, plans: Iterable[Plan]) -> list[str]:
-    """Return every path beside a value that no plan reads, each with its place.
+def unmet_problems(
+    contract: Contract, plans: Iterable[Plan], failing: Collection[str] = ()
+) -> list[str]:
+    """Return every mapping, or path beside a value, that no plan carries out, with its place.
 
-    One that a region's generaliser reads may be unread in a region that keeps the value.
+    A region may omit what another one sends, and keep what another one generalises, so the
+    plans of all regions are asked.
+
+    Args:
+        contract: What was compiled.
+        plans: Of all regions and versions.
+        failing: Events some of whose plans could not be made: they have told what to mend.
+
     """
-    made: dict[tuple[str, str, str], list[FieldPlan]] = {}
+    compiled: set[str] = set()
+    made: dict[tuple[str, str, str], list[FieldPlan | LabelPlan]] = {}
     for plan in plans:
+        compiled.add(plan.subject)
         for output in plan.outputs:
-            for one in output.fields:
-                made.setdefault((plan.subject, output.object, one.name), []).append(one)
+            for name, one in _named(output):
+                made.setdefault((plan.subject, output.object, name), []).append(one)
     return [
-        _line(output.place(name), f"{event}: {name}: nothing reads {need} = {path!r}; remove it")
+        _line(output.place(name), f"{event}: {name}: {text}")
         for event, outputs in contract.outputs.items()
+        if event in compiled and event not in failing
         for output in outputs
         for name, source in output.fields.items()
-        for need, path in (("country", source.country), ("at", source.at))
-        if path is not None
-        and (plans_of := made.get((event, output.object, name)))
-        and not any(one.how and need in generaliser(one.how).needs for one in plans_of)
+        for text in _unmet(source, made.get((event, output.object, name), ()))
     ]
+
+
+def _named(output: OutputPlan) -> Iterator[tuple[str, FieldPlan | LabelPlan]]:
+    yield from ((field.name, field) for field in output.fields)
+    yield from ((label.field, label) for label in output.labels)
+
+
+def _unmet(source: FieldSource, made: Iterable[FieldPlan | LabelPlan]) -> Iterator[str]:
+    if not made:
+        yield "every region omits it; remove it, or have the policy give it somewhere"
+        return
+    ways = {one.how for one in made if isinstance(one, FieldPlan) and one.how is not None}
+    read = {need for how in ways for need in generaliser(how).needs}
+    for need, path in (("country", source.country), ("at", source.at)):
+        if path is not None and need not in read:
+            yield f"nothing reads {need} = {path!r}; remove it"
 
 
 class _Check:

@@ -15,7 +15,7 @@ import orjson
 
 from connectors.sfdx.reader import OBJECTS, read_org
 from inference.tasks import load_tasks
-from residency.contracts.check import contract_problems, unread_beside
+from residency.contracts.check import contract_problems, unmet_problems
 from residency.contracts.read import CONTRACTS_FOLDER, BadContractError, load_contract
 from residency.gate.approvals import load_hard_deletes
 from residency.plan.approved import (
@@ -101,7 +101,8 @@ def _problems(folder: Path, org: Path) -> list[str]:
         plans += made
         faults += found
     faults += org_faults(contract, plans, registry, read_org(org))
-    told = contract_problems(contract, registry) + unread_beside(contract, plans)
+    failing = {fault.event for fault in faults}
+    told = contract_problems(contract, registry) + unmet_problems(contract, plans, failing)
     problems = sorted(told + merged(faults), key=_place)
     if folder == CONTRACTS_FOLDER:
         problems += _unapproved(plans)

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from residency.contracts.check import contract_problems, unread_beside
+from residency.contracts.check import contract_problems, unmet_problems
+from residency.contracts.model import Contract
 from residency.contracts.read import BadContractError, load_contract
 from residency.plan.book import compile_each
+from residency.plan.model import Plan
 from residency.regions import load_regions
 from schemas.registry import load_registry
 
@@ -207,6 +209,12 @@ def test_a_path_beside_the_value_must_match_too(
     assert ["'nowhere'" in problem for problem in problems] == [True, True]
 
 
+def plans_of(contract: Contract) -> list[Plan]:
+    """Return the plans of all regions."""
+    on = date(2026, 11, 23)
+    return [p for name in load_regions() for p in compile_each(name, on, REGISTRY, contract)[0]]
+
+
 def test_a_path_beside_the_value_that_no_generaliser_reads_is_named(tmp_path: Path) -> None:
     """A region may keep what another one generalises, so all its regions are asked."""
     area, beside = "Ship_Postcode_Area__c", 'country = "shipping_address.country"'
@@ -216,13 +224,7 @@ def test_a_path_beside_the_value_that_no_generaliser_reads_is_named(tmp_path: Pa
         'Channel__c = { path = "channel", at = "occurred_at" }\n'
     )
     contract = load_contract(written(tmp_path, c=text))
-    plans = [
-        plan
-        for region in load_regions()
-        for plan in compile_each(region, date(2026, 11, 23), REGISTRY, contract)[0]
-    ]
-
-    found = unread_beside(contract, plans)
+    found = unmet_problems(contract, plans_of(contract))
 
     country = "nothing reads country = 'shipping_address.country'; remove it"
     assert found[:2] == [
@@ -230,6 +232,20 @@ def test_a_path_beside_the_value_that_no_generaliser_reads_is_named(tmp_path: Pa
         f"c.toml:{FIRST + 2}: {PLACED}: Channel__c: nothing reads at = 'occurred_at'; remove it",
     ]
     assert not any(area in problem for problem in found)
+
+
+def test_a_mapping_that_every_region_omits_is_named(tmp_path: Path) -> None:
+    """What no policy gives anywhere is a mapping that matches nothing; what one gives is none."""
+    area = 'First_Sku__c = { path = "items[0].sku", otherwise = "omit" }\n'
+    text = f'{HEAD}Channel__c = {{ path = "payment.iban", otherwise = "omit" }}\n{area}'
+    contract = load_contract(written(tmp_path, c=text))
+    plans = plans_of(contract)
+
+    found = unmet_problems(contract, plans, {CHANGED})
+
+    step = "every region omits it; remove it, or have the policy give it somewhere"
+    assert found == [f"c.toml:{FIRST}: {PLACED}: Channel__c: {step}"]
+    assert unmet_problems(contract, plans, {PLACED, CHANGED}) == []
 
 
 def test_a_path_of_an_older_version_alone_may_be_left_out_of_the_newer(tmp_path: Path) -> None:
