@@ -86,6 +86,12 @@ def test_the_plan_names_text_task_and_everything_that_can_come_out() -> None:
     assert "eu-gdpr:A45-3" in asked.basis  # of the row that gives labels
 
 
+def test_a_plan_counts_its_requests_apart_from_its_records() -> None:
+    """The border's count of a record's outputs leaves them out: they stay in the region."""
+    assert compiled(BASE).requests == 0
+    assert PLAN.requests == 1
+
+
 def test_a_plan_with_another_task_file_is_another_plan() -> None:
     tasks = {**TASKS, "urgency": Task("urgency", sha256="cd" * 32)}
 
