@@ -16,6 +16,7 @@ from residency.plan.faults import PlanError
 from residency.plan.fields import Decided, Target, make_text
 from residency.plan.labels import label_record, read_request, request_value
 from residency.plan.model import FieldPlan, Plan
+from residency.plan.tasks import text_field
 from residency.policy.rules import Action, Decision
 from schemas.codec import decode
 from schemas.errors import HaltError
@@ -84,6 +85,11 @@ def test_the_plan_names_text_task_and_everything_that_can_come_out() -> None:
     assert intent.values == ("other", "return", "unknown", "withheld")
     assert (intent.sha256, urgency.field) == ("ab" * 32, "Urgency__c")
     assert "eu-gdpr:A45-3" in asked.basis  # of the row that gives labels
+
+
+def test_a_text_has_one_name_in_its_request_whatever_its_path() -> None:
+    assert text_field("body") == "text_body"
+    assert text_field("items[0].gift_note") == "text_items_0_gift_note"
 
 
 def test_a_plan_counts_its_requests_apart_from_its_records() -> None:
