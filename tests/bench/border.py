@@ -20,6 +20,7 @@ from latency import decision, published_to_committed
 from orders import JOB, KEY, SCHEMA_IN, SCHEMA_OUT, json_bytes, peers_events, shop_events
 from sharing import share
 
+from connectors.embedded.launch import Launch
 from connectors.kafka.headers import Headers, Stamp, of_minimal
 from residency import topics
 from residency.keys import token_keys
@@ -29,7 +30,6 @@ from residency.plan.walk.walker import Walker
 from residency.release import release_digest
 from schemas.events import RawBatch
 from streams.duties import BATCH
-from streams.launch import launch
 from streams.plans import load_book
 
 IN, OUT = "bench.in", "bench.out"
@@ -215,7 +215,7 @@ def bench(events: int, rounds: int, *, as_json: bool) -> None:
         say("without Numba, strip decides every record: this measures that")
     say("making events ...")
     peers, own = peers_events(events), shop_events(events)
-    with running(REGION, launch) as home:
+    with running(REGION, lambda _: Launch()) as home:  # egress would work beside what is measured
         stack = Bench(home)
         for name in (IN, OUT, f"{OUT}.quarantine"):
             stack.make_topic(name)
