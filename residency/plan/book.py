@@ -17,16 +17,17 @@ from residency.plan.faults import Fault, PlanError
 from residency.plan.labels import request_value
 from residency.plan.model import Plan
 from residency.plan.processors import NO_PROCESSORS, Processors, check_refs
-from residency.plan.strip import ask, look_up, strip
+from residency.plan.residence import COUNTRY, SUBDIVISION, Residence
+from residency.plan.strip import ask, strip
 from residency.plan.tasks import NO_TASKS, Tasks
 from residency.plan.walk.accelerator import IS_ACCELERATED
 from residency.plan.walk.walker import Walker
 from residency.plan.walk.wish import UnwalkableError
 from residency.policy.packs import CENTRAL, load_destination, load_packs
-from residency.regions import load_regions, region_of
+from residency.regions import load_regions
 from residency.tokens import Tokeniser
 from residency.vault.rawseal import is_sealed
-from schemas.codec import HEADER, MAGIC, decode_physical
+from schemas.codec import HEADER, MAGIC, decode_physical, split
 from schemas.errors import QuarantineError, Reason
 from schemas.events import (
     ClassifiedEvent,
@@ -39,8 +40,6 @@ from schemas.events import (
 )
 from schemas.registry import Registry, load_registry
 
-COUNTRY, SUBDIVISION = "customer.residence.country", "customer.residence.subdivision"
-MAX_RESIDENCES = 4_096  # remembered as this region's
 MAX_VALUE_BYTES = 1_000_000  # the broker's own limit is a little above
 
 
@@ -141,11 +140,10 @@ class PlanBook:
             check_refs(output.processors, processors)
         self.region, self.plans = region, plans
         self._registry, self._processors = registry, processors
-        self._regions = tuple(load_regions().values())
+        self._residence = Residence(region)
         self._tokenisers = {
             name: Tokeniser(keys, name) for name in {p.destination for p in plans.values()}
         }
-        self._served: set[tuple[bytes | None, ...]] = set()
         self._walkers = dict(self._make_walkers()) if IS_ACCELERATED else {}
 
     def _make_walkers(self) -> Iterator[tuple[tuple[str, bytes], Walker]]:
@@ -202,7 +200,10 @@ class PlanBook:
             raise QuarantineError(Reason.OVERSIZE)
         if is_sealed(raw.value):
             raise QuarantineError(Reason.UNOPENED)
-        schema, values = decode_physical(self._registry, raw.value)
+        try:
+            schema, values = decode_physical(self._registry, raw.value)
+        except QuarantineError as error:
+            raise QuarantineError(error.reason, error.path, self._named(raw.value)) from None
         if raw.at.topic != topics.raw(self.region, schema.domain):
             raise QuarantineError(Reason.WRONG_TOPIC)
         plan = self.plans.get(schema.id)
@@ -211,11 +212,19 @@ class PlanBook:
         event = ClassifiedEvent(raw, schema.id, values)
         tokeniser = self._tokenisers[plan.destination]
         try:
-            self._check_residence(values)
+            self._residence.check(values)
             records = strip(event, plan, tokeniser, self._registry, self._processors)
             return Crossing(plan, records, ask(event, plan, tokeniser))
         except QuarantineError as error:
             raise QuarantineError(error.reason, error.path, plan.digest) from None
+
+    def _named(self, value: bytes) -> str | None:
+        """Return the digest of the plan of the schema that a header names, if it has one."""
+        try:
+            plan = self.plans.get(split(value)[0])
+        except QuarantineError:
+            return None
+        return plan.digest if plan is not None else None
 
     def minimise_batch(
         self, batch: RawBatch, generation_of: Callable[[str], int]
@@ -237,7 +246,7 @@ class PlanBook:
             made = Crossed.many(walker.plan, walked.rows)
             columns = zip(numbers, made, walked.rows, walked.asked, strict=True)
             for n, crossed, rows, residence in columns:
-                if rows is not None and self._is_served(residence):
+                if rows is not None and self._residence.is_ours(residence):
                     verdicts[n] = crossed
         return [
             self._decide(batch, n, generation_of) if verdict is None else verdict
@@ -266,29 +275,9 @@ class PlanBook:
         }
         return Crossed(crossing.plan, tuple(row for _, row in sorted(rows.items())))
 
-    def _is_served(self, residence: tuple[bytes | None, ...]) -> bool:
-        """Tell whether customers of a residence are this region's. The served ones are few."""
-        if residence in self._served:
-            return True
-        country, subdivision = (None if text is None else text.decode() for text in residence)
-        served = region_of(country or "", subdivision, self._regions)
-        if served is None or served[1] != self.region:
-            return False
-        if len(self._served) < MAX_RESIDENCES:  # a subdivision is free text
-            self._served.add(residence)
-        return True
-
     def keys_version(self, plan: Plan) -> int:
         """Return the version of the token keys with which *plan* is carried out."""
         return self._tokenisers[plan.destination].version
-
-    def _check_residence(self, values: Mapping[str, object]) -> None:
-        country = look_up(values, COUNTRY) or ""
-        served = region_of(country, look_up(values, SUBDIVISION), self._regions)
-        if served is None:
-            raise QuarantineError(Reason.UNKNOWN_JURISDICTION, COUNTRY)
-        if served[1] != self.region:
-            raise QuarantineError(Reason.WRONG_REGION, COUNTRY)
 
 
 def _grouped(batch: RawBatch) -> dict[tuple[str, bytes], list[int]]:

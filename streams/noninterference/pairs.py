@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from residency.keys import TokenKeys
-from residency.plan.book import COUNTRY, MAX_VALUE_BYTES, SUBDIVISION, PlanBook
+from residency.plan.book import MAX_VALUE_BYTES, PlanBook
 from residency.plan.model import Plan
+from residency.plan.residence import COUNTRY, SUBDIVISION
 from residency.policy.rules import Action
 from residency.tokens import Tokeniser
 from schemas.codec import HEADER, MAGIC

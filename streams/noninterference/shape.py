@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from residency.generalise import Context, generaliser
-from residency.plan.book import COUNTRY, SUBDIVISION
 from residency.plan.model import FieldPlan
+from residency.plan.residence import COUNTRY, SUBDIVISION
 from residency.policy.rules import Action
 from residency.regions import load_regions
 from residency.tokens import Tokeniser

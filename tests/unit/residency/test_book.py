@@ -125,6 +125,21 @@ def test_a_batch_is_decided_as_its_records_one_by_one(book: PlanBook) -> None:
     }  # fmt: skip
 
 
+def test_what_does_not_decode_names_the_plan_of_the_schema_in_its_header(book: PlanBook) -> None:
+    topic, good = next(published(1))
+    plan = book.plans[int.from_bytes(good[1:5], "big")].digest
+    cut, other, magic, short = good[:-1], b"\0\0\0\xff\xff" + good[5:], b"\1" + good[1:], good[:4]
+
+    told = as_batch(book, batch_of([(topic, value) for value in (cut, other, magic, short)]))
+
+    assert told == [
+        (Reason.MALFORMED, None, plan),
+        (Reason.UNKNOWN_SCHEMA, None, None),
+        (Reason.MALFORMED, None, None),
+        (Reason.MALFORMED, None, None),
+    ]
+
+
 def test_an_empty_batch_has_no_verdicts(book: PlanBook) -> None:
     assert as_batch(book, batch_of([])) == []
 
@@ -260,33 +275,3 @@ def test_a_record_of_the_greatest_size_is_walked_and_a_larger_one_is_not(book: P
 
 def test_the_keys_version_of_a_plan_is_that_of_the_books_keys(book: PlanBook) -> None:
     assert book.keys_version(a_plan(book)) == KEYS.attribute_version == 1
-
-
-@pytest.mark.parametrize(
-    ("residence", "is_served"),
-    [
-        ((b"DE", None), True),
-        ((b"DE", b"BE"), True),
-        ((b"GB", None), False),
-        ((b"XX", None), False),
-        ((None, None), False),
-    ],
-)
-def test_a_residence_is_this_regions_or_not_however_often_it_is_asked(
-    residence: tuple[bytes | None, ...], is_served: bool
-) -> None:
-    book = PlanBook("eu", {}, KEYS, REGISTRY)
-
-    told = [book._is_served(residence) for _ in range(2)]  # noqa: SLF001
-
-    assert told == [is_served, is_served]
-    assert book._served == ({residence} if is_served else set())  # noqa: SLF001
-
-
-def test_no_more_residences_are_remembered_than_there_is_room_for() -> None:
-    book = PlanBook("eu", {}, KEYS, REGISTRY)
-
-    told = {book._is_served((b"DE", str(n).encode())) for n in range(4_100)}  # noqa: SLF001
-
-    assert told == {True}
-    assert len(book._served) == 4_096  # noqa: SLF001
