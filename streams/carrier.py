@@ -148,6 +148,8 @@ class Carrier:
         if doubtful:
             parts.sink.doubt({key_of(record) for record in doubtful})
             self._doubts.difference_update(record.id for record in doubtful)
+        if found.fresh:
+            parts.state_rules(parts.ledger, parts.clock())
         for group in _groups(found.fresh):
             logged += log_transfers(parts.ledger, group, now=parts.clock(), root=parts.keys.root)
         place = {arrival.record.id: n for n, arrival in enumerate(batch)}

@@ -74,6 +74,7 @@ class Parts:
     Attributes:
         stays: Names of records that stay if the gate halts at them: a person said so.
         is_tight: Says whether the org's daily calls are running low.
+        state_rules: Sees that the ledger names the rules in force; before what crosses by them.
 
     """
 
@@ -89,6 +90,7 @@ class Parts:
     parking: ParkPolicy = field(default_factory=ParkPolicy)
     stays: Collection[str] = frozenset()
     is_tight: Callable[[], bool] = lambda: False
+    state_rules: Callable[[Ledger, datetime], None] = lambda _ledger, _now: None
 
 
 def key_of(record: MinimalRecord) -> Key:

@@ -28,6 +28,7 @@ from residency.telemetry.setup import Recorder
 from schemas.errors import HaltError
 from schemas.registry import load_registry
 from streams.crossing import Parts
+from streams.inforce import InForce, rules_of
 from streams.lastrun import LastRun
 from streams.patience import free, retrying, sleep
 from streams.quarantining import Quarantine
@@ -103,6 +104,7 @@ def outfit(
             quarantine=Quarantine(producer, seal, settings.region).put,
             stays=switch.stays(),
             is_tight=lambda: budget.is_tight,
+            state_rules=InForce(switch.folder, *rules_of(settings.region, APPROVED_FILE)).state,
         )
         # told to stop: whatever else ends a run comes as an exception, and leaves no mark
         if sink.is_settled:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final, Protocol, Self
 from residency.ledger.accesses import AccessLeaf
 from residency.ledger.certificates import ModelLeaf
 from residency.ledger.erasures import ErasureLeaf
+from residency.ledger.policies import PolicyLeaf
 from residency.ledger.replays import ReplayLeaf
 from residency.ledger.resumes import ResumeLeaf
 
@@ -53,6 +54,7 @@ NOTICES: Final[Mapping[str, type[Notice]]] = {
     AccessLeaf.kind: AccessLeaf,
     ErasureLeaf.kind: ErasureLeaf,
     ModelLeaf.kind: ModelLeaf,
+    PolicyLeaf.kind: PolicyLeaf,
     ReplayLeaf.kind: ReplayLeaf,
     ResumeLeaf.kind: ResumeLeaf,
 }

@@ -22,12 +22,22 @@ from connectors.salesforce.access import Access
 from connectors.sandbox.running import issue_token
 from residency.gate.check import Gate
 from residency.keys import ledger_keys
-from residency.ledger.leaves import commit, month_key, month_of, parse_leaf
+from residency.ledger.leaves import (
+    Leaf,
+    TransferLeaf,
+    commit,
+    month_key,
+    month_of,
+    parse_leaf,
+)
+from residency.ledger.policies import PolicyLeaf
 from residency.ledger.reader import Reader, open_head
 from residency.ledger.resumes import ResumeLeaf
+from residency.plan.approved import APPROVED_FILE
 from schemas.errors import BreachError, Cause
 from schemas.events import LoggedRecord
 from streams import carrier, outfit
+from streams.inforce import rules_of
 from streams.launch import launch
 from streams.sending import LicensedSink
 from streams.switch import HALT, PERMIT
@@ -258,6 +268,26 @@ def test_a_halt_between_two_requests_lets_none_of_the_rest_out(
     assert len(requests_made) == 1
     assert before.keys() < held.keys() < line.rows().keys()
     assert outcomes(line.home).keys() <= FINE
+
+
+def test_the_ledger_says_which_rules_are_in_force_before_a_record_crosses_under_them(
+    line: HaltedLine,
+) -> None:
+    def leaves() -> list[Leaf]:
+        reader = Reader(line.home / REGION / "ledger")
+        size = open_head(reader).size
+        return [parse_leaf(entry) for entry in reader.entries(0, size, size)]
+
+    before = leaves()
+    with line.egress():  # another start, the same rules
+        line.publish(3)
+        line.settled()
+
+    after, (plans, files) = leaves(), rules_of(REGION, APPROVED_FILE)
+    assert isinstance(after[0], PolicyLeaf)
+    assert (after[0].plans.keys(), after[0].files) == (plans.keys(), files)
+    assert {one.plan for one in after if isinstance(one, TransferLeaf)} <= after[0].plans.keys()
+    assert not any(isinstance(one, PolicyLeaf) for one in after[len(before) :])
 
 
 def test_only_a_run_that_was_told_to_stop_leaves_nothing_in_doubt(

@@ -23,6 +23,7 @@ from residency.ledger.files import Ledger
 from residency.ledger.fsck import fsck
 from residency.ledger.leaves import Leaf, TransferLeaf, parse_leaf
 from residency.ledger.outcomes import OutcomeLeaf, SentWith
+from residency.ledger.policies import PolicyLeaf
 from residency.ledger.published import SCHEMAS, kinds
 from residency.ledger.replays import ReplayLeaf
 from residency.ledger.resumes import ResumeLeaf
@@ -40,6 +41,7 @@ LEAVES: tuple[Leaf, ...] = (
     MODEL,
     OutcomeLeaf(TIME, RECORD, 1, "rejected", "TOO_OLD", ("A__c",), SentWith.of([RECORD, OTHER])),
     OutcomeLeaf(TIME, RECORD, 1, "accepted", None, (), SentWith(40, digest=DIGEST)),
+    PolicyLeaf(TIME, REQUEST, {DIGEST: "2027-06-27"}, {"packs/eu.toml": DIGEST}),
     ReplayLeaf(TIME, REQUEST, DIGEST, 7, "0.1.0", ("a",), None, None, 9, {"same": 8}),
     ResumeLeaf(TIME, REQUEST, REQUEST, Cause.GATE, TIME, DIGEST),
     TransferLeaf(TIME, RECORD, "A__c", 1, DIGEST, 1, "0.1.0", ("b",), DIGEST, model=DIGEST),

@@ -302,7 +302,7 @@ def test_what_is_not_the_one_way_to_write_a_leaf_is_refused(data: bytes) -> None
     assert not isinstance(caught.value, UnknownKindError)
 
 
-@pytest.mark.parametrize("data", [b"{}", changed(kind="policy"), changed(kind=None)])
+@pytest.mark.parametrize("data", [b"{}", changed(kind="consent"), changed(kind=None)])
 def test_an_unknown_kind_has_its_own_error(data: bytes) -> None:
     with pytest.raises(UnknownKindError):
         parse_leaf(data)
