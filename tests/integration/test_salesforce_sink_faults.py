@@ -145,6 +145,7 @@ def test_a_write_that_commits_late_brings_no_deleted_row_back(
 AT_ONCE = [
     "request-limit",
     "too-many-requests",
+    "no-route",
     "error-500",
     "error-502",
     "error-503",

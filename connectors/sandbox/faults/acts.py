@@ -25,6 +25,7 @@ LOOK_EVERY_S = 0.02  # for a client that has gone: aiohttp tells nobody
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST and not FIN
 _HTML = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>\n"
 _EDGE = {
+    Kind.NO_ROUTE: (420, "No Route"),
     Kind.TOO_MANY_REQUESTS: (429, "Too Many Requests"),
     Kind.ERROR_500: (500, "Internal Server Error"),
     Kind.ERROR_502: (502, "Bad Gateway"),

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     EXPIRED_SESSION = "expired-session"
     REQUEST_LIMIT = "request-limit"
     REFUSED = "refused"
+    NO_ROUTE = "no-route"
     TOO_MANY_REQUESTS = "too-many-requests"
     ERROR_500 = "error-500"
     ERROR_502 = "error-502"

@@ -107,7 +107,13 @@ def test_a_limit_can_be_that_of_concurrent_calls(plan: Control, client: Any) -> 
     assert (refused.status_code, refused.json()[0]["message"]) == (403, text)
 
 
-EDGE = {"too-many-requests": 429, "error-500": 500, "error-502": 502, "error-503": 503}
+EDGE = {
+    "no-route": 420,
+    "too-many-requests": 429,
+    "error-500": 500,
+    "error-502": 502,
+    "error-503": 503,
+}
 
 
 @pytest.mark.parametrize("kind", EDGE)
