@@ -9,6 +9,7 @@ from importlib import import_module
 import click
 
 from schemas.errors import HomeportError, SetupError
+from streams import loading
 
 # name -> (module, attribute, help line); --help must not import Kafka, Faust or Postgres
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -79,6 +80,7 @@ class LazyGroup(click.Group):
             return None
         module, attribute, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(module), attribute)
+        loading.end()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
