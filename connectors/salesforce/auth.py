@@ -11,6 +11,7 @@ from typing import Any
 import requests
 
 from connectors.salesforce.config import App, SalesforceConfig
+from connectors.salesforce.cutoff import Adapter
 from connectors.salesforce.errors import LoginRefusedError, OrgUnavailableError
 from connectors.salesforce.flows import TOKEN_PATH, Token, login, read_token
 from connectors.salesforce.network import network_failure, within
@@ -28,6 +29,7 @@ def open_session(config: SalesforceConfig) -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     session.verify = True if config.ca_file is None else str(config.ca_file)
+    session.mount("https://", Adapter())
     return session
 
 

@@ -81,6 +81,8 @@ class SalesforceConfig(App):
         connect_timeout_s: Longest wait for a connection, in seconds.
         read_timeout_s: Longest silence of the org within a call, in seconds. The org itself
             waits up to 10 s for a row's lock.
+        call_timeout_s: Longest that one try of a call may take, logins included, however its
+            answer trickles in; the org itself ends a call after 600 s.
         gzip_from: Request bodies of so many bytes or more go gzipped; None: none do.
         api_share: The part of the org's daily API calls that this region may use.
         limit_pause_s: How long to make no call when none are left, in seconds.
@@ -95,6 +97,7 @@ class SalesforceConfig(App):
     api_version: ApiVersion = "62.0"
     connect_timeout_s: PositiveFloat = 5.0
     read_timeout_s: PositiveFloat = 60.0
+    call_timeout_s: PositiveFloat = 600.0
     gzip_from: PositiveInt | None = 16_384
     api_share: Share = 1.0
     limit_pause_s: PositiveFloat = 300.0

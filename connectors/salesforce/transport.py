@@ -18,6 +18,7 @@ from simple_salesforce.util import exception_handler
 
 from connectors.salesforce.access import Access
 from connectors.salesforce.config import SalesforceConfig
+from connectors.salesforce.cutoff import ending
 from connectors.salesforce.errors import OrgUnavailableError, SessionRefusedError
 from connectors.salesforce.flows import Token
 from connectors.salesforce.network import network_failure, within
@@ -68,6 +69,10 @@ class Transport:
             HaltError: The org refuses it, or nothing may go out.
 
         """
+        with ending(time.monotonic() + self._config.call_timeout_s):
+            return self._attempt(call, read, ends)
+
+    def _attempt(self, call: Call, read: Callable[[Answer], T], ends: float) -> T:
         access = self._access
         access.check()
         token = access.tokens.current(ends)

@@ -183,6 +183,32 @@ def test_a_server_that_stays_silent_costs_no_more_than_the_deadline(
     assert time.monotonic() - started < 3
 
 
+@pytest.mark.parametrize("where", ["login", "call"])
+@pytest.mark.parametrize("part", ["drip", "drip body"])
+def test_an_answer_without_end_costs_no_more_than_one_call_may(
+    config: SalesforceConfig, server: OddServer, where: str, part: str
+) -> None:
+    answers(server, Fail(part) if where == "login" else TOKEN, Fail(part))
+    started = time.monotonic()
+
+    error = attempt(client_of(replace(config, call_timeout_s=0.5), server), "upsert")
+
+    assert isinstance(error, OrgUnavailableError)
+    assert error.fate_unknown is (where == "call")
+    assert time.monotonic() - started < 5
+
+
+def test_the_next_call_of_a_connection_has_its_own_time(
+    config: SalesforceConfig, server: OddServer
+) -> None:
+    answers(server, TOKEN, Say(200, {"fields": []}))
+    client = client_of(replace(config, call_timeout_s=0.4), server)
+
+    for _ in range(3):
+        assert attempt(client, "describe") is None
+        time.sleep(0.3)
+
+
 def test_an_answer_that_asks_for_patience_gets_it(
     config: SalesforceConfig, server: OddServer
 ) -> None:

@@ -6,7 +6,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,7 +28,14 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """No answer: ``reset`` at once, ``silence`` for a while, ``cut`` in the middle of the body."""
+    """No answer, or none that ends.
+
+    Attributes:
+        how: ``reset`` at once, ``silence`` for a while, ``cut`` in the middle of the body; ``drip``
+            a byte of the headers, or ``drip body`` one of the body, every tenth of a second.
+        body: What of it is written, of one that is cut.
+
+    """
 
     how: str
     body: str = ""
@@ -77,12 +84,26 @@ class OddServer:
             return
         if what.how == "silence":
             self.ended.wait(5)
+        if what.how.startswith("drip"):
+            self.drip(handler, what.how.endswith("body"))
         if what.how == "cut":
             self.write(handler, 200, what.body, 10_000, {})
         if what.how == "reset":
             handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             handler.connection.close()
         handler.close_connection = True
+
+    def drip(self, handler: BaseHTTPRequestHandler, is_body: bool) -> None:
+        """Answer without end, so slowly that no read waits long."""
+        if is_body:
+            handler.send_response(200)
+            handler.send_header("Content-Length", "1000000")
+            handler.end_headers()
+        else:
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        with suppress(OSError):
+            while not self.ended.wait(0.1):
+                handler.wfile.write(b"1")
 
     @staticmethod
     def write(
