@@ -26,7 +26,7 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from egress_line import WAIT_S, Line
-from egress_process import START, STEPS
+from egress_process import RULES, START, STEPS
 from egress_world import GATE, review
 from forked import Forks, forks
 from oracle import comparable
@@ -42,6 +42,7 @@ from residency.keys import LedgerKeys, ledger_keys, secret
 from residency.ledger.leaves import TransferLeaf, commitment, month_key, month_of, parse_leaf
 from residency.ledger.note import Signer, open_checkpoint
 from residency.ledger.outcomes import OutcomeLeaf
+from residency.ledger.policies import PolicyLeaf
 from residency.ledger.reader import Reader, open_head
 from residency.ledger.tree import leaf_hash, subtree_root
 from residency.ledger.verify import verify
@@ -151,6 +152,7 @@ class Region:
     quarantine: Mapping[int, int]  # where it ended before, by partition
     backup: dict[str, bytes] = field(default_factory=dict)
     coming: Round = field(init=False)
+    stated: int = 1  # how often the ledger says which rules are in force
 
     @property
     def ledger(self) -> Path:
@@ -260,7 +262,8 @@ class Region:
 
     def requests(self) -> list[dict[str, Any]]:
         """Return what the witness saw: every request with rows, in order."""
-        return [json.loads(one) for one in (self.home / "witness.jsonl").read_text().splitlines()]
+        file = self.home / "witness.jsonl"
+        return [json.loads(one) for one in file.read_text().splitlines()] if file.exists() else []
 
     def held(self) -> dict[tuple[str, str], dict[str, str]]:
         """Return the org's rows of this case."""
@@ -371,7 +374,10 @@ def check_ledger(region: Region) -> None:
     assert len(outcomes) == len(wanted)
     sent = {name for name, result in wanted.items() if result != "gate-refused"}
     assert transfers.keys() == sent
-    assert len(leaves) == len(outcomes) + len(sent)
+    assert isinstance(leaves[0], PolicyLeaf)
+    rules = [leaf for leaf in leaves if isinstance(leaf, PolicyLeaf)]
+    assert len(leaves) == len(outcomes) + len(sent) + len(rules)
+    assert len(rules) == region.stated
     records = {str(record.id): record for record in region.records}
     for name, leaf in transfers.items():
         key = month_key(region.keys.root, month_of(leaf.time))
@@ -501,8 +507,31 @@ def test_a_start_that_dies_too_is_made_good_by_the_one_after_it(
         check_rebuilding(region)
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("step", RULES)
+def test_a_region_that_dies_at_its_first_record_has_said_its_rules(
+    region: Region, step: str
+) -> None:
+    region.start(step)
+    region.rounds.append(region.coming)
+    region.send(region.coming.first)
+    assert region.ways.processes.ending() == -SIGKILL
+    assert region.requests() == []
+
+    region.start()
+    region.send(region.rounds[0].second)
+    region.send(region.rounds[0].last)
+    region.settle_all()
+    region.ways.processes.kill()
+
+    region.stated = 2 if step == "rules in the ledger" else 1  # nothing remembered the first
+    check_all(region)
+    check_rows(region)
+
+
 def test_the_docs_say_of_every_step_what_a_crash_leaves() -> None:
     rows = re.findall(r"^\| ([^|]+) \|", PAGE.read_text(), re.MULTILINE)
 
     assert [row for row in rows if row in STEPS] == list(STEPS)
     assert [row for row in rows if row in START] == list(START)
+    assert [row for row in rows if row in RULES] == list(RULES)

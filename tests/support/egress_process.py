@@ -62,6 +62,11 @@ START: Final[Mapping[str, Step]] = {
     "leaves indexed": Step("connectors.postgres.expected_rows:apply", after=True),
     "index caught up": Step("connectors.postgres.egress_store:EgressStore.save", after=True),
 }
+# Steps of the first record that crosses under other rules than those before.
+RULES: Final[Mapping[str, Step]] = {
+    "rules in the ledger": Step("streams.inforce:InForce._mark"),
+    "rules marked": Step("streams.inforce:InForce._mark", after=True),
+}
 
 
 def work(home: str, dies_at: str = "", dies_of: str = "") -> None:
@@ -69,7 +74,7 @@ def work(home: str, dies_at: str = "", dies_of: str = "") -> None:
 
     Args:
         home: With the settings, keys and ledger of the EU's egress.
-        dies_at: A step of `STEPS` or `START`; empty: it works until it is stopped.
+        dies_at: A step of `STEPS`, `START` or `RULES`; empty: it works until it is stopped.
         dies_of: Name of a record: steps count from the batch that has it.
 
     """
@@ -115,7 +120,7 @@ class Wire:
 def _plant(dies_at: str, dies_of: str) -> None:
     """Let the process die at the step of its orders."""
     begun = threading.Event()
-    if dies_at in START:
+    if dies_at not in STEPS:
         begun.set()
 
     def carry(real: Callable[..., Any], carrier: Carrier, batch: Any) -> Any:
@@ -123,5 +128,5 @@ def _plant(dies_at: str, dies_of: str) -> None:
             begun.set()
         return real(carrier, batch)
 
-    plant(STEPS.get(dies_at) or START[dies_at], begun.is_set)
+    plant({**STEPS, **START, **RULES}[dies_at], begun.is_set)
     instead(Carrier, "carry", carry)
