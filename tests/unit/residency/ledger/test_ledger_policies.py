@@ -37,12 +37,17 @@ def test_it_is_rfc_8785_and_parses_back(leaf: PolicyLeaf) -> None:
         {"plans": {"AB" * 32: None}},
         {"plans": {PLAN: "27 June 2027"}},
         {"plans": {PLAN: "2027-02-30"}},
+        {"plans": {PLAN: "20270627"}},
         {"plans": {PLAN: 7}},
         {"plans": {f"{n:064x}": None for n in range(MAX_PLANS + 1)}},
         {"files": {}},
         {"files": {"ada@example.com": "01" * 32}},
         {"files": {"../bases.toml": "01" * 32}},
         {"files": {"a/b/c.toml": "01" * 32}},
+        {"files": {f"{'a' * 41}.toml": "01" * 32}},
+        {"files": {f"{'a' * 41}/b.toml": "01" * 32}},
+        {"files": {".toml": "01" * 32}},
+        {"files": {"/b.toml": "01" * 32}},
         {"files": {"bases.toml": "01" * 31}},
         {"files": {f"f{n}.toml": "01" * 32 for n in range(MAX_FILES + 1)}},
     ],
@@ -56,6 +61,11 @@ def test_it_takes_only_its_forms(change: Any) -> None:
 )
 def test_there_is_one_way_to_write_it(change: Any) -> None:
     check_not_read(LEAF, change)
+
+
+@pytest.mark.parametrize("path", ["a.toml", "a/b.toml", f"{'a' * 40}/{'b' * 40}.toml"])
+def test_it_takes_short_names_and_long_ones(path: str) -> None:
+    check_spelling(PolicyLeaf(TIME, "0f" * 16, {}, {path: "01" * 32}))
 
 
 def test_the_most_that_it_holds_fits_an_entry() -> None:
