@@ -66,10 +66,13 @@ class LongCalls:
     """
 
     def __init__(
-        self, long_s: float = LONG_CALL_S, clock: Callable[[], float] = time.monotonic
+        self,
+        long_s: float = LONG_CALL_S,
+        clock: Callable[[], float] = time.monotonic,
+        most: int = MAX_LONG_CALLS,
     ) -> None:
-        """Call long what goes on for *long_s* seconds of *clock*."""
-        self._long_s, self._clock = long_s, clock
+        """Call long what goes on for *long_s* seconds of *clock*, and allow *most* of them."""
+        self._long_s, self._clock, self._most = long_s, clock, most
         self._began: dict[int, float] = {}  # oldest first
         self._next = 0
 
@@ -82,7 +85,7 @@ class LongCalls:
 
         """
         now = self._clock()
-        last = next(islice(self._began.values(), MAX_LONG_CALLS - 1, None), now)
+        last = next(islice(self._began.values(), self._most - 1, None), now)
         if now - last >= self._long_s:
             text = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
             raise refuse(403, "REQUEST_LIMIT_EXCEEDED", text)

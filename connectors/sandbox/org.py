@@ -21,6 +21,7 @@ from connectors.sandbox.ids import record_id
 from connectors.sandbox.limits import (
     DAILY_API_CALLS,
     LONG_CALL_S,
+    MAX_LONG_CALLS,
     ApiUsage,
     keep_usage,
     kept_usage,
@@ -53,6 +54,7 @@ class OrgOptions:
             the whole collections request (400) and not that record alone. The real org's
             documentation does not say which it does, so a client must survive both.
         long_call_s: Seconds after which a call counts as long, see `LongCalls`.
+        long_calls: How many of those may go on at a time; 5 in a Developer edition or a trial.
         faults: There is a control path, by which faults can be asked for.
 
     """
@@ -61,6 +63,7 @@ class OrgOptions:
     refuses_whole: bool = False
     long_call_s: float = LONG_CALL_S
     faults: bool = False
+    long_calls: int = MAX_LONG_CALLS
 
 
 @dataclass(frozen=True, slots=True)

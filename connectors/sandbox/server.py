@@ -75,7 +75,11 @@ async def serve(
 def application(org: Org, log: AccessLog) -> web.Application:
     """Return the web application over *org*."""
     app = web.Application(middlewares=[middleware], client_max_size=MAX_BODY)
-    app[ORG], app[LOG], app[LONG_CALLS] = org, log, LongCalls(org.options.long_call_s)
+    app[ORG], app[LOG], app[LONG_CALLS] = (
+        org,
+        log,
+        LongCalls(org.options.long_call_s, most=org.options.long_calls),
+    )
     app[DISPATCHER] = Dispatcher.of(PARTS)
     app[RUNNER] = Runner(org)
     app[DEPLOYER] = Deployer(org)

@@ -39,7 +39,14 @@ DEFAULT_PORT = 7120
     type=click.FloatRange(0, min_open=True),
     default=20,
     show_default=True,
-    help="Seconds after which a call counts as long; while 25 of those go on, others are refused.",
+    help="Seconds after which a call counts as long.",
+)
+@click.option(
+    "--long-calls",
+    type=click.IntRange(1),
+    default=25,
+    show_default=True,
+    help="While so many long calls go on, others are refused; 5 in a Developer edition or a trial.",
 )
 @click.option(
     "--strict-json",
@@ -63,6 +70,7 @@ def sandbox(  # noqa: PLR0913 -- one parameter per option
     plain: bool,
     api_calls: int,
     long_call_s: float,
+    long_calls: int,
     strict_json: bool,
     faults: bool,
     home: Path,
@@ -107,7 +115,7 @@ def sandbox(  # noqa: PLR0913 -- one parameter per option
             sys.stdout.flush()
         click.echo(f"test org ready at {facts['instance_url']}", err=True)
 
-    options = OrgOptions(api_calls, strict_json, long_call_s, faults)
+    options = OrgOptions(api_calls, strict_json, long_call_s, faults, long_calls)
     stopped_by = asyncio.run(serve(home, port, options, is_plain=plain, on_ready=on_ready))
     if stopped_by is signal.SIGINT:
         ctx.exit(EXIT_INTERRUPTED)

@@ -107,12 +107,17 @@ def test_every_row_takes_two_kilobytes_of_the_storage() -> None:
     assert [limit["Remaining"] for limit in stored] == [1024, 1024, 1023, 0]
 
 
-def test_of_calls_that_go_on_for_20_seconds_there_may_be_25() -> None:
+@pytest.mark.parametrize(("options", "most"), [({}, 25), ({"most": 5}, 5)])
+def test_of_calls_that_go_on_for_20_seconds_there_may_be_so_many(
+    options: dict[str, int], most: int
+) -> None:
     clock = Clock()
-    calls = LongCalls(clock=clock)
+    calls = LongCalls(clock=clock, **options)
     with ExitStack() as going_on:
-        for _ in range(25):
+        for _ in range(most - 1):
             going_on.enter_context(calls.one_more())
+        clock.now += 20
+        going_on.enter_context(calls.one_more())
         clock.now += 20
 
         with pytest.raises(ApiError) as refused, calls.one_more():
