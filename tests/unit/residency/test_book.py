@@ -154,6 +154,20 @@ def test_every_approved_plan_is_walked(book: PlanBook) -> None:
     assert book.is_fast
 
 
+def test_where_there_is_no_walker_strip_decides_the_same(
+    book: PlanBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("residency.plan.book.IS_ACCELERATED", False)
+    slow = PlanBook("eu", book.plans, KEYS, REGISTRY)
+    batch = batch_of([*published(60), *spoilt()])
+
+    told = as_batch(slow, batch)
+
+    assert not slow.is_fast
+    assert told == as_batch(book, batch)
+    assert any(len(rows) > 1 for rows in told if rows and isinstance(rows[0], tuple))
+
+
 def test_without_the_accelerator_strip_decides_the_same(book: PlanBook) -> None:
     batch = batch_of(list(published(40)))
     script = (
