@@ -412,6 +412,16 @@ def test_labels_are_a_row_of_their_own() -> None:
     assert "label_schema_id: 2004" in (rows[0].after or "")
 
 
+def test_a_label_that_can_say_another_word_says_so() -> None:
+    after = copy.deepcopy(MESSAGE)
+    after["outputs"][1]["labels"][0]["values"].append("praise")
+
+    (change,) = changes([MESSAGE], [after])
+
+    assert "praise" in (change.after or "")
+    assert "values=" in (change.after or "")
+
+
 @pytest.mark.parametrize("part", ["row", "erasure"])
 def test_a_deletion_that_is_for_good_no_more_is_looser(part: str) -> None:
     soft, hard = copy.deepcopy(PLAN), copy.deepcopy(PLAN)

@@ -127,6 +127,13 @@ def test_a_label_that_cannot_be_made_is_named(name: str, source: FieldSource, to
     assert told in problem
 
 
+def test_an_object_without_schemas_for_labels_is_told_where_to_add_them() -> None:
+    told = problems(BASE, Output(ORDER, ID, {"Intent__c": INTENT}, subject=WHOSE))
+
+    assert f"there is no minimal schema for labels of {ORDER}; add it under avro/minimal/" in told
+    assert f"there is no request schema of {ORDER}; add it under avro/requests/" in told
+
+
 @pytest.mark.parametrize("action", [Action.DROP, Action.TOKENISE, Action.GENERALISE])
 def test_only_what_the_policy_gives_for_labels_or_keeps_may_be_read(action: Action) -> None:
     how = "year" if action is Action.GENERALISE else None

@@ -548,6 +548,7 @@ def test_a_record_that_came_from_no_raw_topic_of_the_region_stops_the_line(topic
         "a record: Commerce_Order__c: record id: names no raw topic"
     )
     assert topic not in str(caught.value)
+    assert caught.value.records == ()
 
 
 @pytest.mark.parametrize(
