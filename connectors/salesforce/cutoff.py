@@ -31,13 +31,13 @@ def ending(at: float) -> Iterator[None]:
 class _Socket(ssl.SSLSocket):
     """A connection whose reads and writes end with the try."""
 
-    def recv_into(self, *given: Any) -> int:  # noqa: ANN401 -- as ssl has it
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:  # noqa: ANN401
         self._bound()
-        return super().recv_into(*given)
+        return super().recv_into(buffer, nbytes, flags)
 
-    def send(self, *given: Any) -> int:  # noqa: ANN401
+    def send(self, data: Any, flags: int = 0) -> int:  # noqa: ANN401 -- any buffer
         self._bound()
-        return super().send(*given)
+        return super().send(data, flags)
 
     def _bound(self) -> None:
         left, silence = _ends.get() - time.monotonic(), self.gettimeout()
