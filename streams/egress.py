@@ -132,6 +132,7 @@ class Egress:
         while 0 < len(messages) < enough and carrier.is_tight:
             if halt.is_set() or time.monotonic() >= ends:
                 break
+            self._switch.check()  # a halt does not wait for the batch either
             retrying(halt)(self._take, carrier)
             messages += intake.take()
         return messages

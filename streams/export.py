@@ -19,9 +19,9 @@ from residency.ledger.verify import verify
 from residency.ledger.walk import Progress
 from residency.plan.approved import digest_of, stored_plans
 from schemas.errors import SetupError
+from streams.inforce import policy_files
 
 TAKEAWAY: Final = Path(__file__).with_name("takeaway")
-POLICY: Final = Path(__file__).parents[1] / "residency/policy"
 README: Final = "README.md"
 
 
@@ -143,8 +143,8 @@ def _write_papers(done: Export, head: Checkpoint, out: Path) -> None:
         if (digest := digest_of(plan)) in done.plans:
             # canonical, so that the file's own SHA-256 is the digest
             _write(out / f"plans/{digest}.json", rfc8785.dumps(dict(plan)))
-    for path in (*POLICY.glob("*.toml"), *POLICY.glob("packs/*.toml")):
-        _write(out / "policy" / path.relative_to(POLICY), path.read_bytes())
+    for name, path in policy_files().items():
+        _write(out / "policy" / name, path.read_bytes())
     for path in SCHEMAS.glob("*.json"):
         _write(out / "schemas" / path.name, path.read_bytes())
     for path in (TAKEAWAY / "main.go", TAKEAWAY / "go.mod", TAKEAWAY / "go.sum"):

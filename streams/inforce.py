@@ -82,25 +82,28 @@ class InForce:
             LOG.warning(text, MARK, error.strerror)
 
 
-def rules_of(
-    region: str, approved: Path, policy: Path = POLICY
-) -> tuple[dict[str, date | None], dict[str, str]]:
+def policy_files() -> dict[str, Path]:
+    """Return every policy file by its path, as an export and a leaf name it."""
+    return {path.relative_to(POLICY).as_posix(): path for path in sorted(POLICY.rglob("*.toml"))}
+
+
+def rules_of(region: str, approved: Path) -> tuple[dict[str, date | None], dict[str, str]]:
     """Return the plans that *region* may use and the digests of the policy files that count there.
+
+    Of the packs, those of the region count.
 
     Args:
         region: Its id.
         approved: The list of approved plans.
-        policy: The folder of policy files; of its packs, those of the region count.
 
     Raises:
         SetupError: *approved* or the list of regions cannot be read.
 
     """
     packs = {f"{PACKS}/{name}.toml" for name in load_regions()[region].packs}
-    paths = {path.relative_to(policy).as_posix(): path for path in policy.rglob("*.toml")}
     files = {
         name: sha256(path.read_bytes()).hexdigest()
-        for name, path in sorted(paths.items())
+        for name, path in policy_files().items()
         if name in packs or not name.startswith(f"{PACKS}/")
     }
     return load_approved(approved, region), files

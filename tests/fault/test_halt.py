@@ -4,6 +4,7 @@ On the real line, each cause planted in turn. What the org holds is counted ther
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,7 @@ from residency.plan.approved import APPROVED_FILE
 from schemas.errors import BreachError, Cause
 from schemas.events import LoggedRecord
 from streams import carrier, outfit
+from streams import egress as egress_module
 from streams.inforce import rules_of
 from streams.launch import launch
 from streams.sending import LicensedSink
@@ -329,6 +331,21 @@ def test_only_a_run_that_was_told_to_stop_leaves_nothing_in_doubt(
 
     # after: any run, one that left nothing, likewise, one in doubt, one that left nothing, a halt
     assert [sink.was_settled for sink in sinks[1:]] == [True, True, False, True, False]
+
+
+def test_a_halt_does_not_wait_for_a_batch_to_fill(
+    line: HaltedLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(egress_module, "FILL_S", 600.0)
+    monkeypatch.setattr(carrier.Carrier, "is_tight", True)
+    with line.egress():
+        line.publish(3)
+        time.sleep(1)
+        line.switch.halt(BreachError("found by hand", Cause.RECONCILE), "reconcile")
+        until("the stop", line.is_unlocked, wait_s=20)
+        line.resume()
+        monkeypatch.setattr(carrier.Carrier, "is_tight", False)
+        line.settled()
 
 
 def test_a_forged_record_is_not_sent_and_a_person_may_say_that_it_stays(line: HaltedLine) -> None:

@@ -352,7 +352,7 @@ class Jobs:
         pass
 
     def upsert(self, *_: Any) -> list[RowResult]:
-        raise NotImplementedError
+        pytest.fail("nothing is to be upserted")
 
     def hard_delete(self, sobject: str, ids: Sequence[str]) -> list[RowResult]:
         self.purged.append((sobject, list(ids)))
